@@ -1,0 +1,115 @@
+"""DnCNN: an image denoiser that predicts the noise.
+
+Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image
+Denoising", IEEE TIP 2017, https://arxiv.org/abs/1608.03981
+"""
+
+from keras import layers
+
+from ._builder import Convolutions, channel_axis, image_shape, make_model, obtain_input
+
+
+def DnCNN(
+    depth=17,
+    filters=64,
+    kernel_size=3,
+    channels=1,
+    batch_normalization=True,
+    use_bias=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    name="dncnn",
+    density=None,
+    **density_options,
+):
+    """Build a DnCNN, which returns its input less the noise it finds there.
+
+    A convolution with ReLU, `depth - 2` convolutions with batch normalization and
+    ReLU, and a convolution back to the image; `x - net(x)` is the output.
+
+    Args:
+        depth: int, number of convolutions: 17 for a known noise level, 20 for
+            blind denoising.
+        filters: int, channels of the hidden layers.
+        kernel_size: int, of every convolution. The paper uses 3; 5 and 7 have more
+            density coefficients.
+        channels: int, 1 for grey images and 3 for colour.
+        batch_normalization: bool. `False` gives the network as published
+            implementations ship it, with its normalizations merged.
+        use_bias: bool, whether the convolutions have biases.
+        weights: `None` for random initial weights, or the path of a file that
+            `keras.Model.load_weights` reads.
+        input_tensor: optional Keras tensor to use as the image.
+        input_shape: optional shape without the batch axis. By default images of any
+            height and width.
+        name: str, of the model.
+        density: `None` for the standard network; a density (see
+            `keras_wconv.densities.get`) for the kernels that it fits; a dict of
+            densities by kernel size; or a function of a layer's name and kernel size
+            that returns a density or `None`.
+        **density_options: `normalize_density`, `density_trainable`,
+            `density_regularizer` and `density_constraint` of the weighted layers.
+
+    Input and output shape:
+        `(batch, height, width, channels)`, or channels first if that is
+        `keras.config.image_data_format()`.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: If an argument does not suit the network.
+
+    Example:
+
+    >>> from keras_wconv import applications
+    >>> model = applications.DnCNN(density={3: [0.7]})
+    >>> model.count_params()
+    558977
+    >>> model.get_layer("conv2").density_profiles[0].tolist()
+    [0.7, 1.0, 0.7]
+    """
+    if depth < 2:
+        raise ValueError(f"`depth` should be at least 2. Received: {depth}")
+    inputs = obtain_input(
+        input_tensor,
+        input_shape,
+        default_shape=image_shape((None, None), channels),
+        channels=channels,
+    )
+    conv = Convolutions(density, **density_options)
+
+    x = inputs
+    for i in range(1, depth):
+        x = conv(
+            layers.Conv2D,
+            filters,
+            kernel_size,
+            padding="same",
+            use_bias=use_bias,
+            name=f"conv{i}",
+        )(x)
+        if batch_normalization and i > 1:
+            x = layers.BatchNormalization(axis=channel_axis(), name=f"bn{i}")(x)
+        x = layers.ReLU(name=f"relu{i}")(x)
+    noise = conv(
+        layers.Conv2D,
+        channels,
+        kernel_size,
+        padding="same",
+        use_bias=use_bias,
+        name=f"conv{depth}",
+    )(x)
+    outputs = layers.Subtract(name="denoised")([inputs, noise])
+    return make_model(inputs, outputs, conv, weights, name)
+
+
+def DnCNN17(name="dncnn17", **kwargs):
+    """Build the DnCNN of depth 17, for one noise level: `DnCNN` has the arguments."""
+    return DnCNN(depth=17, name=name, **kwargs)
+
+
+def DnCNN20(name="dncnn20", **kwargs):
+    """Build the DnCNN of depth 20, for blind denoising: `DnCNN` has the arguments."""
+    return DnCNN(depth=20, name=name, **kwargs)
