@@ -1,0 +1,33 @@
+"""Keras layers whose kernel is multiplied by a spatial density."""
+
+from . import densities, layers, optimizers
+from .layers import (
+    WeightedConv1D,
+    WeightedConv1DTranspose,
+    WeightedConv2D,
+    WeightedConv2DTranspose,
+    WeightedConv3D,
+    WeightedConv3DTranspose,
+    WeightedDepthwiseConv1D,
+    WeightedDepthwiseConv2D,
+    WeightedSeparableConv1D,
+    WeightedSeparableConv2D,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "WeightedConv1D",
+    "WeightedConv1DTranspose",
+    "WeightedConv2D",
+    "WeightedConv2DTranspose",
+    "WeightedConv3D",
+    "WeightedConv3DTranspose",
+    "WeightedDepthwiseConv1D",
+    "WeightedDepthwiseConv2D",
+    "WeightedSeparableConv1D",
+    "WeightedSeparableConv2D",
+    "densities",
+    "layers",
+    "optimizers",
+]

@@ -1,0 +1,92 @@
+"""Weighted convolutions in one, two and three dimensions."""
+
+import keras
+from keras import ops
+
+from .base import WeightedConvolution
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class WeightedConv1D(WeightedConvolution, keras.layers.Conv1D):
+    """1D convolution whose kernel is multiplied by a spatial density.
+
+    With `padding="causal"` the reference sample is the last tap and the profile has
+    one side: `k - 1` coefficients, oldest sample first, then 1.
+
+    Shapes, arguments and errors are those of `keras.layers.Conv1D`; a density that
+    does not fit `kernel_size` raises a `ValueError`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv import WeightedConv1D
+    >>> layer = WeightedConv1D(4, 3, padding="causal", density=[0.25, 0.5])
+    >>> layer(np.ones((2, 16, 1), "float32")).shape == (2, 16, 4)
+    True
+    >>> layer.density_map.tolist()
+    [0.25, 0.5, 1.0]
+
+    Args: those of `keras.layers.Conv1D`, and
+    """
+
+    def convolution_op(self, inputs, kernel):
+        padding = self.padding
+        if padding == "causal":
+            past = self.dilation_rate[0] * (self.kernel_size[0] - 1)
+            steps = -2 if self.data_format == "channels_last" else -1
+            pad_width = [[0, 0], [0, 0], [0, 0]]
+            pad_width[steps] = [past, 0]
+            inputs, padding = ops.pad(inputs, pad_width), "valid"
+        return ops.conv(
+            inputs,
+            kernel,
+            strides=list(self.strides),
+            padding=padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class WeightedConv2D(WeightedConvolution, keras.layers.Conv2D):
+    """2D convolution whose kernel is multiplied by a spatial density.
+
+    Shapes, arguments and errors are those of `keras.layers.Conv2D`; a density that
+    does not fit `kernel_size` raises a `ValueError`.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_wconv import WeightedConv2D
+    >>> model = keras.Sequential([WeightedConv2D(8, 5, density=[0.2, 0.8])])
+    >>> model(np.ones((2, 16, 16, 3), "float32")).shape == (2, 12, 12, 8)
+    True
+    >>> model.count_params() == 5 * 5 * 3 * 8 + 8
+    True
+    >>> model.layers[0].density_profiles[0].tolist()
+    [0.2, 0.8, 1.0, 0.8, 0.2]
+
+    Args: those of `keras.layers.Conv2D`, and
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class WeightedConv3D(WeightedConvolution, keras.layers.Conv3D):
+    """3D convolution whose kernel is multiplied by a spatial density.
+
+    Shapes, arguments and errors are those of `keras.layers.Conv3D`; a density that
+    does not fit `kernel_size` raises a `ValueError`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv import WeightedConv3D
+    >>> layer = WeightedConv3D(4, 3, padding="same", density=0.8)
+    >>> layer(np.ones((1, 6, 6, 6, 2), "float32")).shape == (1, 6, 6, 6, 4)
+    True
+    >>> layer.density_map[0, 0].round(3).tolist()
+    [0.512, 0.64, 0.512]
+
+    Args: those of `keras.layers.Conv3D`, and
+    """

@@ -1,0 +1,86 @@
+"""Weighted transposed convolutions in one, two and three dimensions."""
+
+import keras
+from keras import ops
+
+from .base import WeightedConvolution
+
+
+class WeightedConvolutionTranspose(WeightedConvolution):
+    """What the transposed family does with a kernel."""
+
+    def convolution_op(self, inputs, kernel):
+        return ops.conv_transpose(
+            inputs,
+            kernel,
+            strides=list(self.strides),
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class WeightedConv1DTranspose(
+    WeightedConvolutionTranspose, keras.layers.Conv1DTranspose
+):
+    """1D transposed convolution whose kernel is multiplied by a spatial density.
+
+    Shapes, arguments and errors are those of `keras.layers.Conv1DTranspose`; a
+    density that does not fit `kernel_size` raises a `ValueError`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv import WeightedConv1DTranspose
+    >>> layer = WeightedConv1DTranspose(4, 3, strides=2, density=0.7)
+    >>> layer(np.ones((2, 8, 3), "float32")).shape == (2, 17, 4)
+    True
+
+    Args: those of `keras.layers.Conv1DTranspose`, and
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class WeightedConv2DTranspose(
+    WeightedConvolutionTranspose, keras.layers.Conv2DTranspose
+):
+    """2D transposed convolution whose kernel is multiplied by a spatial density.
+
+    Shapes, arguments and errors are those of `keras.layers.Conv2DTranspose`; a
+    density that does not fit `kernel_size` raises a `ValueError`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv import WeightedConv2DTranspose
+    >>> layer = WeightedConv2DTranspose(4, 4, strides=2, padding="same", density=0.7)
+    >>> layer(np.ones((2, 8, 8, 3), "float32")).shape == (2, 16, 16, 4)
+    True
+    >>> layer.density_profiles[0].tolist()
+    [0.7, 1.0, 1.0, 0.7]
+
+    Args: those of `keras.layers.Conv2DTranspose`, and
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class WeightedConv3DTranspose(
+    WeightedConvolutionTranspose, keras.layers.Conv3DTranspose
+):
+    """3D transposed convolution whose kernel is multiplied by a spatial density.
+
+    Shapes, arguments and errors are those of `keras.layers.Conv3DTranspose`; a
+    density that does not fit `kernel_size` raises a `ValueError`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv import WeightedConv3DTranspose
+    >>> layer = WeightedConv3DTranspose(2, 3, density=0.8)
+    >>> layer(np.ones((1, 4, 4, 4, 2), "float32")).shape == (1, 6, 6, 6, 2)
+    True
+
+    Args: those of `keras.layers.Conv3DTranspose`, and
+    """

@@ -1,0 +1,62 @@
+"""Weighted depthwise convolutions in one and two dimensions."""
+
+import keras
+from keras import ops
+
+from .base import WeightedConvolution
+
+
+class WeightedDepthwiseConvolution(WeightedConvolution):
+    """What the depthwise family does with a kernel."""
+
+    def convolution_op(self, inputs, kernel):
+        return ops.depthwise_conv(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class WeightedDepthwiseConv1D(
+    WeightedDepthwiseConvolution, keras.layers.DepthwiseConv1D
+):
+    """1D depthwise convolution whose kernel is multiplied by a spatial density.
+
+    Shapes, arguments and errors are those of `keras.layers.DepthwiseConv1D`; a
+    density that does not fit `kernel_size` raises a `ValueError`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv import WeightedDepthwiseConv1D
+    >>> layer = WeightedDepthwiseConv1D(3, depth_multiplier=2, density=0.7)
+    >>> layer(np.ones((2, 16, 3), "float32")).shape == (2, 14, 6)
+    True
+
+    Args: those of `keras.layers.DepthwiseConv1D`, and
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class WeightedDepthwiseConv2D(
+    WeightedDepthwiseConvolution, keras.layers.DepthwiseConv2D
+):
+    """2D depthwise convolution whose kernel is multiplied by a spatial density.
+
+    Shapes, arguments and errors are those of `keras.layers.DepthwiseConv2D`; a
+    density that does not fit `kernel_size` raises a `ValueError`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv import WeightedDepthwiseConv2D
+    >>> layer = WeightedDepthwiseConv2D((3, 5), density=[[0.7], [0.2, 0.8]])
+    >>> layer(np.ones((2, 16, 16, 3), "float32")).shape == (2, 14, 12, 3)
+    True
+
+    Args: those of `keras.layers.DepthwiseConv2D`, and
+    """

@@ -1,0 +1,60 @@
+"""A learned density's own optimizer."""
+
+import keras
+
+_DENSITY_WEIGHTS = r".*/density/(coefficients(_\d+)?|map)"
+
+
+def density_optimizer(kernel_optimizer, density_optimizer=1e-2):
+    """Optimizer that trains learned densities apart from all other weights.
+
+    A density has few coefficients, next to 1, and learns at a larger rate than the
+    kernels do. It gets no weight decay unless its own optimizer has one: decay pulls
+    coefficients to 0, which is no neutral value (1 is).
+
+    Args:
+        kernel_optimizer: optimizer of every other weight: a `keras.optimizers`
+            instance, name or config.
+        density_optimizer: optimizer of the densities: an instance, or a learning rate
+            or schedule for Adam without weight decay.
+
+    Returns:
+        A `keras.optimizers.MultiOptimizer`, to be given to `model.compile`.
+
+    Raises:
+        ValueError: If both are the same instance.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_wconv
+    >>> optimizer = keras_wconv.optimizers.density_optimizer(
+    ...     keras.optimizers.AdamW(1e-4),
+    ...     keras.optimizers.schedules.CosineDecayRestarts(1e-2, 1000),
+    ... )
+    >>> model = keras.Sequential([
+    ...     keras.Input((8, 8, 1)),
+    ...     keras_wconv.WeightedConv2D(4, 3, density=[0.7], density_trainable=True),
+    ... ])
+    >>> model.compile(optimizer, "mse")
+
+    Source: the recipe of the authors of https://arxiv.org/abs/2505.24558, who train
+    the density at 1e-2 with warm restarts and the kernels at 1e-4.
+    """
+    kernels = keras.optimizers.get(kernel_optimizer)
+    if isinstance(density_optimizer, keras.optimizers.Optimizer):
+        densities = density_optimizer
+    else:
+        densities = keras.optimizers.Adam(density_optimizer, name="density_adam")
+    if densities is kernels:
+        raise ValueError(
+            "`density_optimizer` must be another instance than `kernel_optimizer`: "
+            f"an optimizer has one learning rate. Received twice: {kernels}"
+        )
+    if densities.name == kernels.name:
+        # Variables of both are saved by their paths, which begin with the name.
+        config = {**densities.get_config(), "name": f"density_{densities.name}"}
+        densities = type(densities).from_config(config)
+    return keras.optimizers.MultiOptimizer(
+        keras.optimizers.OptimizerMap(kernels, {_DENSITY_WEIGHTS: densities})
+    )
