@@ -1,0 +1,35 @@
+# Every target starts from a bare clone: Python 3.11 or newer, pip and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test bench lint venv clean
+.DELETE_ON_ERROR:
+
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    --editable ".[all,tensorflow,jax,torch,dev]"
+	touch $@
+
+# Find the density of a denoiser on photographs, and show what it brought.
+demo: venv
+	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/keras-wconv search --output runs/demo
+
+# The whole suite under each backend, and ruff; one summary.
+test: venv
+	$(BIN)/python tests/matrix.py
+
+# Every benchmark, interleaved; rewrites benchmarks/results and the README's table.
+bench: venv
+	$(BIN)/python -m benchmarks
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info runs
