@@ -1,6 +1,6 @@
 """Runs the suite under each backend, and ruff, and prints one summary.
 
-    python tests/matrix.py [--backends tensorflow,jax,torch] [pytest arguments]
+python tests/matrix.py [--backends tensorflow,jax,torch] [pytest arguments]
 """
 
 import argparse
