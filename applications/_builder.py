@@ -1,5 +1,9 @@
 """What every builder of `keras_wconv.applications` shares."""
 
+import zipfile
+from pathlib import Path
+
+import h5py
 import keras
 
 from .. import densities
@@ -9,18 +13,26 @@ from .. import layers as weighted_layers
 class Convolutions:
     """Makes the convolutions of one network, weighted where its `density` says so.
 
-    `density` is resolved by `keras_wconv.densities.Selection`; the other keywords
+    `density` is resolved by `keras_wconv.densities.Selection`; the keywords after it
     go to every weighted layer. A layer that gets no density is Keras's own.
     """
 
     def __init__(
         self,
+        rank,
         density=None,
         normalize_density=False,
         density_trainable=False,
         density_regularizer=None,
         density_constraint=None,
     ):
+        if density is None and density_trainable:
+            raise ValueError(
+                "`density_trainable` needs a `density` to start from. Received: "
+                "density=None. Ones, such as density={3: [1.0]}, start at the "
+                "standard convolution."
+            )
+        self.rank = rank
         self.selection = densities.Selection(density)
         self.arguments = {
             "normalize_density": normalize_density,
@@ -29,77 +41,131 @@ class Convolutions:
             "density_constraint": density_constraint,
         }
 
-    def __call__(self, layer_class, *args, name, **kwargs):
-        """Make one layer of the Keras class `layer_class` or its weighted sister."""
-        kwargs = {"kernel_initializer": "he_normal", **kwargs}
-        plain = layer_class(*args, name=name, **kwargs)
-        density = self.selection(name, plain.kernel_size)
+    def __call__(
+        self,
+        filters,
+        kernel_size,
+        padding="same",
+        kernel_initializer="he_normal",
+        **kwargs,
+    ):
+        return self._make(
+            f"Conv{self.rank}D",
+            kernel_size,
+            filters=filters,
+            padding=padding,
+            kernel_initializer=kernel_initializer,
+            **kwargs,
+        )
+
+    def depthwise(self, kernel_size, **kwargs):
+        return self._make(
+            f"DepthwiseConv{self.rank}D", kernel_size, padding="same", **kwargs
+        )
+
+    def sizes(self, kernel_size):
+        """Return `kernel_size` as a tuple, one int an axis."""
+        if isinstance(kernel_size, int):
+            return (kernel_size,) * self.rank
+        return tuple(kernel_size)
+
+    def _make(self, class_name, kernel_size, name, **kwargs):
+        kernel_size = self.sizes(kernel_size)
+        kwargs.update(kernel_size=kernel_size, name=name)
+        density = self.selection(name, kernel_size)
         if density is None:
-            return plain
-        weighted_class = getattr(weighted_layers, f"Weighted{layer_class.__name__}")
-        return weighted_class(
-            *args, name=name, density=density, **self.arguments, **kwargs
-        )
-
-
-def obtain_input(
-    input_tensor, input_shape, default_shape, min_size=None, channels=None
-):
-    """Return the Keras tensor that a network starts from.
-
-    Args:
-        input_tensor: Keras tensor to build on, or `None` for a new input.
-        input_shape: tuple without the batch axis, or `None` for `default_shape`.
-        default_shape: tuple without the batch axis, in the order of
-            `keras.config.image_data_format()`.
-        min_size: int, the least the network's strides leave something of, an axis.
-        channels: int, what the input has to have, or `None` for any number.
-
-    Raises:
-        ValueError: If the shape's rank, sizes or channels do not suit the network.
-    """
-    argument = "input_shape"
-    if input_tensor is not None:
-        argument = "input_tensor"
-        if input_shape is not None and tuple(input_shape) != input_tensor.shape[1:]:
-            raise ValueError(
-                "`input_shape` and `input_tensor` disagree; pass one of them. "
-                f"Received: input_shape={input_shape} and an `input_tensor` of shape "
-                f"{input_tensor.shape}"
-            )
-        input_shape = input_tensor.shape[1:]
-    shape = tuple(default_shape if input_shape is None else input_shape)
-
-    if len(shape) != len(default_shape):
-        raise ValueError(
-            f"`{argument}` should have {len(default_shape)} axes without the batch, "
-            f"such as {default_shape}. Received: {shape}"
-        )
-    channels_first = keras.config.image_data_format() == "channels_first"
-    given, *sizes = shape if channels_first else (shape[-1], *shape[:-1])
-    if given is None or channels not in (None, given):
-        raise ValueError(
-            f"`{argument}` should have {channels or 'a known number of'} channels on "
-            f"its {'first' if channels_first else 'last'} axis. Received: {shape}"
-        )
-    if min_size and any(size is not None and size < min_size for size in sizes):
-        raise ValueError(
-            f"`{argument}` is too small for this network, which needs at least "
-            f"{min_size} along each spatial axis. Received: {shape}"
-        )
-    return keras.Input(shape) if input_tensor is None else input_tensor
+            return getattr(keras.layers, class_name)(**kwargs)
+        weighted_class = getattr(weighted_layers, f"Weighted{class_name}")
+        return weighted_class(density=density, **self.arguments, **kwargs)
 
 
 def image_shape(sizes, channels):
-    """Put `channels` where the image data format has them."""
+    """Put `channels` where `keras.config.image_data_format()` has them."""
     if keras.config.image_data_format() == "channels_first":
         return (channels, *sizes)
     return (*sizes, channels)
 
 
 def channel_axis():
-    """Return the axis, the batch counted, that batch normalization keeps."""
+    """Return the axis of the channels in a batch."""
     return 1 if keras.config.image_data_format() == "channels_first" else -1
+
+
+def batch_norm(name):
+    """Make a batch normalization with the constants of the published networks."""
+    return keras.layers.BatchNormalization(
+        axis=channel_axis(), momentum=0.9, epsilon=1e-5, name=name
+    )
+
+
+def obtain_input(
+    input_tensor,
+    input_shape,
+    default_shape,
+    channels=None,
+    min_size=1,
+    multiple=1,
+    static=False,
+):
+    """Return the Keras tensor that a network starts from.
+
+    Args:
+        input_tensor: Keras tensor to build on, or `None` for a new input.
+        input_shape: tuple without the batch axis, or `None` for `default_shape`.
+        default_shape: tuple without the batch axis, ordered by `image_shape`.
+        channels: int, the only number of channels that suits, or `None`.
+        min_size: int, the smallest size of which the strides leave something.
+        multiple: int, what every size has to be a multiple of.
+        static: bool, whether every size has to be known.
+
+    Raises:
+        ValueError: If the shape does not suit the network.
+    """
+    argument = "input_shape"
+    if input_tensor is not None:
+        argument, input_shape = "input_tensor", input_tensor.shape[1:]
+    shape = tuple(default_shape if input_shape is None else input_shape)
+    data_format = keras.config.image_data_format()
+
+    def check(suits, expected):
+        if not suits:
+            raise ValueError(
+                f"`{argument}` should have {expected}. Received: {shape}, the batch "
+                f"axis not counted, with the data format {data_format!r}"
+            )
+
+    check(len(shape) == len(default_shape), f"{len(default_shape)} axes")
+    channels_first = data_format == "channels_first"
+    given, *sizes = shape if channels_first else (shape[-1], *shape[:-1])
+    check(given is not None, "a known number of channels")
+    check(channels in (None, given), f"channels={channels}, as given")
+    check(not static or None not in sizes, "known sizes, for this head is flat")
+    known = [size for size in sizes if size is not None]
+    check(all(n >= min_size for n in known), f"spatial sizes of at least {min_size}")
+    check(all(n % multiple == 0 for n in known), f"sizes that {multiple} divides")
+    return keras.Input(shape) if input_tensor is None else input_tensor
+
+
+def pool(x, pooling):
+    """Average (`"avg"`) or maximum (`"max"`) over all positions; `None` keeps them."""
+    kinds = {"avg": "Average", "max": "Max"}
+    if pooling is None:
+        return x
+    if pooling not in kinds:
+        raise ValueError(
+            f'`pooling` should be None, "avg" or "max". Received: {pooling!r}'
+        )
+    layer_class = getattr(keras.layers, f"Global{kinds[pooling]}Pooling{x.ndim - 2}D")
+    return layer_class(name=f"{pooling}_pool")(x)
+
+
+def classify(x, include_top, pooling, classes, classifier_activation):
+    """Finish with average pooling and a classifier, or with `pooling` alone."""
+    if not include_top:
+        return pool(x, pooling)
+    return keras.layers.Dense(
+        classes, activation=classifier_activation, name="predictions"
+    )(pool(x, "avg"))
 
 
 def make_model(inputs, outputs, convolutions, weights, name):
@@ -107,5 +173,45 @@ def make_model(inputs, outputs, convolutions, weights, name):
     convolutions.selection.check()
     model = keras.Model(keras.utils.get_source_inputs(inputs), outputs, name=name)
     if weights is not None:
-        model.load_weights(weights)
+        _load_weights(model, weights)
     return model
+
+
+def _load_weights(model, weights):
+    path = Path(weights)
+    if not path.is_file():
+        raise ValueError(
+            "`weights` should be None or the path of a `.weights.h5`, `.keras` or "
+            f"legacy `.h5` file. No file of this name was found: {weights}"
+        )
+    try:
+        # Keras ignores what a file has too much, such as batch normalizations.
+        saved = _count_saved(path)
+        if saved not in (None, len(model.weights)):
+            raise ValueError(f"The file holds {saved} weights.")
+        model.load_weights(path)
+    except ValueError as error:
+        raise ValueError(
+            f"`weights` are not those of this network, {model.name!r} with "
+            f"{len(model.weights)} weights: {weights}. A file that a standard network "
+            "saved does not fit its weighted one either: load it into the standard "
+            "network, then call `keras_wconv.to_weighted`.\n\n"
+            f"{error}"
+        ) from error
+
+
+def _count_saved(path):
+    """Return the number of layer weights in a Keras 3 file, None for other files."""
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            return _count_datasets(archive.open("model.weights.h5"))
+    if path.name.endswith(".weights.h5"):
+        return _count_datasets(path)
+    return None
+
+
+def _count_datasets(file):
+    names = []
+    with h5py.File(file) as h5:
+        h5["layers"].visit(names.append)
+        return sum(isinstance(h5["layers"][name], h5py.Dataset) for name in names)

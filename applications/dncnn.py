@@ -6,7 +6,13 @@ Denoising", IEEE TIP 2017, https://arxiv.org/abs/1608.03981
 
 from keras import layers
 
-from ._builder import Convolutions, channel_axis, image_shape, make_model, obtain_input
+from ._builder import (
+    Convolutions,
+    batch_norm,
+    image_shape,
+    make_model,
+    obtain_input,
+)
 
 
 def DnCNN(
@@ -64,9 +70,7 @@ def DnCNN(
     Example:
 
     >>> from keras_wconv import applications
-    >>> model = applications.DnCNN(density={3: [0.7]})
-    >>> model.count_params()
-    558977
+    >>> model = applications.DnCNN(depth=3, density={3: [0.7]})
     >>> model.get_layer("conv2").density_profiles[0].tolist()
     [0.7, 1.0, 0.7]
     """
@@ -78,38 +82,24 @@ def DnCNN(
         default_shape=image_shape((None, None), channels),
         channels=channels,
     )
-    conv = Convolutions(density, **density_options)
+    conv = Convolutions(2, density, **density_options)
 
     x = inputs
     for i in range(1, depth):
-        x = conv(
-            layers.Conv2D,
-            filters,
-            kernel_size,
-            padding="same",
-            use_bias=use_bias,
-            name=f"conv{i}",
-        )(x)
+        x = conv(filters, kernel_size, use_bias=use_bias, name=f"conv{i}")(x)
         if batch_normalization and i > 1:
-            x = layers.BatchNormalization(axis=channel_axis(), name=f"bn{i}")(x)
+            x = batch_norm(f"bn{i}")(x)
         x = layers.ReLU(name=f"relu{i}")(x)
-    noise = conv(
-        layers.Conv2D,
-        channels,
-        kernel_size,
-        padding="same",
-        use_bias=use_bias,
-        name=f"conv{depth}",
-    )(x)
+    noise = conv(channels, kernel_size, use_bias=use_bias, name=f"conv{depth}")(x)
     outputs = layers.Subtract(name="denoised")([inputs, noise])
     return make_model(inputs, outputs, conv, weights, name)
 
 
-def DnCNN17(name="dncnn17", **kwargs):
+def DnCNN17(*, name="dncnn17", **kwargs):
     """Build the DnCNN of depth 17, for one noise level: `DnCNN` has the arguments."""
     return DnCNN(depth=17, name=name, **kwargs)
 
 
-def DnCNN20(name="dncnn20", **kwargs):
+def DnCNN20(*, name="dncnn20", **kwargs):
     """Build the DnCNN of depth 20, for blind denoising: `DnCNN` has the arguments."""
     return DnCNN(depth=20, name=name, **kwargs)

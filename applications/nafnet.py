@@ -1,0 +1,309 @@
+"""NAFNet: image restoration without activation functions.
+
+Chen et al., "Simple Baselines for Image Restoration", ECCV 2022,
+https://arxiv.org/abs/2204.04676
+"""
+
+import keras
+from keras import layers, ops
+from keras.initializers import VarianceScaling
+
+from ._builder import (
+    Convolutions,
+    channel_axis,
+    image_shape,
+    make_model,
+    obtain_input,
+)
+
+
+def NAFNet(
+    width=32,
+    encoder_blocks=(2, 2, 4, 8),
+    middle_blocks=12,
+    decoder_blocks=(2, 2, 2, 2),
+    channels=3,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    name="nafnet",
+    density=None,
+    **density_options,
+):
+    """Build a NAFNet, which returns its input plus a correction.
+
+    A U-shaped network of blocks that multiply the two halves of their channels (simple
+    gate) and scale each channel by a linear map of all their means (simplified channel
+    attention).
+
+    Args:
+        width: int, channels at full resolution.
+        encoder_blocks: ints, number of blocks of each level on the way down.
+        middle_blocks: int, number of blocks at the lowest resolution.
+        decoder_blocks: ints, number of blocks of each level on the way up.
+        channels: int, of the images.
+        weights: `None`, or the path of a file that this network saved.
+        input_tensor: optional Keras tensor to use as the image.
+        input_shape: optional shape without the batch axis. By default images of any
+            height and width; those that the levels do not divide are padded.
+        name: str, of the model.
+        density: `None` for the standard network; a density (see
+            `keras_wconv.densities.get`) for the kernels that it fits; a dict of
+            densities by kernel size; or a function of a layer's name and kernel size
+            that returns a density or `None`. All kernels of 3 take part: the first,
+            the last and each block's depthwise one. The 2x2 of the downsampling, which
+            have no coefficients, stay plain.
+        **density_options: `normalize_density`, `density_trainable`,
+            `density_regularizer` and `density_constraint` of the weighted layers.
+
+    Input and output shape:
+        `(batch, height, width, channels)`, or channels first if that is
+        `keras.config.image_data_format()`.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: If an argument does not suit the network.
+
+    Example:
+
+    >>> from keras_wconv import applications
+    >>> model = applications.NAFNet(
+    ...     width=8,
+    ...     encoder_blocks=(1, 1),
+    ...     middle_blocks=1,
+    ...     decoder_blocks=(1, 1),
+    ...     density=0.7,
+    ... )
+    >>> type(model.get_layer("encoder1_block1_depthwise")).__name__
+    'WeightedDepthwiseConv2D'
+    """
+    if len(encoder_blocks) != len(decoder_blocks):
+        raise ValueError(
+            "`encoder_blocks` and `decoder_blocks` should have as many levels as each "
+            f"other. Received: encoder_blocks={encoder_blocks}, "
+            f"decoder_blocks={decoder_blocks}"
+        )
+    inputs = obtain_input(
+        input_tensor,
+        input_shape,
+        default_shape=image_shape((None, None), channels),
+        channels=channels,
+    )
+    conv = Convolutions(2, density, **density_options)
+
+    padded = PadToMultiple(2 ** len(encoder_blocks), name="pad")(inputs)
+    x = _convolve(padded, conv, width, 3, "intro")
+    skips = []
+    for level, repeats in enumerate(encoder_blocks, start=1):
+        for i in range(1, repeats + 1):
+            x = _block(x, conv, f"encoder{level}_block{i}")
+        skips.append(x)
+        width *= 2
+        x = layers.Conv2D(width, 2, strides=2, name=f"encoder{level}_down")(x)
+    for i in range(1, middle_blocks + 1):
+        x = _block(x, conv, f"middle_block{i}")
+    for level, repeats in enumerate(decoder_blocks, start=1):
+        x = _convolve(x, conv, 2 * width, 1, f"decoder{level}_up", use_bias=False)
+        x = PixelShuffle(2, name=f"decoder{level}_shuffle")(x)
+        width //= 2
+        x = layers.Add(name=f"decoder{level}_skip")([x, skips.pop()])
+        for i in range(1, repeats + 1):
+            x = _block(x, conv, f"decoder{level}_block{i}")
+    x = _convolve(x, conv, channels, 3, "ending")
+    x = layers.Add(name="restored")([x, padded])
+    outputs = CropTo(name="crop")(x, inputs)
+    return make_model(inputs, outputs, conv, weights, name)
+
+
+def NAFNetSIDD(width=32, *, name="nafnet_sidd", **kwargs):
+    """Build the NAFNet that denoises photographs: `NAFNet` has the arguments."""
+    return NAFNet(width, (2, 2, 4, 8), 12, (2, 2, 2, 2), name=name, **kwargs)
+
+
+def NAFNetGoPro(width=32, *, name="nafnet_gopro", **kwargs):
+    """Build the NAFNet that deblurs photographs: `NAFNet` has the arguments."""
+    return NAFNet(width, (1, 1, 1, 28), 1, (1, 1, 1, 1), name=name, **kwargs)
+
+
+def _block(x, conv, name):
+    width = x.shape[channel_axis()]
+
+    y = _normalize(x, f"{name}_norm1")
+    y = _convolve(y, conv, 2 * width, 1, f"{name}_conv1")
+    y = conv.depthwise(
+        3,
+        # Keras takes a depthwise kernel's fan-in for its fan-out.
+        depthwise_initializer=VarianceScaling(1.0, mode="fan_out"),
+        name=f"{name}_depthwise",
+    )(y)
+    y = SimpleGate(axis=channel_axis(), name=f"{name}_gate1")(y)
+    attention = layers.GlobalAveragePooling2D(
+        keepdims=True, name=f"{name}_attention_pool"
+    )(y)
+    attention = _convolve(attention, conv, width, 1, f"{name}_attention_conv")
+    y = layers.Multiply(name=f"{name}_attention")([y, attention])
+    y = _convolve(y, conv, width, 1, f"{name}_conv2")
+    x = layers.Add(name=f"{name}_add1")([x, _scale(y, f"{name}_beta")])
+
+    y = _normalize(x, f"{name}_norm2")
+    y = _convolve(y, conv, 2 * width, 1, f"{name}_conv3")
+    y = SimpleGate(axis=channel_axis(), name=f"{name}_gate2")(y)
+    y = _convolve(y, conv, width, 1, f"{name}_conv4")
+    return layers.Add(name=f"{name}_add2")([x, _scale(y, f"{name}_gamma")])
+
+
+def _convolve(x, conv, filters, kernel_size, name, **kwargs):
+    return conv(
+        filters, kernel_size, kernel_initializer="lecun_normal", name=name, **kwargs
+    )(x)
+
+
+def _normalize(x, name):
+    return layers.LayerNormalization(axis=channel_axis(), epsilon=1e-6, name=name)(x)
+
+
+def _scale(x, name):
+    """Multiply each channel by a learned factor that starts at zero."""
+    axes = "bchw" if channel_axis() == 1 else "bhwc"
+    return layers.EinsumDense(
+        f"{axes},c->{axes}", x.shape[1:], kernel_initializer="zeros", name=name
+    )(x)
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class SimpleGate(layers.Layer):
+    """Multiplies the first half of the channels by the second.
+
+    Args:
+        axis: int, of the channels.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv.applications.nafnet import SimpleGate
+    >>> SimpleGate()(np.ones((1, 8, 8, 6))).shape[-1]
+    3
+    """
+
+    def __init__(self, axis=-1, **kwargs):
+        super().__init__(**kwargs)
+        self.axis = axis
+
+    def call(self, inputs):
+        first, second = ops.split(inputs, 2, axis=self.axis)
+        return ops.multiply(first, second)
+
+    def get_config(self):
+        return {**super().get_config(), "axis": self.axis}
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class PixelShuffle(layers.Layer):
+    """Spreads `factor ** 2` channels over a square of pixels.
+
+    Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient
+    Sub-Pixel Convolutional Neural Network", CVPR 2016, equation 4.
+
+    Args:
+        factor: int, by which height and width grow.
+        data_format: `None`, `"channels_last"` or `"channels_first"`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv.applications.nafnet import PixelShuffle
+    >>> shuffle = PixelShuffle(2, data_format="channels_last")
+    >>> shuffle(np.zeros((1, 3, 5, 8))).shape[1:]
+    (6, 10, 2)
+    """
+
+    def __init__(self, factor, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+        self.data_format = data_format or keras.config.image_data_format()
+
+    def call(self, inputs):
+        r = self.factor
+        if self.data_format == "channels_first":
+            batch, channels, height, width = ops.shape(inputs)
+            split = (batch, channels // r**2, r, r, height, width)
+            merged = (batch, channels // r**2, height * r, width * r)
+        else:
+            batch, height, width, channels = ops.shape(inputs)
+            split = (batch, height, width, channels // r**2, r, r)
+            merged = (batch, height * r, width * r, channels // r**2)
+        x = ops.transpose(ops.reshape(inputs, split), (0, 1, 4, 2, 5, 3))
+        return ops.reshape(x, merged)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "factor": self.factor,
+            "data_format": self.data_format,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class PadToMultiple(layers.Layer):
+    """Pads height and width with zeros, at their ends, to a multiple of `factor`.
+
+    Args:
+        factor: int, what the sizes are to be multiples of.
+        data_format: `None`, `"channels_last"` or `"channels_first"`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv.applications.nafnet import PadToMultiple
+    >>> pad = PadToMultiple(4, data_format="channels_last")
+    >>> pad(np.zeros((1, 5, 8, 3))).shape[1:]
+    (8, 8, 3)
+    """
+
+    def __init__(self, factor, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+        self.data_format = data_format or keras.config.image_data_format()
+        self._spatial = (2, 3) if self.data_format == "channels_first" else (1, 2)
+
+    def call(self, inputs):
+        shape = ops.shape(inputs)
+        padding = [(0, 0)] * 4
+        for axis in self._spatial:
+            padding[axis] = (0, -shape[axis] % self.factor)
+        return ops.pad(inputs, padding)
+
+    def compute_output_shape(self, input_shape):
+        shape = list(input_shape)
+        for axis in self._spatial:
+            if shape[axis] is not None:
+                shape[axis] += -shape[axis] % self.factor
+        return tuple(shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "factor": self.factor,
+            "data_format": self.data_format,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class CropTo(layers.Layer):
+    """Crops a tensor at the ends of its axes to the shape of another.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv.applications.nafnet import CropTo
+    >>> CropTo()(np.zeros((1, 8, 8, 3)), np.zeros((1, 5, 8, 3))).shape[1:]
+    (5, 8, 3)
+    """
+
+    def call(self, inputs, reference):
+        return inputs[tuple(slice(size) for size in ops.shape(reference))]
+
+    def compute_output_shape(self, inputs_shape, reference_shape):
+        return reference_shape

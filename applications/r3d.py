@@ -1,0 +1,74 @@
+"""R3D: the residual network of 18 layers, with convolutions in space and time.
+
+Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
+CVPR 2018, https://arxiv.org/abs/1711.11248
+"""
+
+from ._builder import Convolutions, classify, image_shape, make_model, obtain_input
+from .resnet import basic_block, convolve, project, residual_stages
+
+
+def R3D18(
+    filters=(64, 128, 256, 512),
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=400,
+    classifier_activation="softmax",
+    name="r3d18",
+    density=None,
+    **density_options,
+):
+    """Build the 3-D ResNet of 18 layers for videos, known as `r3d_18`.
+
+    Its first kernel is 3x7x7, along time, height and width; all others are 3x3x3.
+
+    Args:
+        filters: ints, channels of each of the four stages.
+        include_top, input_tensor, input_shape, pooling, classes,
+        classifier_activation, name: as in `keras.applications.ResNet50`, for videos.
+            By default of 16 pictures of 112x112 pixels with the top, of any size
+            without. 400 classes are those of Kinetics.
+        weights: `None`, or the path of a file that this network saved.
+        density: `None` for the standard network; a density (see
+            `keras_wconv.densities.get`) for the kernels that it fits; a dict of
+            densities by kernel size; or a function of a layer's name and kernel size
+            that returns a density or `None`.
+        **density_options: `normalize_density`, `density_trainable`,
+            `density_regularizer` and `density_constraint` of the weighted layers.
+
+    Input shape:
+        `(batch, time, height, width, channels)`, or channels first if that is
+        `keras.config.image_data_format()`.
+
+    Output shape:
+        `(batch, classes)`, or the features if `include_top` is `False`.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: If an argument does not suit the network.
+
+    Example:
+
+    >>> from keras_wconv import applications
+    >>> model = applications.R3D18(
+    ...     filters=(8, 16, 32, 64),
+    ...     density={3: [0.8], (3, 7, 7): [[0.8], [0.2, 0.4, 0.8], [0.2, 0.4, 0.8]]},
+    ... )
+    >>> model.get_layer("conv1_conv").density_map.shape
+    (3, 7, 7)
+    """
+    inputs = obtain_input(
+        input_tensor,
+        input_shape,
+        default_shape=image_shape((16, 112, 112) if include_top else (None,) * 3, 3),
+    )
+    conv = Convolutions(3, density, **density_options)
+    x = convolve(inputs, conv, filters[0], (3, 7, 7), "conv1", strides=(1, 2, 2))
+    x = residual_stages(x, conv, (2, 2, 2, 2), filters, basic_block, project)
+    x = classify(x, include_top, pooling, classes, classifier_activation)
+    return make_model(inputs, x, conv, weights, name)

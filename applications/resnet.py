@@ -1,0 +1,253 @@
+"""ResNet: convolutions that learn what to add to their input.
+
+He et al., "Deep Residual Learning for Image Recognition", CVPR 2016,
+https://arxiv.org/abs/1512.03385. A bottleneck strides in its 3x3 convolution and no
+convolution has a bias, as in the usual implementations after the paper (`v1.5`).
+"""
+
+from keras import layers
+from keras.applications.imagenet_utils import preprocess_input as _preprocess_input
+
+from ._builder import (
+    Convolutions,
+    batch_norm,
+    channel_axis,
+    classify,
+    image_shape,
+    make_model,
+    obtain_input,
+)
+
+
+def ResNet(
+    blocks,
+    filters=(64, 128, 256, 512),
+    bottleneck=False,
+    stem="imagenet",
+    shortcut="projection",
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="resnet",
+    density=None,
+    **density_options,
+):
+    """Build a ResNet for images.
+
+    Args:
+        blocks: ints, number of residual blocks of each stage. Every stage but the
+            first halves the image.
+        filters: ints, channels of each stage (a bottleneck puts out four times that).
+        bottleneck: bool, for blocks of 1x1, 3x3 and 1x1 convolutions; otherwise they
+            are of two 3x3 convolutions.
+        stem: `"imagenet"` for a 7x7 convolution and a pooling, both with strides of
+            2; `"cifar"` for a 3x3 convolution.
+        shortcut: where a block changes the shape, `"projection"` for a 1x1
+            convolution, `"padding"` for subsampling and channels of zeros, which has
+            no weights (option A of the paper).
+        include_top, input_tensor, input_shape, pooling, classes,
+        classifier_activation, name: as in `keras.applications.ResNet50`.
+        weights: `None`, or the path of a file that this network saved.
+        density: `None` for the standard network; a density (see
+            `keras_wconv.densities.get`) for the kernels that it fits; a dict of
+            densities by kernel size; or a function of a layer's name and kernel size
+            that returns a density or `None`.
+        **density_options: `normalize_density`, `density_trainable`,
+            `density_regularizer` and `density_constraint` of the weighted layers.
+
+    Input shape:
+        `(batch, height, width, channels)`, or channels first if that is
+        `keras.config.image_data_format()`.
+
+    Output shape:
+        `(batch, classes)`, or the features if `include_top` is `False`.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: If an argument does not suit the network.
+
+    Example:
+
+    >>> from keras_wconv import applications
+    >>> model = applications.ResNet20(density=0.7, classes=100)
+    >>> model.output_shape
+    (None, 100)
+    >>> type(model.get_layer("conv2_block1_1_conv")).__name__
+    'WeightedConv2D'
+    """
+    if stem not in ("imagenet", "cifar"):
+        raise ValueError(f'`stem` should be "imagenet" or "cifar". Received: {stem!r}')
+    if shortcut not in ("projection", "padding"):
+        raise ValueError(
+            f'`shortcut` should be "projection" or "padding". Received: {shortcut!r}'
+        )
+    size, stem_strides = (224, 4) if stem == "imagenet" else (32, 1)
+    inputs = obtain_input(
+        input_tensor,
+        input_shape,
+        default_shape=image_shape((size, size) if include_top else (None, None), 3),
+        min_size=stem_strides * 2 ** (len(blocks) - 1),
+    )
+    conv = Convolutions(2, density, **density_options)
+
+    if stem == "imagenet":
+        x = convolve(inputs, conv, filters[0], 7, "conv1", strides=2)
+        x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
+        x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
+    else:
+        x = convolve(inputs, conv, filters[0], 3, "conv1")
+    x = residual_stages(
+        x,
+        conv,
+        blocks,
+        filters,
+        bottleneck_block if bottleneck else basic_block,
+        project if shortcut == "projection" else subsample_and_pad,
+    )
+    x = classify(x, include_top, pooling, classes, classifier_activation)
+    return make_model(inputs, x, conv, weights, name)
+
+
+def residual_stages(x, conv, blocks, filters, block, shortcut):
+    """Apply the blocks of all stages; `shortcut` is for those that change the shape."""
+    for stage, (repeats, stage_filters) in enumerate(
+        zip(blocks, filters, strict=True), start=2
+    ):
+        for i in range(1, repeats + 1):
+            name = f"conv{stage}_block{i}"
+            strides = 2 if i == 1 and stage > 2 else 1
+            y = block(x, conv, stage_filters, strides, name)
+            channels = y.shape[channel_axis()]
+            if strides > 1 or x.shape[channel_axis()] != channels:
+                x = shortcut(x, conv, channels, strides, f"{name}_0")
+            x = layers.Add(name=f"{name}_add")([x, y])
+            x = layers.ReLU(name=f"{name}_out")(x)
+    return x
+
+
+def basic_block(x, conv, filters, strides, name):
+    x = convolve(x, conv, filters, 3, f"{name}_1", strides)
+    return convolve(x, conv, filters, 3, f"{name}_2", relu=False)
+
+
+def bottleneck_block(x, conv, filters, strides, name):
+    x = convolve(x, conv, filters, 1, f"{name}_1")
+    x = convolve(x, conv, filters, 3, f"{name}_2", strides)
+    return convolve(x, conv, 4 * filters, 1, f"{name}_3", relu=False)
+
+
+def project(x, conv, channels, strides, name):
+    return convolve(x, conv, channels, 1, name, strides, relu=False)
+
+
+def subsample_and_pad(x, conv, channels, strides, name):
+    x = layers.MaxPooling2D(1, strides=strides, name=f"{name}_pool")(x)
+    before = (channels - x.shape[channel_axis()]) // 2
+    after = channels - x.shape[channel_axis()] - before
+    # Keras pads the two axes that it takes for spatial. Told the other data format,
+    # it takes the channels for one.
+    if channel_axis() == 1:
+        padding, data_format = ((before, after), (0, 0)), "channels_last"
+    else:
+        padding, data_format = ((0, 0), (before, after)), "channels_first"
+    return layers.ZeroPadding2D(padding, data_format, name=f"{name}_pad")(x)
+
+
+def convolve(x, conv, filters, kernel_size, name, strides=1, relu=True):
+    """Convolve, normalize and, if `relu`, rectify."""
+    padding = "same"
+    if strides != 1 and kernel_size != 1:
+        # The published networks pad both ends; "same" pads an even size at one.
+        padding = "valid"
+        margins = tuple(size // 2 for size in conv.sizes(kernel_size))
+        pad = getattr(layers, f"ZeroPadding{conv.rank}D")
+        x = pad(margins, name=f"{name}_pad")(x)
+    x = conv(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding=padding,
+        use_bias=False,
+        name=f"{name}_conv",
+    )(x)
+    x = batch_norm(f"{name}_bn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+
+
+def preprocess_input(x, data_format=None):
+    """Scale pixels from [0, 255] by the ImageNet mean and standard deviation.
+
+    Args:
+        x: array or tensor of RGB images.
+        data_format: `None`, `"channels_last"` or `"channels_first"`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv.applications.resnet import preprocess_input
+    >>> preprocess_input(np.zeros((1, 2, 2, 3)))[0, 0, 0].round(3).tolist()
+    [-2.118, -2.036, -1.804]
+    """
+    return _preprocess_input(x, data_format=data_format, mode="torch")
+
+
+def ResNet18(*, name="resnet18", **kwargs):
+    """Build the ResNet of 18 layers for ImageNet: `ResNet` has the arguments."""
+    return ResNet((2, 2, 2, 2), name=name, **kwargs)
+
+
+def ResNet34(*, name="resnet34", **kwargs):
+    """Build the ResNet of 34 layers for ImageNet: `ResNet` has the arguments."""
+    return ResNet((3, 4, 6, 3), name=name, **kwargs)
+
+
+def ResNet50(*, name="resnet50", **kwargs):
+    """Build the ResNet of 50 layers for ImageNet: `ResNet` has the arguments."""
+    return ResNet((3, 4, 6, 3), bottleneck=True, name=name, **kwargs)
+
+
+def ResNet101(*, name="resnet101", **kwargs):
+    """Build the ResNet of 101 layers for ImageNet: `ResNet` has the arguments."""
+    return ResNet((3, 4, 23, 3), bottleneck=True, name=name, **kwargs)
+
+
+def ResNet152(*, name="resnet152", **kwargs):
+    """Build the ResNet of 152 layers for ImageNet: `ResNet` has the arguments."""
+    return ResNet((3, 8, 36, 3), bottleneck=True, name=name, **kwargs)
+
+
+def ResNet20(*, name="resnet20", **kwargs):
+    """Build the ResNet of 20 layers for CIFAR: `ResNet` has the arguments."""
+    return _cifar_resnet(3, name=name, **kwargs)
+
+
+def ResNet32(*, name="resnet32", **kwargs):
+    """Build the ResNet of 32 layers for CIFAR: `ResNet` has the arguments."""
+    return _cifar_resnet(5, name=name, **kwargs)
+
+
+def ResNet44(*, name="resnet44", **kwargs):
+    """Build the ResNet of 44 layers for CIFAR: `ResNet` has the arguments."""
+    return _cifar_resnet(7, name=name, **kwargs)
+
+
+def ResNet56(*, name="resnet56", **kwargs):
+    """Build the ResNet of 56 layers for CIFAR: `ResNet` has the arguments."""
+    return _cifar_resnet(9, name=name, **kwargs)
+
+
+def _cifar_resnet(blocks, classes=10, **kwargs):
+    return ResNet(
+        (blocks,) * 3,
+        filters=(16, 32, 64),
+        stem="cifar",
+        shortcut="padding",
+        classes=classes,
+        **kwargs,
+    )
