@@ -1,0 +1,5 @@
+"""The search for a density: DIRECT-L, a KerasTuner oracle and tuners on it."""
+
+from .direct_l import DirectLSearch
+
+__all__ = ["DirectLSearch"]
