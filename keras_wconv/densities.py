@@ -205,7 +205,8 @@ class Separable(Density):
                 raise ValueError(
                     f"`density` has a list of coefficients for each of "
                     f"{len(self.coefficients)} axes. Expected {len(kernel_size)} "
-                    f"lists for kernel_size={kernel_size}: {_expected(kernel_size, causal)}. "
+                    f"lists for kernel_size={kernel_size}: "
+                    f"{_expected(kernel_size, causal)}. "
                     f"Received: density={self._given()}"
                 )
             per_axis = self.coefficients
@@ -277,13 +278,16 @@ class Gaussian(Density):
     """
 
     def __init__(self, sigma=1.0):
-        sigmas = [sigma] if isinstance(sigma, numbers.Real) else list(sigma)
-        if not sigmas or not all(np.isfinite(s) and s > 0 for s in sigmas):
+        is_number = isinstance(sigma, numbers.Real)
+        sigmas = [sigma] if is_number else list(sigma)
+        if not sigmas or not all(
+            isinstance(s, numbers.Real) and np.isfinite(s) and s > 0 for s in sigmas
+        ):
             raise ValueError(
                 "`sigma` must be a positive, finite number of taps, or one for each "
                 f"axis. Received: sigma={sigma}"
             )
-        self.sigma = sigma if isinstance(sigma, numbers.Real) else sigmas
+        self.sigma = float(sigma) if is_number else [float(s) for s in sigmas]
 
     def __call__(self, kernel_size, causal=False):
         sigmas = self.sigma
@@ -339,7 +343,7 @@ class Radial(Density):
     def __init__(self, function="exponential", scale=1.0):
         if isinstance(function, dict):
             function = keras.saving.deserialize_keras_object(function)
-        if isinstance(function, str) and function not in _RADIAL_FUNCTIONS:
+        if not callable(function) and function not in _RADIAL_FUNCTIONS:
             raise ValueError(
                 f"`function` must be one of {sorted(_RADIAL_FUNCTIONS)} or a function "
                 f"of the distance. Received: function={function!r}"
@@ -484,7 +488,8 @@ def deserialize(config, custom_objects=None):
     )
     if density is not None and not isinstance(density, Density):
         raise ValueError(
-            "Expected the config of a `keras_wconv.densities.Density`. "
+            "Expected the config of a `keras_wconv.densities.Density`; a dict by "
+            "kernel size is for whole networks, not for one layer. "
             f"Received: {config}"
         )
     return density
@@ -621,7 +626,7 @@ def _by_name(name):
 
 
 def _finite(values, given):
-    if not all(
+    if not np.iterable(values) or not all(
         isinstance(v, numbers.Real) and not isinstance(v, bool) and np.isfinite(v)
         for v in values
     ):
@@ -633,10 +638,13 @@ def _finite(values, given):
 
 
 def _checked_map(values, name):
-    values = np.array(values, "float64")
+    given = np.asarray(values)
+    is_real = given.dtype.kind in "biufV"  # V holds bfloat16
+    values = given.astype("float64") if is_real else np.full(given.shape, np.nan)
     if not np.all(np.isfinite(values)):
         raise ValueError(
-            f"{name} must have finite values everywhere. Received: {values.tolist()}"
+            f"{name} must have finite, real values everywhere. "
+            f"Received: {given.tolist()}"
         )
     return values
 

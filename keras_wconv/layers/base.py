@@ -80,14 +80,19 @@ class WeightedConvolution:
     def __init_subclass__(cls, **kwargs):
         """Gives the class the signature and the argument list that it really has."""
         super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__signature__ = None  # not the one that it would inherit
+            return
         keras_class = cls.__bases__[-1]
-        if "__init__" in vars(cls) or not issubclass(keras_class, keras.Layer):
+        if issubclass(keras_class, WeightedConvolution) or not issubclass(
+            keras_class, keras.Layer
+        ):
             return
         *parameters, variadic = inspect.signature(keras_class).parameters.values()
         own = inspect.signature(WeightedConvolution.__init__).parameters.values()
         keywords = [p for p in own if p.kind is p.KEYWORD_ONLY]
         cls.__signature__ = inspect.Signature([*parameters, *keywords, variadic])
-        cls.__doc__ += _ARGUMENTS
+        cls.__doc__ = (cls.__doc__ or "") + _ARGUMENTS  # None under python -OO
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -227,6 +232,7 @@ class LearnedDensity(keras.Layer):
                 f"{self.kernel_size}: its profile is the centre alone. Leave the "
                 "density fixed."
             )
+        self.map_value()  # a map of zeros cannot be normalised
 
     def build(self, input_shape=None):
         self._learned = {
@@ -260,6 +266,11 @@ class LearnedDensity(keras.Layer):
 
     def assign(self, density):
         """Sets the weights to a density of the same kind as the initial one."""
+        if not self.built:
+            raise ValueError(
+                "`assign` sets weights, which exist once the layer is built. Build it "
+                "first, or give it the density when it is made."
+            )
         other = type(self)(density, self.kernel_size, self.causal)
         if {n: s.shape for n, s in other._start.items()} != {
             n: s.shape for n, s in self._start.items()
