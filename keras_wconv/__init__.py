@@ -1,6 +1,7 @@
 """Keras layers whose kernel is multiplied by a spatial density."""
 
 from . import densities, layers, optimizers
+from .conversion import fold, to_weighted
 from .layers import (
     WeightedConv1D,
     WeightedConv1DTranspose,
@@ -28,6 +29,8 @@ __all__ = [
     "WeightedSeparableConv1D",
     "WeightedSeparableConv2D",
     "densities",
+    "fold",
     "layers",
     "optimizers",
+    "to_weighted",
 ]
