@@ -1,0 +1,288 @@
+"""Removal of additive white Gaussian noise from pictures."""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops
+
+from .._optional import require
+from . import datasets
+from .dncnn import DnCNN, DnCNN17
+from .task import Task
+
+
+def psnr(y_true, y_pred):
+    """Peak signal-to-noise ratio of each picture in dB, the prediction clipped.
+
+    Args:
+        y_true, y_pred: tensors of `(batch, height, width, channels)` in [0, 1].
+
+    Returns:
+        Tensor of `(batch,)`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv.applications import denoising
+    >>> clean, noisy = np.zeros((1, 8, 8, 1)), np.full((1, 8, 8, 1), 0.1)
+    >>> round(float(denoising.psnr(clean, noisy)[0]), 3)
+    20.0
+    """
+    error = ops.clip(y_pred, 0, 1) - ops.cast(y_true, y_pred.dtype)
+    return -10 * ops.log10(ops.mean(ops.square(error), axis=(1, 2, 3)))
+
+
+class Denoising(Task):
+    """Train a network to remove Gaussian noise: squared error, PSNR and SSIM.
+
+    The network sees patches, turned and mirrored, with noise of deviation `sigma / 255`
+    on a scale of [0, 1]; its input is not clipped, its output is, before a metric. The
+    noise of the validation and the test pictures is always the same. The defaults are
+    the usual protocol of DnCNN.
+
+    Args:
+        data: `datasets.Dataset` of pictures.
+        network: builder that takes `channels`, `density` and the density options, such
+            as `applications.DnCNN17` or a `functools.partial` of it.
+        sigma: float, deviation of the noise on the scale of 255; or `(low, high)`, to
+            train blind: each patch has a deviation between the two.
+        test_sigmas: floats, deviations to evaluate at. By default `sigma`, or 15, 25
+            and 50 for a blind network.
+        epochs: int.
+        batch_size: int, patches a batch.
+        patch_size: int, pixels a side.
+        patches_per_picture: int, how many patches of a batch come from one picture.
+        steps_per_epoch: int, batches an epoch; by default all pictures once.
+        learning_rate: float, the peak of the schedule.
+        optimizer: function of `learning_rate` that returns a Keras optimizer.
+        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
+            the training).
+        loss: as `keras.Model.compile` has it; `"mean_absolute_error"` is usual, too.
+        evaluation_size: int, to evaluate on the central square of this side alone;
+            `None` for whole pictures.
+        density_learning_rate: float, of learned densities.
+
+    Raises:
+        ValueError: If the data are no pictures, the pictures are smaller than a patch,
+            or the network does not fit them.
+
+    Example:
+
+    >>> from keras_wconv import applications
+    >>> task = applications.Denoising.photographs(epochs=1, steps_per_epoch=2)
+    >>> model = task.model(density=[0.7])
+    >>> task.compile(model)
+    >>> history = task.fit(model, seed=0)
+    >>> metrics = task.evaluate(model)
+    >>> sorted(metrics)
+    ['noisy_psnr', 'noisy_ssim', 'psnr', 'ssim']
+    >>> round(metrics["noisy_psnr"], 1)  # 20 log10(255 / 25)
+    20.2
+
+    Source: https://arxiv.org/abs/1608.03981, section IV.
+    """
+
+    name = "denoising"
+    monitor = "psnr"
+    direction = "max"
+    metrics = (psnr,)
+
+    def __init__(
+        self,
+        data,
+        network,
+        sigma=25.0,
+        test_sigmas=None,
+        epochs=50,
+        batch_size=128,
+        patch_size=40,
+        patches_per_picture=16,
+        steps_per_epoch=None,
+        learning_rate=1e-3,
+        optimizer=keras.optimizers.Adam,
+        schedule="steps",
+        loss="mean_squared_error",
+        evaluation_size=None,
+        density_learning_rate=1e-2,
+    ):
+        if data.classes is not None:
+            raise ValueError(
+                "`data` should be a dataset of pictures, such as "
+                f"datasets.photographs(). Received: {data.name!r}, labelled examples. "
+                "They are for the task Classification."
+            )
+        if batch_size % patches_per_picture:
+            raise ValueError(
+                "`batch_size` should be a multiple of `patches_per_picture`. Received: "
+                f"{batch_size} and {patches_per_picture}"
+            )
+        small = [
+            f"{name} {shape[0]}x{shape[1]}"
+            for split in datasets.SPLITS
+            for name, shape in zip(
+                getattr(data, split).names, getattr(data, split).shapes, strict=True
+            )
+            if min(shape[:2]) < patch_size
+        ]
+        if small:
+            raise ValueError(
+                f"`patch_size` should be at most the smallest side of every picture. "
+                f"Received: {patch_size}, and {len(small)} smaller pictures: "
+                f"{', '.join(small[:5])}{', ...' if len(small) > 5 else ''}. Take them "
+                "out, or give a smaller `patch_size`."
+            )
+        super().__init__(
+            data,
+            network,
+            epochs,
+            batch_size,
+            learning_rate,
+            optimizer,
+            schedule,
+            density_learning_rate,
+        )
+        blind = np.ndim(sigma) > 0
+        self.sigma = tuple(sigma) if blind else (sigma, sigma)
+        self.test_sigmas = tuple(test_sigmas or ((15, 25, 50) if blind else (sigma,)))
+        self.patch_size = patch_size
+        self.patches_per_picture = patches_per_picture
+        self.steps_per_epoch = steps_per_epoch
+        self.loss = loss
+        self.evaluation_size = evaluation_size
+        self.channels = data.train.shapes[0][-1]
+
+    @classmethod
+    def photographs(cls, network=None, data=None, **recipe):
+        """Shipped grey photographs, a small DnCNN; for a laptop.
+
+        Args:
+            network: builder, in place of a DnCNN of 7 layers of 32 filters.
+            data: `datasets.Dataset` of pictures, in place of `datasets.photographs()`.
+            **recipe: other arguments of `Denoising`.
+        """
+        network = network or functools.partial(DnCNN, depth=7, filters=32)
+        defaults = {
+            "epochs": 10,
+            "batch_size": 16,
+            "patches_per_picture": 4,
+            "steps_per_epoch": 50,
+            "learning_rate": 2e-3,
+            "schedule": "cosine",
+            "evaluation_size": 256,
+        }
+        return cls(data or datasets.photographs(), network, **{**defaults, **recipe})
+
+    @classmethod
+    def div2k(cls, network=DnCNN17, channels=3, data_dir=None, **recipe):
+        """DIV2K by the usual protocol, DnCNN by default."""
+        return cls(datasets.div2k(channels, data_dir), network, **recipe)
+
+    def model(self, density=None, **density_options):
+        model = self.network(channels=self.channels, density=density, **density_options)
+        if model.output_shape != model.input_shape:
+            raise ValueError(
+                "`network` should return a picture of the shape that it was given. "
+                f"Received: {model.name!r}, which makes {model.output_shape} of "
+                f"{model.input_shape}"
+            )
+        return model
+
+    def batches(self, seed):
+        pictures = self.data.train
+        size = self.patch_size
+
+        def patches(index, rng):
+            picture = pictures[index]
+            height, width, _ = picture.shape
+            for _ in range(self.patches_per_picture):
+                top = rng.integers(height - size + 1)
+                left = rng.integers(width - size + 1)
+                patch = picture[top : top + size, left : left + size]
+                patch = np.rot90(patch, rng.integers(4))
+                yield patch[:, ::-1] if rng.integers(2) else patch
+
+        def load(indices, rng):
+            clean = np.stack([patch for i in indices for patch in patches(i, rng)])
+            clean = clean.astype("float32") / 255
+            sigma = rng.uniform(*self.sigma, (len(clean), 1, 1, 1)).astype("float32")
+            noise = rng.standard_normal(clean.shape, dtype="float32")
+            return clean + noise * sigma / 255, clean
+
+        return datasets.Batches(
+            len(pictures),
+            self.batch_size // self.patches_per_picture,
+            load,
+            seed,
+            steps=self.steps_per_epoch,
+        )
+
+    def validation_data(self):
+        """Return central squares of equal size, `(noisy, clean)`."""
+        shapes = self.data.validation.shapes
+        side = min(self.evaluation_size or 256, *(min(s[:2]) for s in shapes))
+        pairs = [
+            (noisy, clean)
+            for sigma in self.test_sigmas
+            for _, clean, noisy in self._pairs("validation", sigma, side)
+        ]
+        noisy, clean = zip(*pairs, strict=True)
+        return np.stack(noisy), np.stack(clean)
+
+    def evaluate(self, model, split="validation"):
+        rows = [row for *_, row in self.denoise(model, split)]
+        return {
+            key: float(np.mean([row[key] for row in rows]))
+            for key in ("noisy_psnr", "noisy_ssim", "psnr", "ssim")
+        }
+
+    def denoise(self, model, split="test"):
+        """Denoise the pictures of a split, one after the other.
+
+        Args:
+            model: `keras.Model`.
+            split: `"validation"` or `"test"`.
+
+        Yields:
+            `(clean, noisy, output, metrics)`: arrays of `(height, width, channels)`, of
+            which the output is clipped, and a dict of the picture's name, sigma, and
+            PSNR and SSIM by scikit-image, before and after.
+        """
+        measure = require("skimage.metrics", extra="data")
+        for sigma in self.test_sigmas:
+            for name, clean, noisy in self._pairs(split, sigma, self.evaluation_size):
+                output = model.predict_on_batch(noisy[None])[0].astype("float32")
+                output = np.clip(output, 0, 1)
+                metrics = {"picture": name, "sigma": sigma}
+                for prefix, picture in (("noisy_", noisy), ("", output)):
+                    metrics[f"{prefix}psnr"] = measure.peak_signal_noise_ratio(
+                        clean, picture, data_range=1
+                    )
+                    metrics[f"{prefix}ssim"] = measure.structural_similarity(
+                        clean, picture, data_range=1, channel_axis=-1
+                    )
+                yield clean, noisy, output, metrics
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "sigma": self.sigma,
+            "test_sigmas": self.test_sigmas,
+            "patch_size": self.patch_size,
+            "patches_per_picture": self.patches_per_picture,
+            "steps_per_epoch": self.steps_per_epoch,
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "evaluation_size": self.evaluation_size,
+        }
+
+    def _pairs(self, split, sigma, side):
+        """Yield the name of each picture with its clean and its noisy version."""
+        pictures = getattr(self.data, split)
+        for index, name in enumerate(pictures.names):
+            clean = pictures[index].astype("float32") / 255
+            if side is not None:
+                top, left = (max(0, (n - side) // 2) for n in clean.shape[:2])
+                clean = clean[top : top + side, left : left + side]
+            rng = np.random.default_rng((datasets.SPLITS.index(split), index))
+            noise = rng.standard_normal(clean.shape, dtype="float32")
+            yield name, clean, clean + noise * np.float32(sigma / 255)

@@ -1,0 +1,175 @@
+"""What the tasks share: a network, its training recipe, and an honest evaluation."""
+
+import keras
+
+from ..optimizers import density_optimizer
+
+SCHEDULES = ("constant", "cosine", "steps")
+
+
+class Task:
+    """A network to train on a dataset with a recipe. See its two subclasses.
+
+    A comparison or a search calls `model`, `compile`, `fit` and `evaluate`, in this
+    order, and knows nothing else of a task.
+
+    Attributes:
+        name: str, of the task.
+        monitor: str, the metric to choose by: `evaluate(model)[task.monitor]`, and
+            `"val_" + task.monitor` in the logs of a training.
+        direction: `"max"` or `"min"`, which way `monitor` is better.
+        loss, metrics: what the network is compiled with.
+    """
+
+    name = monitor = direction = loss = None
+    metrics = ()
+
+    def __init__(
+        self,
+        data,
+        network,
+        epochs,
+        batch_size,
+        learning_rate,
+        optimizer,
+        schedule="constant",
+        density_learning_rate=1e-2,
+    ):
+        if schedule not in SCHEDULES:
+            raise ValueError(
+                f"`schedule` should be one of {SCHEDULES}. Received: {schedule!r}"
+            )
+        self.data = data
+        self.network = network
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.make_optimizer = optimizer
+        self.schedule = schedule
+        self.density_learning_rate = density_learning_rate
+
+    def model(self, density=None, **density_options):
+        """Build the network, not compiled. `density=None` is the standard one."""
+        raise NotImplementedError
+
+    def batches(self, seed):
+        """Return the training batches, a `datasets.Batches`."""
+        raise NotImplementedError
+
+    def validation_data(self):
+        """Return `(inputs, targets)` for the metrics of every epoch of a training."""
+        raise NotImplementedError
+
+    def evaluate(self, model, split="validation"):
+        """Return the metrics on the `"validation"` or the `"test"` split, a dict."""
+        raise NotImplementedError
+
+    @property
+    def steps(self):
+        """Batches an epoch."""
+        return len(self.batches(0))
+
+    def optimizer(self, learning_rate=None):
+        """Return a new optimizer as the recipe has it.
+
+        Args:
+            learning_rate: float, in place of the recipe's.
+        """
+        rate = self.learning_rate if learning_rate is None else learning_rate
+        schedules = keras.optimizers.schedules
+        total = self.epochs * self.steps
+        if self.schedule == "cosine":
+            rate = schedules.CosineDecay(rate, total, alpha=1e-4)
+        elif self.schedule == "steps":
+            ends = [int(total * part) for part in (0.3, 0.6, 0.8)]
+            rate = schedules.PiecewiseConstantDecay(
+                ends, [rate * 0.2**i for i in range(4)]
+            )
+        return self.make_optimizer(learning_rate=rate)
+
+    def compile(self, model, learning_rate=None, optimizer=None, **kwargs):
+        """Compile a network of `model` with the recipe.
+
+        Learned densities get an optimizer of their own: Adam with warm restarts, of
+        which the first lasts ten epochs and each next one twice as long.
+
+        Args:
+            model: `keras.Model`.
+            learning_rate: float, in place of the recipe's.
+            optimizer: `keras.optimizers.Optimizer`, in place of the recipe's.
+            **kwargs: for `keras.Model.compile`, such as `jit_compile`.
+        """
+        optimizer = optimizer or self.optimizer(learning_rate)
+        if any(getattr(layer, "density_trainable", False) for layer in model.layers):
+            restarts = keras.optimizers.schedules.CosineDecayRestarts(
+                self.density_learning_rate, 10 * self.steps, t_mul=2.0
+            )
+            optimizer = density_optimizer(optimizer, restarts)
+        model.compile(optimizer, self.loss, metrics=list(self.metrics), **kwargs)
+
+    def fit(
+        self,
+        model,
+        seed=0,
+        epochs=None,
+        callbacks=(),
+        validate=False,
+        backup_dir=None,
+        verbose=0,
+        **kwargs,
+    ):
+        """Train a compiled network.
+
+        With the same seed and backend, two trainings of the same initial network end
+        the same, whether or not one of them was killed and resumed on the way.
+
+        Args:
+            model: compiled `keras.Model`.
+            seed: int, of the batches and of what else is random.
+            epochs: int, to stop before the recipe's `epochs`. The schedule of the
+                learning rate stays that of the whole recipe.
+            callbacks: Keras callbacks.
+            validate: bool, whether every epoch ends with the validation metrics.
+            backup_dir: optional folder. A training killed there goes on, when called
+                again, after the last epoch that was finished.
+            verbose, **kwargs: for `keras.Model.fit`.
+
+        Returns:
+            `keras.callbacks.History`.
+        """
+        keras.utils.set_random_seed(seed)
+        batches = self.batches(seed)
+        callbacks = [_Epoch(batches), *callbacks]
+        if backup_dir is not None:
+            callbacks.append(keras.callbacks.BackupAndRestore(backup_dir))
+        return model.fit(
+            batches,
+            epochs=self.epochs if epochs is None else epochs,
+            validation_data=self.validation_data() if validate else None,
+            callbacks=callbacks,
+            verbose=verbose,
+            **kwargs,
+        )
+
+    def get_config(self):
+        """Return what decides a result, as what JSON can hold."""
+        return {
+            "task": self.name,
+            "data": self.data.name,
+            "network": keras.saving.serialize_keras_object(self.model()),
+            "optimizer": keras.optimizers.serialize(self.optimizer()),
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "density_learning_rate": self.density_learning_rate,
+        }
+
+
+class _Epoch(keras.callbacks.Callback):
+    """Tells the batches which epoch it is, also after a resume."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.epoch = epoch
