@@ -13,6 +13,11 @@ from keras_wconv.tuning import DirectLSearch
 from benchmarks.functions import PUBLISHED
 
 
+@pytest.fixture(autouse=True)
+def clean_keras_state():
+    """Nothing here has a state in Keras to be cleaned."""
+
+
 def run(search, function, evaluations):
     """Returns the points of the first `evaluations`, in order."""
     points = []

@@ -1,0 +1,419 @@
+"""DIRECT-L as a KerasTuner oracle."""
+
+import functools
+import json
+import math
+from pathlib import Path
+
+import keras_tuner as kt
+from keras_tuner.engine.hyperparameters import Fixed, Float, HyperParameters
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from .direct_l import DirectLSearch
+
+
+def write_json(path, content):
+    """Writes a JSON file that is whole at every moment, whenever this is killed."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(path)
+
+
+def _synchronized(method):
+    """`keras_tuner.synchronized`, which leaves its lock held after an error."""
+
+    @kt.synchronized
+    def outcome(self, *args, **kwargs):
+        try:
+            return method(self, *args, **kwargs), None
+        except Exception as error:
+            return None, error
+
+    @functools.wraps(method)
+    def wrapper(self, *args, **kwargs):
+        result, error = outcome(self, *args, **kwargs)
+        if error is not None:
+            raise error
+        return result
+
+    return wrapper
+
+
+class DirectLOracle(kt.Oracle):
+    """Oracle that searches with DIRECT-L.
+
+    The search space consists of `hp.Float`s, with linear, log or reverse_log sampling
+    and without a step, and of `hp.Fixed`. It is frozen at the first trial, which is
+    the middle of all ranges: for densities in ranges around 1, the standard
+    convolution. The points depend on the scores alone: any number of workers, and a
+    search that was killed and resumed, try the same ones.
+
+    Args:
+        objective: A string, `keras_tuner.Objective` instance, or a list of them, as
+            for every oracle of KerasTuner.
+        max_trials: Integer or `None`, the number of trials at most. The search ends
+            before when its resolution is reached, and only then if this is `None`.
+        epsilon: Float, see `DirectLSearch`.
+        min_side: Float or `None`, the resolution: a part of each range below which it
+            is not divided. See `DirectLSearch`.
+        locally_biased: Boolean, `False` is the original DIRECT.
+        seed: Integer. DIRECT-L draws nothing; it is kept with the search.
+        hyperparameters: Optional `HyperParameters` instance to override, or register
+            in advance, hyperparameters in the search space.
+        tune_new_entries: Boolean, whether hyperparameters that are not in
+            `hyperparameters` are searched; otherwise they keep their defaults.
+        allow_new_entries: Boolean, whether the hypermodel may request them.
+        max_retries_per_trial: Integer, how often a failed trial is run again.
+        max_consecutive_failed_trials: Integer, the failed trials in a row that end the
+            search with a `RuntimeError`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the search space holds what
+            DIRECT-L cannot search.
+
+    Example:
+
+    >>> import keras_tuner
+    >>> from keras_wconv import tuning
+    >>> hp = keras_tuner.HyperParameters()
+    >>> first = hp.Float("density", 0.5, 1.5)
+    >>> oracle = tuning.DirectLOracle("val_loss", max_trials=20, hyperparameters=hp)
+    >>> [oracle.populate_space("0")["values"]]
+    [{'density': 1.0}]
+
+    Source: see `keras_wconv.tuning.DirectLSearch`; the interface is that of
+    https://keras.io/keras_tuner/api/oracles/base_oracle/.
+    """
+
+    def __init__(
+        self,
+        objective=None,
+        max_trials=10,
+        epsilon=1e-4,
+        min_side=0.01,
+        locally_biased=True,
+        seed=None,
+        hyperparameters=None,
+        allow_new_entries=True,
+        tune_new_entries=True,
+        max_retries_per_trial=0,
+        max_consecutive_failed_trials=3,
+    ):
+        if max_trials is not None and max_trials < 1:
+            raise ValueError(
+                "`max_trials` should be at least 1, or None to search until the "
+                f"resolution is reached. Received: max_trials={max_trials}"
+            )
+        super().__init__(
+            objective=objective,
+            max_trials=max_trials,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+            seed=seed,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        self._seed_is_given = seed is not None
+        if self._seed_is_given:
+            # The base class takes 0 for no seed.
+            self.seed = self._seed_state = seed
+        self._search_arguments = {
+            "epsilon": epsilon,
+            "min_side": min_side,
+            "locally_biased": bool(locally_biased),
+        }
+        DirectLSearch(1, **self._search_arguments)  # raises what is wrong with them
+        for hp in self.hyperparameters.space:
+            _check_searchable(hp)
+        self._search = None  # until the first trial, which freezes the space
+        self._points = {}  # trial_id: point
+        self._num_told = 0  # of the trials in `end_order`
+        self._space_is_complete = False
+
+    # === The search ===
+
+    def populate_space(self, trial_id):
+        """Gives a trial the next point of the search.
+
+        Args:
+            trial_id: String.
+
+        Returns:
+            Dictionary with the "status" RUNNING and the "values"; IDLE while the next
+            points depend on trials that are running; STOPPED at the resolution.
+
+        Raises:
+            ValueError: If there is no `hp.Float` to search.
+        """
+        if self._search is None:
+            self._search = self._new_search()
+        self._tell_ended_trials()
+        taken = {self._points[known_id] for known_id in self.trials}
+        point = next((p for p in self._search.ask() if p not in taken), None)
+        if point is None:
+            waiting = TrialStatus.IDLE if self.ongoing_trials else TrialStatus.STOPPED
+            return {"status": waiting, "values": None}
+        self._points[trial_id] = point
+        return {"status": TrialStatus.RUNNING, "values": self._values_at(point)}
+
+    def score_trial(self, trial):
+        super().score_trial(trial)
+        if not math.isfinite(trial.score):
+            # The base class takes infinity for a completed trial, NaN for a failure.
+            trial.score = math.nan
+
+    def get_best_trials(self, num_trials=1):
+        """Returns the best completed trials, fewer if there are not as many."""
+        trials = super().get_best_trials(num_trials)
+        return [trial for trial in trials if trial.status == TrialStatus.COMPLETED]
+
+    @property
+    def _sign(self):
+        return -1 if self.objective.direction == "max" else 1
+
+    def _new_search(self):
+        dimensions = len(self._floats())
+        if not dimensions:
+            names = [hp.name for hp in self.hyperparameters.space]
+            raise ValueError(
+                "DIRECT-L needs at least one `hp.Float` to search. Declare it in the "
+                "model-building function, or pass `hyperparameters`. The search space "
+                f"holds: {names}"
+            )
+        return DirectLSearch(dimensions, **self._search_arguments)
+
+    def _floats(self):
+        return [hp for hp in self.hyperparameters.space if isinstance(hp, Float)]
+
+    def _values_at(self, point):
+        values = {
+            hp.name: hp.value
+            for hp in self.hyperparameters.space
+            if isinstance(hp, Fixed) and self.hyperparameters.is_active(hp)
+        }
+        for hp, coordinate in zip(self._floats(), point, strict=True):
+            values[hp.name] = _value_at(hp, coordinate)
+        return values
+
+    def _tell_ended_trials(self):
+        for trial_id in self.end_order[self._num_told :]:
+            trial = self.trials[trial_id]
+            value = None
+            if trial.status == TrialStatus.COMPLETED:
+                value = self._sign * trial.score
+            self._search.tell(self._points[trial_id], value)
+        self._num_told = len(self.end_order)
+
+    # === The trials, without the traps of the base class ===
+
+    def update_space(self, hyperparameters):
+        names = {hp.name for hp in self.hyperparameters.space}
+        new = [hp for hp in hyperparameters.space if hp.name not in names]
+        if self.tune_new_entries:
+            for hp in new:
+                _check_searchable(hp)
+                if self._search is not None and isinstance(hp, Float):
+                    raise ValueError(
+                        f"The search space is frozen at the first trial, and {hp} "
+                        "appeared after it. Declare it in the model-building function "
+                        "whatever the other values are, or pass it in "
+                        "`hyperparameters`."
+                    )
+        super().update_space(hyperparameters)
+        self._space_is_complete = True
+
+    @_synchronized
+    def create_trial(self, tuner_id):
+        trial = super().create_trial(tuner_id)
+        if trial.status == TrialStatus.RUNNING:
+            # One that is run again must not average with what it left behind.
+            trial.metrics = Trial(trial.hyperparameters).metrics
+            trial.score = trial.message = None
+        return trial
+
+    @_synchronized
+    def update_trial(self, trial_id, metrics, step=0):
+        return super().update_trial(trial_id, metrics, step)
+
+    @_synchronized
+    def end_trial(self, trial):
+        try:
+            super().end_trial(trial)
+        except RuntimeError:
+            # Too many failures in a row: the trial has ended nevertheless.
+            if trial.trial_id in self.end_order:
+                self._save_trial(self.trials[trial.trial_id])
+                self.ongoing_trials = {
+                    tuner_id: ongoing
+                    for tuner_id, ongoing in self.ongoing_trials.items()
+                    if ongoing.trial_id != trial.trial_id
+                }
+                self.save()
+            raise
+
+    # === Files: oracle.json, which counts, and a trial.json for each trial ===
+
+    @_synchronized
+    def save(self):
+        write_json(Path(self._get_oracle_fname()), self.get_state())
+
+    def _save_trial(self, trial):
+        write_json(self._trial_path(trial.trial_id), trial.get_state())
+
+    def _trial_path(self, trial_id):
+        return Path(self._get_trial_dir(trial_id), "trial.json")
+
+    def get_state(self):
+        self._tell_ended_trials()
+        state = super().get_state()
+        state["direct_l"] = {
+            "objective": str(self.objective),
+            "arguments": self._search_arguments,
+            "search": self._search and self._search.get_state(),
+            "points": self._points,
+        }
+        return state
+
+    def reload(self):
+        """Takes up the saved search, wherever it was killed.
+
+        Raises:
+            ValueError: If the directory is another oracle's, or the search space or an
+                argument has changed.
+        """
+        state = json.loads(Path(self._get_oracle_fname()).read_text())
+        if "direct_l" not in state:
+            raise ValueError(
+                f"The directory {self._project_dir} holds the search of another "
+                "oracle than `DirectLOracle`. Give `directory` or `project_name` "
+                "another name, or pass `overwrite=True`."
+            )
+        if state["direct_l"]["search"] is None:
+            # Nothing was tried: the space is what it is now.
+            state["hyperparameters"] = self.hyperparameters.get_config()
+        self._check_unchanged(state)
+        self.set_state(state)
+
+    def set_state(self, state):
+        saved = state["direct_l"]
+        self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
+        self._points = {key: tuple(point) for key, point in saved["points"].items()}
+        if saved["search"] is not None:
+            self._search = DirectLSearch.from_state(saved["search"])
+            self._num_told = len(saved["search"]["told"])
+        # What oracle.json does not know of was never handed out.
+        self.trials = {
+            trial_id: self._load_trial(trial_id) or self._restore_trial(trial_id, state)
+            for trial_id in state["start_order"]
+        }
+        super().set_state(state)
+        for trial in self.ongoing_trials.values():
+            if trial.trial_id in self.end_order:
+                continue
+            if trial.status in (TrialStatus.COMPLETED, TrialStatus.FAILED):
+                # Killed between the trial's file and the oracle's.
+                self.end_order.append(trial.trial_id)
+            else:
+                self._retry_queue.append(trial.trial_id)
+        self.ongoing_trials = {}
+
+    def _load_trial(self, trial_id):
+        try:
+            return Trial.from_state(json.loads(self._trial_path(trial_id).read_text()))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _restore_trial(self, trial_id, state):
+        """Makes a trial of what oracle.json knows, where its own file is lost."""
+        hyperparameters = self.hyperparameters.copy()
+        hyperparameters.values = self._values_at(self._points[trial_id])
+        trial = Trial(hyperparameters, trial_id, TrialStatus.INVALID)
+        if trial_id in state["end_order"]:
+            told = {tuple(p): v for p, v in state["direct_l"]["search"]["told"]}
+            value = told[self._points[trial_id]]
+            trial.status = TrialStatus.FAILED
+            if value is not None:
+                trial.status = TrialStatus.COMPLETED
+                trial.score = self._sign * value
+        return trial
+
+    def _check_unchanged(self, state):
+        saved = state["direct_l"]
+        arguments = {"objective": str(self.objective), **self._search_arguments}
+        before = {"objective": saved["objective"], **saved["arguments"]}
+        if self._seed_is_given:
+            arguments["seed"], before["seed"] = self.seed, state["seed"]
+        changes = [
+            f"`{name}` was {before[name]} and is {value}"
+            for name, value in arguments.items()
+            if value != before[name]
+        ]
+        space = _describe(self.hyperparameters)
+        before = _describe(HyperParameters.from_config(state["hyperparameters"]))
+        changes += [
+            f"hyperparameter {name!r} was {before.get(name, 'absent')} and is {now}"
+            for name, now in space.items()
+            if now != before.get(name)
+        ]
+        if self._space_is_complete:
+            changes += [
+                f"hyperparameter {name!r} was {was} and is absent"
+                for name, was in before.items()
+                if name not in space and was.startswith("Float")
+            ]
+        if changes:
+            raise ValueError(
+                f"The search saved in {self._project_dir} cannot go on as another "
+                f"one: {'; '.join(changes)}. Change it back, or start a new search "
+                "with another `project_name` or `overwrite=True`."
+            )
+
+
+def _check_searchable(hp):
+    advice = None
+    if isinstance(hp, Float):
+        if hp.step is not None:
+            advice = "Leave out its `step`: `min_side` is the resolution of the search."
+        elif hp.conditions:
+            advice = "Declare it outside of conditional scopes."
+        elif not (math.isfinite(hp.min_value) and math.isfinite(hp.max_value)):
+            advice = "Give it finite bounds."
+        elif hp.min_value == hp.max_value:
+            advice = "Its range is empty: use `hp.Fixed`."
+    elif not isinstance(hp, Fixed):
+        advice = (
+            "Make it an `hp.Fixed` and run one search for each of its values, or "
+            "choose it before with another tuner, such as `keras_tuner.GridSearch`."
+        )
+    if advice is not None:
+        raise ValueError(
+            "DIRECT-L searches continuous ranges, `hp.Float`s without step or "
+            f"condition. Received: {hp}. {advice}"
+        )
+
+
+def _value_at(hp, coordinate):
+    """Maps [0, 1] to the range of a Float, and 1/2 exactly to its middle."""
+    low, high = hp.min_value, hp.max_value
+    if hp.sampling == "linear":
+        value = (1 - coordinate) * low + coordinate * high
+    elif hp.sampling == "log":
+        value = _geometric(low, high, coordinate)
+    else:
+        value = low + high - _geometric(low, high, 1 - coordinate)
+    return min(max(value, low), high)
+
+
+def _geometric(low, high, coordinate):
+    # From the middle outwards, for the middle of reciprocal bounds to be exactly 1.
+    return math.sqrt(low * high) * (high / low) ** (coordinate - 0.5)
+
+
+def _describe(hyperparameters):
+    return {
+        hp.name: f"Float in [{hp.min_value}, {hp.max_value}], {hp.sampling}"
+        if isinstance(hp, Float)
+        else f"Fixed {hp.value!r}"
+        for hp in hyperparameters.space
+    }
