@@ -289,8 +289,7 @@ def fold(model):
 
 def _clone(model, clone_layer):
     """Copy of a model whose layers `clone_layer` makes, without its state."""
-    is_graph = isinstance(model, (keras.Sequential, keras.Function))
-    if not (is_graph and isinstance(model, keras.Model)):
+    if not _is_graph(model):
         raise ValueError(
             "`model` must be a Functional or Sequential `keras.Model`. A subclassed "
             "model makes its layers in its own code: use the layers of "
@@ -305,10 +304,35 @@ def _clone(model, clone_layer):
             "`model.build(input_shape)` first, or begin it with `keras.Input`. "
             f"Received: model={model}"
         )
+
+    @functools.cache  # One copy of a layer that nested models share.
+    def clone(layer):
+        return clone_graph(layer) if _is_graph(layer) else clone_layer(layer)
+
+    def clone_graph(graph):
+        return keras.models.clone_model(graph, _new_inputs(graph), clone)
+
     with _uncompiled(model):
-        return keras.models.clone_model(
-            model, clone_function=clone_layer, recursive=True
-        )
+        return clone_graph(model)
+
+
+def _is_graph(layer):
+    is_graph = isinstance(layer, (keras.Sequential, keras.Function))
+    return is_graph and isinstance(layer, keras.Model)
+
+
+def _new_inputs(model):
+    """Inputs like those of a model; `clone_model` by itself drops their names."""
+    if isinstance(model, keras.Sequential):
+        return None
+    inputs = {
+        id(layer.output): layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.InputLayer)
+    }
+    return keras.tree.map_structure(
+        lambda tensor: _copy(inputs[id(tensor)]).output, model.input
+    )
 
 
 @contextlib.contextmanager
