@@ -1,8 +1,10 @@
 """Networks and tasks made of weighted convolutions."""
 
+from .classification import Classification
+from .denoising import Denoising
 from .dncnn import DnCNN, DnCNN17, DnCNN20
 from .nafnet import NAFNet, NAFNetGoPro, NAFNetSIDD
-from .r3d import R3D18
+from .r3d import R3D, R3D18
 from .resnet import (
     ResNet,
     ResNet18,
@@ -20,12 +22,15 @@ from .unet3d import UNet3D
 from .vgg import VGG, VGG11, VGG13, VGG16, VGG19
 
 __all__ = [
+    "R3D",
     "R3D18",
     "VGG",
     "VGG11",
     "VGG13",
     "VGG16",
     "VGG19",
+    "Classification",
+    "Denoising",
     "DnCNN",
     "DnCNN17",
     "DnCNN20",

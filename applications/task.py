@@ -153,10 +153,12 @@ class Task:
 
     def get_config(self):
         """Return what decides a result, as what JSON can hold."""
+        model = self.model()
         return {
             "task": self.name,
             "data": self.data.name,
-            "network": keras.saving.serialize_keras_object(self.model()),
+            "network": model.name,
+            "weights": {weight.path: weight.shape for weight in model.weights},
             "optimizer": keras.optimizers.serialize(self.optimizer()),
             "epochs": self.epochs,
             "batch_size": self.batch_size,
