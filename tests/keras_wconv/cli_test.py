@@ -1,0 +1,102 @@
+"""The command `keras-wconv`, run as a user would, in this process."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+
+import keras_wconv
+from keras_wconv import cli
+
+
+@pytest.fixture
+def model_path(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras_wconv.WeightedConv2D(2, 5, density=[0.2, 0.8], name="first"),
+            keras.layers.Conv2D(1, 1, name="last"),
+        ]
+    )
+    path = tmp_path / "model.keras"
+    model.save(path)
+    return path
+
+
+def test_show_prints_profiles_and_gain_and_draws(model_path, tmp_path, capsys):
+    figure = tmp_path / "maps.png"
+    assert cli.main(["show", str(model_path), "--figure", str(figure)]) == 0
+    printed = capsys.readouterr().out
+    assert "first" in printed
+    assert "0.2 0.8 1 0.8 0.2" in printed.replace(",", "")
+    profile = np.array([0.2, 0.8, 1, 0.8, 0.2])
+    assert f"{np.mean(profile**2) ** 2:.3f}" in printed
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_fold_writes_a_plain_model_with_the_same_outputs(model_path, tmp_path):
+    folded_path = tmp_path / "folded.keras"
+    assert cli.main(["fold", str(model_path), str(folded_path)]) == 0
+    model, folded = (keras.saving.load_model(p) for p in (model_path, folded_path))
+    assert [type(layer) for layer in folded.layers] == [keras.layers.Conv2D] * 2
+    x = np.random.default_rng(0).random((2, 8, 8, 1), dtype="float32")
+    # The product is rounded once in both; only the order of sums may differ.
+    np.testing.assert_allclose(folded.predict(x), model.predict(x), atol=1e-5)
+
+
+def test_compare_writes_what_it_promises(tmp_path, capsys):
+    output = tmp_path / "pair"
+    command = ["compare", "--epochs", "1", "--steps-per-epoch", "1"]
+    assert cli.main([*command, "--output", str(output)]) == 0
+    written = {path.name for path in output.iterdir()}
+    assert written >= {
+        "report.md",
+        "report.html",
+        "settings.json",
+        "standard.keras",
+        "weighted.keras",
+        "folded.keras",
+    }
+    assert "camera" in capsys.readouterr().out
+    assert "keras-wconv compare" in (output / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "density"),
+    [
+        ("0.7", 0.7),
+        ("[0.2, 0.8]", [0.2, 0.8]),
+        ("gaussian", "gaussian"),
+        ('{"3": [0.7], "1x7": [[], [1, 1, 1]]}', {3: [0.7], (1, 7): [[], [1, 1, 1]]}),
+    ],
+)
+def test_density_of_the_command_line(text, density):
+    assert cli._density(text) == density
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "absent.keras"], "No model was found.*absent.keras"),
+        (["compare", "--task", "absent"], "`--task` must be one of.*absent"),
+        (["compare", "--network", "Absent"], "`--network` must be a builder.*Absent"),
+        (
+            ["compare", "--kernel-size", "9"],
+            "No density is published for a kernel of 9",
+        ),
+        (["compare", "--density", "[0.1, 0.2, 0.3]"], "fits no kernel"),
+        (["compare", "--seeds", "1"], "`seeds`"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(arguments, message, tmp_path, capsys):
+    output = ["--output", str(tmp_path)] if arguments[0] == "compare" else []
+    assert cli.main([*arguments, *output]) == 2
+    printed = capsys.readouterr().err
+    assert "Traceback" not in printed
+    assert re.search(message, printed, re.DOTALL)
+
+
+def test_folder_without_pictures_is_named(tmp_path, capsys):
+    assert cli.main(["compare", "--task", str(tmp_path)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
