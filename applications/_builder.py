@@ -171,7 +171,8 @@ def classify(x, include_top, pooling, classes, classifier_activation):
 def make_model(inputs, outputs, convolutions, weights, name):
     """Close a network: check its density, make the model, load its weights."""
     convolutions.selection.check()
-    model = keras.Model(keras.utils.get_source_inputs(inputs), outputs, name=name)
+    sources = keras.utils.get_source_inputs(inputs)
+    model = keras.Model(sources if len(sources) > 1 else sources[0], outputs, name=name)
     if weights is not None:
         _load_weights(model, weights)
     return model

@@ -161,7 +161,12 @@ def _convolve(x, conv, filters, kernel_size, name, **kwargs):
 
 
 def _normalize(x, name):
-    return layers.LayerNormalization(axis=channel_axis(), epsilon=1e-6, name=name)(x)
+    normalize = layers.LayerNormalization(epsilon=1e-6, name=name)
+    if channel_axis() == -1:
+        return normalize(x)
+    # On PyTorch, Keras 3.15 normalizes over no other axis than the last.
+    x = layers.Permute((2, 3, 1), name=f"{name}_channels_last")(x)
+    return layers.Permute((3, 1, 2), name=f"{name}_channels_first")(normalize(x))
 
 
 def _scale(x, name):

@@ -1,4 +1,4 @@
-"""R3D: the residual network of 18 layers, with convolutions in space and time.
+"""R3D: residual networks with convolutions in space and time.
 
 Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
 CVPR 2018, https://arxiv.org/abs/1711.11248
@@ -8,7 +8,8 @@ from ._builder import Convolutions, classify, image_shape, make_model, obtain_in
 from .resnet import basic_block, convolve, project, residual_stages
 
 
-def R3D18(
+def R3D(
+    blocks,
     filters=(64, 128, 256, 512),
     include_top=True,
     weights=None,
@@ -17,16 +18,18 @@ def R3D18(
     pooling=None,
     classes=400,
     classifier_activation="softmax",
-    name="r3d18",
+    name="r3d",
     density=None,
     **density_options,
 ):
-    """Build the 3-D ResNet of 18 layers for videos, known as `r3d_18`.
+    """Build a ResNet for videos, with convolutions in space and time.
 
     Its first kernel is 3x7x7, along time, height and width; all others are 3x3x3.
 
     Args:
-        filters: ints, channels of each of the four stages.
+        blocks: ints, number of residual blocks of each stage. Every stage but the
+            first halves the video along its three axes.
+        filters: ints, channels of each stage.
         include_top, input_tensor, input_shape, pooling, classes,
         classifier_activation, name: as in `keras.applications.ResNet50`, for videos.
             By default of 16 pictures of 112x112 pixels with the top, of any size
@@ -55,8 +58,9 @@ def R3D18(
     Example:
 
     >>> from keras_wconv import applications
-    >>> model = applications.R3D18(
-    ...     filters=(8, 16, 32, 64),
+    >>> model = applications.R3D(
+    ...     blocks=(1, 1),
+    ...     filters=(4, 8),
     ...     density={3: [0.8], (3, 7, 7): [[0.8], [0.2, 0.4, 0.8], [0.2, 0.4, 0.8]]},
     ... )
     >>> model.get_layer("conv1_conv").density_map.shape
@@ -69,6 +73,11 @@ def R3D18(
     )
     conv = Convolutions(3, density, **density_options)
     x = convolve(inputs, conv, filters[0], (3, 7, 7), "conv1", strides=(1, 2, 2))
-    x = residual_stages(x, conv, (2, 2, 2, 2), filters, basic_block, project)
+    x = residual_stages(x, conv, blocks, filters, basic_block, project)
     x = classify(x, include_top, pooling, classes, classifier_activation)
     return make_model(inputs, x, conv, weights, name)
+
+
+def R3D18(*, name="r3d18", **kwargs):
+    """Build the R3D of 18 layers, known as `r3d_18`: `R3D` has the arguments."""
+    return R3D((2, 2, 2, 2), name=name, **kwargs)

@@ -103,5 +103,9 @@ def UNet3D(
         x = convolve(x, channels, f"decoder{level}", 1)
         x = convolve(x, channels, f"decoder{level}", 2)
     x = conv(classes, 1, name="logits")(x)
-    outputs = layers.Activation(classifier_activation, name="predictions")(x)
+    if classifier_activation == "softmax":
+        predict = layers.Softmax(axis=channel_axis(), name="predictions")
+    else:
+        predict = layers.Activation(classifier_activation, name="predictions")
+    outputs = predict(x)
     return make_model(inputs, outputs, conv, weights, name)
