@@ -158,7 +158,7 @@ class Task:
             "task": self.name,
             "data": self.data.name,
             "network": model.name,
-            "weights": {weight.path: weight.shape for weight in model.weights},
+            "weights": {w.path: list(w.shape) for w in model.weights},
             "optimizer": keras.optimizers.serialize(self.optimizer()),
             "epochs": self.epochs,
             "batch_size": self.batch_size,

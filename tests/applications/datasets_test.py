@@ -1,0 +1,234 @@
+import functools
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from keras_wconv.applications import (
+    VGG,
+    Classification,
+    Denoising,
+    DnCNN,
+    datasets,
+)
+
+
+def test_digits_are_split_once_and_for_all():
+    first, again = datasets.digits(), datasets.digits()
+    for split, count in zip(datasets.SPLITS, (500, 300, 997), strict=True):
+        x, y = getattr(first, split)
+        assert x.shape == (count, 8, 8, 1)
+        assert x.min() == 0 and x.max() == 1
+        np.testing.assert_array_equal(x, getattr(again, split)[0])
+        assert set(np.bincount(y) // (count // 12)) <= {1, 2}  # Stratified.
+
+
+def test_splits_of_the_digits_share_no_example():
+    data = datasets.digits()
+    seen = [{x.tobytes() for x in getattr(data, split)[0]} for split in datasets.SPLITS]
+    assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
+
+
+@pytest.mark.parametrize("make", [datasets.time_series, datasets.volumes])
+def test_made_data_depend_on_the_seed_alone(make):
+    first, again, other = make(12, 4, 4), make(12, 4, 4), make(12, 4, 4, seed=1)
+    np.testing.assert_array_equal(first.test[0], again.test[0])
+    assert not np.array_equal(first.test[0], other.test[0])
+    assert not np.array_equal(first.train[0][:4], first.test[0])
+    assert first.train[0].dtype == "float32"
+    assert set(first.train[1]) == set(range(first.classes))
+
+
+def test_cylinders_are_flat_bells_rise_and_funnels_fall():
+    x, labels = datasets.time_series(train=30, noise=0).train
+    for series, label in zip(x[..., 0], labels, strict=True):
+        slope = np.diff(series[series != 0])[1:-1].mean()
+        assert np.sign(np.round(slope, 6)) == (0, 1, -1)[label]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_photographs_are_bytes_in_disjoint_splits(channels):
+    data = datasets.photographs(channels)
+    names = [getattr(data, split).names for split in datasets.SPLITS]
+    assert len({name for part in names for name in part}) == sum(map(len, names))
+    for picture in data.test:
+        assert picture.dtype == "uint8"
+        assert picture.shape[-1] == channels
+        assert isinstance(picture, np.memmap)
+
+
+def test_channels_are_one_or_three():
+    with pytest.raises(ValueError, match=r"`channels` should be 1 .* Received: 2"):
+        datasets.photographs(2)
+
+
+def save_pictures(folder, count, size=20):
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        pixels = rng.integers(0, 255, (size, size + i, 3), dtype="uint8")
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+def test_folder_is_divided_always_in_the_same_way(tmp_path):
+    save_pictures(tmp_path / "deep" / "er", 10)
+    first, again = (datasets.image_folder(tmp_path) for _ in range(2))
+    names = [getattr(first, split).names for split in datasets.SPLITS]
+    assert names == [getattr(again, split).names for split in datasets.SPLITS]
+    assert [len(part) for part in names] == [6, 2, 2]
+    assert first.train[0].shape[-1] == 1
+
+
+def test_folder_with_named_splits_keeps_them(tmp_path):
+    for split, count in zip(datasets.SPLITS, (3, 1, 2), strict=True):
+        save_pictures(tmp_path / split, count)
+    data = datasets.image_folder(tmp_path, channels=3)
+    assert [len(getattr(data, split)) for split in datasets.SPLITS] == [3, 1, 2]
+    assert data.test[0].shape == (20, 20, 3)
+
+
+def test_truncated_picture_is_named_and_left_out(tmp_path):
+    save_pictures(tmp_path, 5)
+    path = tmp_path / "3.png"
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.warns(UserWarning, match=r"3\.png cannot be read and is left out"):
+        data = datasets.image_folder(tmp_path)
+    assert sum(len(getattr(data, split)) for split in datasets.SPLITS) == 4
+
+
+def test_folder_without_pictures_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(ValueError, match=r"at least three pictures .*, 0 picture files"):
+        datasets.image_folder(tmp_path)
+
+
+def test_path_that_is_no_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="should be a folder of pictures"):
+        datasets.image_folder(tmp_path / "absent")
+
+
+def numbers(seed, workers=2):
+    def load(indices, rng):
+        return np.array(indices), rng.integers(1000, size=len(indices))
+
+    return datasets.Batches(10, 3, load, seed, workers=workers)
+
+
+def read(batches):
+    return [np.concatenate(batch).tolist() for batch in batches]
+
+
+def test_batches_are_a_function_of_seed_and_epoch():
+    batches, again = numbers(seed=1), numbers(seed=1, workers=1)
+    first = read(batches)
+    assert first == read(again) == read(batches)
+    batches.epoch = again.epoch = 5
+    fifth = read(batches)
+    assert fifth == read(again) != first
+    assert read(numbers(seed=2)) != first
+    assert batches[2][0].tolist() == fifth[2][:3]
+
+
+def test_one_epoch_draws_every_item_once():
+    drawn = [i for indices, _ in numbers(seed=0) for i in indices]
+    assert len(drawn) == len(set(drawn)) == 9
+
+
+def test_batches_of_a_given_number_go_over_the_items_again():
+    def load(indices, rng):
+        return indices, indices
+
+    batches = datasets.Batches(4, 3, load, seed=0, steps=8)
+    drawn = np.concatenate([indices for indices, _ in batches])
+    assert np.bincount(drawn).tolist() == [6, 6, 6, 6]
+
+
+def test_failure_in_a_thread_reaches_the_caller():
+    def load(indices, rng):
+        raise OSError("disk gone")
+
+    with pytest.raises(OSError, match="disk gone"):
+        datasets.Batches(4, 2, load, seed=0)[0]
+
+
+def test_batch_larger_than_the_data_is_refused():
+    with pytest.raises(ValueError, match=r"`batch_size` .* 4 training .* Received: 5"):
+        datasets.Batches(4, 5, lambda indices, rng: None, seed=0)
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """As if tensorflow-datasets had been downloaded: `mock_data` feeds them."""
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "is_prepared", lambda self: True)
+
+
+def test_cifar100_from_loader_to_evaluation(prepared):
+    with tfds.testing.mock_data(num_examples=16):
+        data = datasets.cifar100()
+    assert data.classes == 100
+    assert data.train[0].shape == (16, 32, 32, 3)
+    assert data.train[0].dtype == "uint8"
+    network = functools.partial(VGG, (1, 1), (4, 4), hidden_units=())
+    task = Classification(
+        data, network, epochs=1, batch_size=8, pad=4, flip=True, rotation=15.0
+    )
+    model = task.model(density=[0.7])
+    task.compile(model)
+    history = task.fit(model, validate=True)
+    assert np.isfinite(history.history["val_loss"]).all()
+    assert 0 <= task.evaluate(model, "test")["accuracy"] <= 1
+
+
+def test_div2k_from_loader_to_evaluation(prepared):
+    import tensorflow as tf
+
+    def large_pictures(self, *args, **kwargs):
+        def examples():
+            rng = np.random.default_rng(0)
+            for i in range(3):
+                yield {"hr": rng.integers(0, 255, (48, 40 + 4 * i, 3), dtype="uint8")}
+
+        signature = {"hr": tf.TensorSpec((None, None, 3), tf.uint8)}
+        return tf.data.Dataset.from_generator(examples, output_signature=signature)
+
+    with tfds.testing.mock_data(as_dataset_fn=large_pictures):
+        data = datasets.div2k()
+    assert data.train.shapes == [(48, 40, 3), (48, 44, 3), (48, 48, 3)]
+    network = functools.partial(DnCNN, depth=3, filters=4)
+    task = Denoising(data, network, epochs=1, batch_size=4, patches_per_picture=2)
+    model = task.model(density=[0.7])
+    task.compile(model)
+    history = task.fit(model, validate=True)
+    assert np.isfinite(history.history["val_psnr"]).all()
+    assert task.evaluate(model, "test")["psnr"] > 0
+
+
+def test_tiny_pictures_of_the_mock_are_smaller_than_a_patch(prepared):
+    with tfds.testing.mock_data(num_examples=2):
+        data = datasets.div2k()
+    with pytest.raises(ValueError, match=r"`patch_size` should be at most"):
+        Denoising(data, DnCNN, patch_size=64)
+
+
+def test_download_that_cannot_be_had_names_the_shipped_default(tmp_path, monkeypatch):
+    def unreachable(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("requests.head", unreachable)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for load, shipped in ((datasets.cifar10, "digits"), (datasets.div2k, "photo")):
+            with pytest.raises(RuntimeError, match=rf"no route.*datasets\.{shipped}"):
+                load(data_dir=tmp_path)
+
+
+def test_loading_leaves_the_accelerator_to_the_backend(prepared):
+    with tfds.testing.mock_data(num_examples=2):
+        datasets.cifar10()
+    if keras.backend.backend() != "tensorflow":
+        import tensorflow as tf
+
+        assert not tf.config.get_visible_devices("GPU")
