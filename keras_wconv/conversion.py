@@ -28,6 +28,7 @@ _CONVOLUTIONS = (
     keras.layers.ConvLSTM2D,
     keras.layers.ConvLSTM3D,
 )
+_NO_DENSITY = "no density"
 _DENSITY_ARGUMENTS = {
     "density",
     "normalize_density",
@@ -182,7 +183,7 @@ def to_weighted(
         chosen = selection(layer.name, layer.kernel_size, causal)
         if chosen is None and type(layer) is plain_class:
             is_point = max(layer.kernel_size) == 1
-            reason = "a kernel of 1 has nothing to weight" if is_point else "no density"
+            reason = "a kernel of 1 has nothing to weight" if is_point else _NO_DENSITY
             report.entries.append(entry(reason=reason))
             return _copy(layer)
         report.entries.append(entry(density=chosen))
@@ -199,7 +200,8 @@ def to_weighted(
         return new
 
     weighted = _clone(model, convert)
-    selection.check()
+    if report.converted or any(entry.reason == _NO_DENSITY for entry in report.left):
+        selection.check()
     if density is not None and not report.converted:
         raise ValueError(
             "`density` and `where` match no convolution of the model. Expected at "
