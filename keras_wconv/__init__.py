@@ -1,6 +1,6 @@
 """Keras layers whose kernel is multiplied by a spatial density."""
 
-from . import densities, layers, optimizers
+from . import densities, layers, optimizers, pytorch
 from .conversion import fold, to_weighted
 from .layers import (
     WeightedConv1D,
@@ -32,5 +32,6 @@ __all__ = [
     "fold",
     "layers",
     "optimizers",
+    "pytorch",
     "to_weighted",
 ]

@@ -1,0 +1,175 @@
+"""Tests of reading PyTorch's state dictionaries, against PyTorch's own outputs."""
+
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_wconv
+from keras_wconv.pytorch import load_state_dict
+
+torch = pytest.importorskip("torch")
+
+
+class Convolution(torch.nn.Module):
+    """A convolution as the published one: a kernel multiplied by Φ."""
+
+    def __init__(self, rank, channels_in, filters, profile, groups=1, learned=False):
+        super().__init__()
+        size = len(profile)
+        shape = (filters, channels_in // groups, *[size] * rank)
+        self.weight = torch.nn.Parameter(torch.randn(shape))
+        self.bias = torch.nn.Parameter(torch.randn(filters))
+        if learned:
+            self.den = torch.nn.Parameter(torch.tensor(profile[: (size - 1) // 2]))
+        self.register_buffer("alfa", torch.tensor(profile))
+        phi = self.alfa
+        for _ in range(rank - 1):
+            phi = phi[..., None] * self.alfa
+        self.register_buffer("Phi", phi)
+        self.rank, self.groups = rank, groups
+
+    def forward(self, x):
+        conv = getattr(torch.nn.functional, f"conv{self.rank}d")
+        return conv(x, self.weight * self.Phi, self.bias, groups=self.groups)
+
+
+def outputs_of_both(module, layer, channels_in, size=6):
+    """Outputs of a PyTorch module and of a Keras layer, channels last."""
+    rank = getattr(layer, "rank", 2)
+    inputs = np.random.default_rng(0).normal(size=(2, *[size] * rank, channels_in))
+    inputs = inputs.astype("float32")
+    with torch.no_grad():
+        expected = module.eval()(torch.tensor(np.moveaxis(inputs, -1, 1))).numpy()
+    outputs = keras.ops.convert_to_numpy(layer(inputs))
+    return outputs, np.moveaxis(expected, 1, -1)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_weighted_convolutions(rank, groups):
+    module = Convolution(rank, 4, 6, [0.2, 0.8, 1.0, 0.8, 0.2], groups)
+    layer = getattr(keras_wconv, f"WeightedConv{rank}D")(
+        6, 5, groups=groups, density=[0.2, 0.8]
+    )
+    layer.build((None, *[None] * rank, 4))
+    load_state_dict(layer, module.state_dict())
+    np.testing.assert_allclose(*outputs_of_both(module, layer, 4), rtol=1e-3, atol=1e-4)
+
+
+def test_depthwise_convolutions():
+    module = Convolution(2, 4, 8, [0.7, 1.0, 0.7], groups=4)
+    layer = keras_wconv.WeightedDepthwiseConv2D(3, depth_multiplier=2, density=0.7)
+    layer.build((None, None, None, 4))
+    load_state_dict(layer, module.state_dict())
+    np.testing.assert_allclose(*outputs_of_both(module, layer, 4), rtol=1e-3, atol=1e-4)
+
+
+def test_plain_and_transposed_convolutions():
+    module = torch.nn.ConvTranspose2d(4, 3, 3, stride=2)
+    layer = layers.Conv2DTranspose(3, 3, strides=2)
+    layer.build((None, None, None, 4))
+    load_state_dict(layer, module.state_dict())
+    np.testing.assert_allclose(*outputs_of_both(module, layer, 4), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("start", [[0.5], [[0.5], [0.5]], np.full((3, 3), 0.5)])
+def test_a_learned_density_takes_the_published_one(start):
+    module = Convolution(2, 4, 6, [0.7, 1.0, 0.7], learned=True)
+    layer = keras_wconv.WeightedConv2D(6, 3, density=start, density_trainable=True)
+    layer.build((None, None, None, 4))
+    load_state_dict(layer, module.state_dict())
+    np.testing.assert_allclose(layer.density_profiles[0], [0.7, 1, 0.7], rtol=1e-6)
+    np.testing.assert_allclose(*outputs_of_both(module, layer, 4), rtol=1e-3, atol=1e-4)
+
+
+def networks():
+    module = torch.nn.Sequential(
+        Convolution(2, 3, 4, [0.7, 1.0, 0.7]),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(4, 5, 1),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(5, 2),
+    )
+    module[1].running_mean.uniform_(-1, 1)
+    module[1].running_var.uniform_(0.5, 2)
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 3)),
+            keras_wconv.WeightedConv2D(4, 3, density=[0.7], name="conv"),
+            layers.BatchNormalization(epsilon=1e-5, name="norm"),
+            layers.ReLU(),
+            layers.Conv2D(5, 1, name="point"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, name="dense"),
+        ]
+    )
+    return module, model
+
+
+@pytest.mark.parametrize(
+    "names", [None, {"conv": "0", "norm": "1", "point": "3", "dense": "6"}]
+)
+def test_a_network_from_a_file(names, tmp_path):
+    module, model = networks()
+    torch.save(module.state_dict(), tmp_path / "state.pt")
+    load_state_dict(model, tmp_path / "state.pt", names)
+    np.testing.assert_allclose(*outputs_of_both(module, model, 3), rtol=1e-3, atol=1e-4)
+
+
+def test_all_that_does_not_match_is_listed():
+    module, model = networks()
+    before = keras.ops.convert_to_numpy(model.weights[0]).copy()
+    state = dict(module.state_dict())
+    state["0.Phi"] = torch.ones(3, 3)
+    state["1.extra"] = torch.ones(1)
+    state["3.weight"] = torch.ones(5, 4, 3, 3)
+    del state["6.bias"]
+    state["7.weight"] = torch.ones(1)
+    with pytest.raises(ValueError, match="does not fit") as error:
+        load_state_dict(model, state)
+    for text in (
+        "'0' for layer 'conv': `Phi` is a density of profile [1.0, 1.0, 1.0], that of "
+        "the layer would be [0.7, 1.0, 0.7]",
+        "'1' for layer 'norm': `extra` is not expected",
+        "'3' for layer 'point': `weight` has shape (5, 4, 3, 3), expected (5, 4, 1, 1)",
+        "'6' for layer 'dense': `bias` is missing",
+        "module '7' has no layer",
+    ):
+        assert text in str(error.value)
+    np.testing.assert_array_equal(before, keras.ops.convert_to_numpy(model.weights[0]))
+
+
+def test_bad_input():
+    module, model = networks()
+    state = module.state_dict()
+    with pytest.raises(ValueError, match="layer 'dense' has no module"):
+        load_state_dict(model, state, {"conv": "0", "norm": "1", "point": "3"})
+    with pytest.raises(ValueError, match="`names` has no layer 'none'"):
+        load_state_dict(model, state, {"none": "0"})
+    with pytest.raises(ValueError, match="several parts"):
+        load_state_dict(model, {"epoch": 3, "state_dict": state})
+    layer = keras_wconv.WeightedConv2D(4, 5, density=[0.2, 0.8])
+    layer.build((None, None, None, 3))
+    wrong = {
+        "weight": np.ones((4, 3, 5, 5)),
+        "bias": np.ones(4),
+        "Phi": np.ones((3, 3)),
+    }
+    with pytest.raises(ValueError, match=r"`Phi` has shape \(3, 3\)"):
+        load_state_dict(layer, wrong)
+    with pytest.raises(ValueError, match="`den` has shape"):
+        load_state_dict(layer, wrong | {"den": np.ones(1)})
+    with pytest.raises(ValueError, match="full profile of a kernel"):
+        load_state_dict(layer, {"alfa": np.ones(3)})
+
+
+def test_nothing_pickled_is_read(tmp_path):
+    _, model = networks()
+    torch.save({"0.weight": Convolution(1, 1, 1, [1.0])}, tmp_path / "state.pt")
+    with pytest.raises(pickle.UnpicklingError, match="weights_only"):
+        load_state_dict(model, tmp_path / "state.pt")
