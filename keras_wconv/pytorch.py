@@ -79,8 +79,8 @@ def load_state_dict(target, state_dict, names=None):
         for module in modules
         if module not in names.values()
     ]
-    known = {layer.name for layer in targets}
-    problems += [f"`names` has no layer '{name}'" for name in names if name not in known]
+    unknown = set(names) - {layer.name for layer in targets}
+    problems += [f"`names` has '{name}', which is no layer" for name in unknown]
     assignments = []
     for layer in targets:
         module = names.get(layer.name)

@@ -1,0 +1,74 @@
+"""Export of weighted models to the formats that `keras.Model.export` writes."""
+
+import keras
+
+from .conversion import fold
+
+_SUFFIXES = {
+    "onnx": ".onnx",
+    "tf_saved_model": "",
+    "openvino": ".xml",
+    "litert": ".tflite",
+}
+
+
+def export(model, path, format="onnx", verbose=False, **options):
+    """Folds a model and exports it for inference.
+
+    The artifact holds plain convolutions: it costs nothing extra and needs neither
+    Keras nor keras_wconv.
+
+    TensorFlow's backend writes every format. JAX's writes `tf_saved_model` (and `onnx`
+    where jax2onnx is installed), PyTorch's `onnx` and `openvino` (and `litert` where
+    litert-torch, `tf_saved_model` where torch_xla is installed).
+
+    Args:
+        model: a built Functional or Sequential model, weighted or not.
+        path: file or, for `tf_saved_model`, folder to write.
+        format: `"onnx"` (a file `.onnx`), `"tf_saved_model"`, `"openvino"` (`.xml`,
+            and a `.bin` beside it) or `"litert"` (`.tflite`).
+        verbose: whether the exporter prints what it does.
+        **options: for `keras.Model.export`, such as `input_signature`.
+
+    Raises:
+        ValueError: If `format` is unknown, if `path` has the suffix of another, or if
+            `model` cannot be folded.
+        RuntimeError: If the backend cannot export the model to this format.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_wconv
+    >>> from keras_wconv.export import export
+    >>> model = keras.Sequential([
+    ...     keras.Input((8, 8, 3)),
+    ...     keras_wconv.WeightedConv2D(4, 3, density=[0.7]),
+    ... ])
+    >>> export(model, "model.onnx", format="onnx")  # doctest: +SKIP
+
+    Source: https://keras.io/api/models/model_saving_apis/export/
+    """
+    if format not in _SUFFIXES:
+        raise ValueError(
+            f"`format` must be one of {list(_SUFFIXES)}. Received: format={format!r}"
+        )
+    path = str(path)
+    if not path.endswith(_SUFFIXES[format]):
+        raise ValueError(
+            f"`path` must end with '{_SUFFIXES[format]}' for format={format!r}. "
+            f"Received: path={path!r}"
+        )
+    folded = fold(model)
+    # Keras refuses models that were never called, as one that was just made.
+    is_sequential = isinstance(folded, keras.Sequential)
+    folded(folded.inputs[0] if is_sequential else folded.input)
+    try:
+        folded.export(path, format=format, verbose=verbose, **options)
+    except Exception as error:
+        raise RuntimeError(
+            f"format={format!r} could not be exported with the "
+            f"{keras.backend.backend()} backend: {error}\n"
+            "The TensorFlow backend exports every format. Save the model with "
+            "`keras_wconv.fold(model).save('folded.keras')` and export that file with "
+            "KERAS_BACKEND=tensorflow set."
+        ) from error

@@ -1,0 +1,84 @@
+"""Tests of exported models: what another runtime makes of them."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_wconv
+from keras_wconv.export import export
+
+BACKEND = keras.backend.backend()
+
+
+def run_onnx(path, inputs):
+    session = pytest.importorskip("onnxruntime").InferenceSession(path)
+    return session.run(None, {session.get_inputs()[0].name: inputs})[0]
+
+
+def run_tf_saved_model(path, inputs):
+    artifact = pytest.importorskip("tensorflow").saved_model.load(path)
+    return artifact.serve(inputs).numpy()
+
+
+def run_openvino(path, inputs):
+    # Its default precision is bfloat16 where the processor has it.
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    core = pytest.importorskip("openvino").Core()
+    return core.compile_model(path, "CPU", options)(inputs)[0]
+
+
+def run_litert(path, inputs):
+    interpreter = pytest.importorskip("tensorflow").lite.Interpreter(path)
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, inputs.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(index, inputs)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+FORMATS = {
+    "onnx": (".onnx", run_onnx),
+    "tf_saved_model": ("", run_tf_saved_model),
+    "openvino": (".xml", run_openvino),
+    "litert": (".tflite", run_litert),
+}
+WRITTEN = {
+    "tensorflow": ["onnx", "tf_saved_model", "openvino", "litert"],
+    "jax": ["tf_saved_model"],
+    "torch": ["onnx", "openvino"],
+}
+NOT_WRITTEN = {"tensorflow": [], "jax": ["openvino", "litert"], "torch": []}
+
+
+@pytest.fixture(scope="module")
+def model():
+    inputs = keras.Input((8, 8, 3), name="picture")
+    x = keras_wconv.WeightedConv2D(4, 3, density=[0.5], density_trainable=True)(inputs)
+    x = layers.BatchNormalization()(x)
+    return keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+
+
+@pytest.mark.parametrize("format", WRITTEN[BACKEND])
+def test_another_runtime_computes_the_same(model, format, tmp_path):
+    suffix, run = FORMATS[format]
+    path = str(tmp_path / f"model{suffix}")
+    export(model, path, format)
+    inputs = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    expected = keras.ops.convert_to_numpy(model(inputs))
+    np.testing.assert_allclose(run(path, inputs), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("format", NOT_WRITTEN[BACKEND])
+def test_what_a_backend_cannot_export_is_said(model, format, tmp_path):
+    path = tmp_path / f"model{FORMATS[format][0]}"
+    with pytest.raises(RuntimeError, match=r"jax backend: [\s\S]*KERAS_BACKEND=tensor"):
+        export(model, path, format)
+
+
+def test_bad_arguments(model, tmp_path):
+    with pytest.raises(ValueError, match="`format` must be one of"):
+        export(model, tmp_path / "model", "coreml")
+    with pytest.raises(ValueError, match=r"`path` must end with '\.onnx'"):
+        export(model, tmp_path / "model.pb", "onnx")
