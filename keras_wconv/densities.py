@@ -10,6 +10,7 @@ Learning Models", https://arxiv.org/abs/2505.24527.
 
 import functools
 import inspect
+import math
 import numbers
 import operator
 
@@ -88,7 +89,9 @@ def normalize(values, xp=np):
             "`normalize_density` divides by the root mean square of the density, which "
             "is zero here. Expected at least one tap that is not zero."
         )
-    return values / xp.sqrt(xp.mean(xp.square(values)))
+    # Not `ops.mean`, which computes float64 in float32 on JAX and PyTorch.
+    mean_square = xp.sum(xp.square(values)) / math.prod(values.shape)
+    return values / xp.sqrt(mean_square)
 
 
 class Density:
