@@ -2,5 +2,7 @@
 
 from .direct_l import DirectLSearch
 from .oracle import DirectLOracle
+from .search_space import density
+from .tuner import DensityTuner, DirectL
 
-__all__ = ["DirectLOracle", "DirectLSearch"]
+__all__ = ["DensityTuner", "DirectL", "DirectLOracle", "DirectLSearch", "density"]

@@ -1,0 +1,173 @@
+"""One compiled model for all trials that differ in the values of densities alone."""
+
+import inspect
+
+import keras
+
+from .. import densities
+from ..layers.base import LearnedDensity, WeightedConvolution
+
+
+class KeptModel:
+    """A copy of a model that can start over as any that differs in densities alone.
+
+    The copy holds each fixed density as a weight that is not trained: a new one is
+    assigned, and the compiled training step stays.
+
+    Args:
+        model: Compiled functional or sequential `keras.Model`.
+
+    Raises:
+        ValueError: If the config of the model does not tell all that it is.
+    """
+
+    def __init__(self, model):
+        _check_described_by_config(model)
+        self._signature = _signature(model)
+        self._functions = _functions(model)
+        self.model = keras.models.clone_model(
+            model, clone_function=_hold_density, recursive=True
+        )
+        self.model.compile_from_config(model.get_compile_config())
+        if _functions(self.model) != self._functions:
+            raise ValueError(
+                "its config does not lead to its loss or activation function; "
+                "keras.saving.register_keras_serializable registers one"
+            )
+        self._optimizer = self.model.optimizer
+        self._own_signature = _signature(self.model)
+        self._densities = [
+            layer.density
+            for layer in _layers(self.model)
+            if isinstance(getattr(layer, "density", None), HeldDensity)
+        ]
+        self.start_as(model)
+
+    def start_as(self, model):
+        """Takes the state of a model that has just been built, and its densities.
+
+        Returns:
+            `None`, or what stands in the way: a string.
+        """
+        if self.model.optimizer is not self._optimizer:
+            return "the training compiles the model again"
+        if _functions(model) != self._functions:
+            return "a loss or activation function is made anew for each trial"
+        difference = _difference(self._signature, _signature(model))
+        if difference is not None:
+            return difference
+
+        held = {id(weight) for density in self._densities for weight in density.weights}
+        own = [v for v in self.model.variables if id(v) not in held]
+        self._assign(own, model.variables)
+        model.optimizer.build(model.trainable_variables)
+        self._assign(self._optimizer.variables, model.optimizer.variables)
+        weighted = [layer for layer in _layers(model) if _has_fixed_density(layer)]
+        for density, layer in zip(self._densities, weighted, strict=True):
+            density.assign(layer.density_map)
+        return _difference(self._own_signature, _signature(self.model))
+
+    @staticmethod
+    def _assign(variables, values):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class HeldDensity(LearnedDensity):
+    """A density that stays as assigned, whatever around it is made trainable."""
+
+    def build(self, input_shape=None):
+        super().build(input_shape)
+        for weight in self.weights:
+            weight.trainable = False
+
+    @property
+    def trainable(self):
+        return False
+
+    @trainable.setter
+    def trainable(self, value):
+        pass
+
+
+def _check_described_by_config(model):
+    for part in (model, *_layers(model, with_models=True)):
+        if isinstance(part, keras.Model) and not _is_of_keras(part):
+            raise ValueError(f"{type(part).__name__} is not a class of Keras")
+    if not (model.built and model.compiled):
+        raise ValueError("it is not built, for want of a keras.Input, or not compiled")
+
+
+def _is_of_keras(model):
+    return type(model).__module__.partition(".")[0] == "keras"
+
+
+def _layers(model, with_models=False):
+    """All layers of a functional or sequential model and of those inside."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            if with_models:
+                yield layer
+            yield from _layers(layer, with_models)
+        else:
+            yield layer
+
+
+def _has_fixed_density(layer):
+    return (
+        isinstance(layer, WeightedConvolution)
+        and layer.density is not None
+        and not layer.density_trainable
+    )
+
+
+def _hold_density(layer):
+    config = layer.get_config()
+    if not _has_fixed_density(layer):
+        return type(layer).from_config(config)
+    copy = type(layer).from_config({**config, "density": None})
+    copy.density = HeldDensity(
+        densities.Map(layer.density_map),
+        layer.kernel_size,
+        dtype=layer.dtype_policy,
+        name="density",
+    )
+    copy.density_trainable = True  # so that the layer takes its map from there
+    return copy
+
+
+def _functions(model):
+    """What a config knows by name alone, though it may be made for one trial."""
+    used = keras.tree.flatten(model.loss)
+    used += [getattr(layer, "activation", None) for layer in _layers(model)]
+    return [function for function in used if inspect.isfunction(function)]
+
+
+def _signature(model):
+    signature = keras.saving.serialize_keras_object(model)
+    _hide_densities(signature)
+    return signature
+
+
+def _hide_densities(model_config):
+    for layer in model_config["config"]["layers"]:
+        config = layer["config"]
+        if "layers" in config:
+            _hide_densities(layer)
+        elif config.get("density") is not None and config["density_trainable"] is False:
+            config["density"] = "any"
+
+
+def _difference(before, now, path=""):
+    """Where two nested configs differ, as text, or `None`."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        pairs = {key: (before.get(key), now.get(key)) for key in {**before, **now}}
+    elif isinstance(before, (list, tuple)) and len(before) == len(now):
+        pairs = dict(enumerate(zip(before, now, strict=True)))
+    elif before != now:
+        return f"{path.strip('/')} was {before} and is {now}"
+    else:
+        return None
+    found = (_difference(*pair, f"{path}/{key}") for key, pair in pairs.items())
+    return next((difference for difference in found if difference is not None), None)

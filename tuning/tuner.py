@@ -1,0 +1,277 @@
+"""KerasTuner tuners whose trials share one compiled model."""
+
+import contextlib
+import gc
+import time
+import warnings
+from pathlib import Path
+
+import keras
+import keras_tuner as kt
+
+from .kept_model import KeptModel
+from .oracle import DirectLOracle, write_json
+
+
+class DensityTuner(kt.Tuner):
+    """Tuner that compiles once where trials differ in nothing but density values.
+
+    One compiled training step serves all values of a density. The first model is
+    kept, with its densities as weights that are not trained. Each further trial
+    assigns it the state that a new model starts with (weights, optimizer, seeds) and
+    the densities: its losses are those of the new model, to the last bit. Whether
+    models differ in anything else is read off their configs. Where they do, the trial
+    gets a model of its own, and a warning says once why.
+
+    All trials draw the same random numbers, so that the initial kernels and the order
+    of the batches (if `fit` shuffles) are no reason for a difference.
+
+    To be kept, a model must be functional or sequential with a `keras.Input`. Custom
+    layers need a complete `get_config()`; custom functions have to be registered with
+    `keras.saving.register_keras_serializable`, and to be the same in all trials.
+
+    Args:
+        oracle: Instance of any `keras_tuner.Oracle`.
+        hypermodel: `keras_tuner.HyperModel`, or a callable that takes hyperparameters
+            and returns a compiled model.
+        seed: Integer. Execution `i` of every trial draws its random numbers from
+            `seed + i`.
+        reuse_model: Boolean. `False` builds and compiles a model for each trial.
+        idle_pause: Float, seconds to wait before asking again an oracle that has no
+            trial ready.
+        **kwargs: Those of `keras_tuner.Tuner`.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_tuner
+    >>> from keras_wconv import WeightedConv2D, tuning
+    >>> def build(hp):
+    ...     density = tuning.density(hp, kernel_size=3)
+    ...     layers = [keras.Input((8, 8, 1)), WeightedConv2D(1, 3, density=density)]
+    ...     model = keras.Sequential(layers)
+    ...     model.compile("sgd", "mse")
+    ...     return model
+    >>> oracle = keras_tuner.oracles.BayesianOptimizationOracle("val_loss")
+    >>> tuner = tuning.DensityTuner(oracle, build, directory="searches")
+
+    Source: https://keras.io/keras_tuner/api/tuners/base_tuner/ is the interface.
+    """
+
+    def __init__(
+        self,
+        oracle,
+        hypermodel=None,
+        seed=0,
+        reuse_model=True,
+        idle_pause=0.25,
+        **kwargs,
+    ):
+        self.seed = seed
+        self.reuse_model = reuse_model
+        self.idle_pause = idle_pause
+        self._waiting = False
+        self._execution = None  # the number of the one that runs
+        self._kept = None
+        self._warned = False
+        super().__init__(oracle, hypermodel, **kwargs)
+        if self.distribution_strategy is not None:
+            self.reuse_model = False
+
+    def on_search_begin(self):
+        # For a search killed in its first trial to be found again.
+        self.save()
+        super().on_search_begin()
+
+    def pre_create_trial(self):
+        # The base class asks an idle oracle again at once.
+        if self._waiting:
+            time.sleep(self.idle_pause)
+        self._waiting = True
+        super().pre_create_trial()
+
+    def on_trial_begin(self, trial):
+        self._waiting = False
+        super().on_trial_begin(trial)
+
+    def on_search_end(self):
+        self._waiting = False
+        self._kept = None
+        super().on_search_end()
+
+    def save(self):
+        if not self._is_worker():
+            self.oracle.save()
+        write_json(Path(self._get_tuner_fname()), self.get_state())
+
+    def reload(self):
+        if not self._is_worker():
+            # What is declared now, for the oracle to compare with what it saved.
+            self._populate_initial_space()
+        super().reload()
+
+    def run_trial(self, trial, *args, **kwargs):
+        self._execution = -1
+        try:
+            results = super().run_trial(trial, *args, **kwargs)
+        finally:
+            self._execution = None
+        for result in results:
+            if isinstance(result, keras.callbacks.History):
+                self._check_objective(result.history)
+        return results
+
+    def _check_objective(self, history):
+        objective = self.oracle.objective
+        if not objective.has_value(history):
+            raise kt.errors.FatalValueError(
+                f"The results of the training lack the objective, {objective}. "
+                f"Received: {list(history)}. Compile the model with it as a metric; "
+                "names that start with 'val_' need `validation_data`."
+            )
+
+    def _build_and_fit_model(self, trial, *args, callbacks, **kwargs):
+        self._execution += 1
+        kwargs["callbacks"] = [_Seed(self.seed + self._execution), *callbacks]
+        try:
+            return super()._build_and_fit_model(trial, *args, **kwargs)
+        except BaseException:
+            # What it was in the middle of is not known.
+            self._kept = None
+            raise
+
+    def _try_build(self, hp):
+        if self._execution is None:
+            # For the user to have, as `get_best_models` does.
+            return super()._try_build(hp)
+        keras.utils.set_random_seed(self.seed + self._execution)
+        return self._model_for_trial(hp)
+
+    def _model_for_trial(self, hp):
+        if self._kept is None:
+            model = super()._try_build(hp)
+        else:
+            with _collecting_only_new_objects():
+                model = super()._try_build(hp)
+                difference = self._kept.start_as(model)
+                if difference is None:
+                    model = None
+            if model is None:
+                return self._kept.model
+            self._kept = None
+            self._warn_once(f"Trials differ in more than densities: {difference}.")
+        if self.reuse_model:
+            try:
+                self._kept = KeptModel(model)
+            except Exception as error:
+                self.reuse_model = False
+                self._warn_once(f"The model cannot be kept for other trials: {error}.")
+        return model if self._kept is None else self._kept.model
+
+    def _warn_once(self, reason):
+        if not self._warned:
+            warnings.warn(f"{reason} Trials build models of their own.", stacklevel=2)
+            self._warned = True
+
+
+class _Seed(keras.callbacks.Callback):
+    """Seeds the training, not before: new models draw a batch to be built with."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.seed = seed
+
+    def on_train_begin(self, logs=None):
+        if self.seed is not None:
+            keras.utils.set_random_seed(self.seed)
+        self.seed = None  # a second training of the model goes on from there
+
+
+@contextlib.contextmanager
+def _collecting_only_new_objects():
+    """Frees a model built inside without a walk through all that Python holds.
+
+    The base class collects garbage twice for every model it builds; over what the
+    backends have loaded each time takes as long as a few steps of training.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.collect()
+        gc.unfreeze()
+
+
+class DirectL(DensityTuner):
+    """Tuner that searches with DIRECT-L and compiles once.
+
+    Args:
+        hypermodel: `keras_tuner.HyperModel`, or a callable that takes hyperparameters
+            and returns a compiled model.
+        objective: A string, `keras_tuner.Objective` or a list of them.
+        max_trials: Integer or `None`, see `DirectLOracle`.
+        epsilon: Float, see `DirectLSearch`.
+        min_side: Float or `None`, the resolution of the search as a part of each
+            range, see `DirectLSearch`.
+        locally_biased: Boolean, `False` is the original DIRECT.
+        seed: Integer, of the random numbers of all trials, see `DensityTuner`.
+        hyperparameters: Optional `keras_tuner.HyperParameters`.
+        tune_new_entries: Boolean, see `DirectLOracle`.
+        allow_new_entries: Boolean, see `DirectLOracle`.
+        max_retries_per_trial: Integer, how often a failed trial is run again.
+        max_consecutive_failed_trials: Integer, failed trials in a row that end the
+            search.
+        **kwargs: Those of `DensityTuner`, and of `keras_tuner.Tuner` such as
+            `executions_per_trial`, `directory`, `project_name` and `overwrite`.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_wconv import WeightedConv2D, tuning
+    >>> def build(hp):
+    ...     density = tuning.density(hp, kernel_size=3)
+    ...     layers = [keras.Input((8, 8, 1)), WeightedConv2D(1, 3, density=density)]
+    ...     model = keras.Sequential(layers)
+    ...     model.compile("sgd", "mse")
+    ...     return model
+    >>> tuner = tuning.DirectL(build, "loss", max_trials=3, directory="searches")
+    >>> x, y = np.ones((4, 8, 8, 1)), np.ones((4, 6, 6, 1))
+    >>> tuner.search(x, y, verbose=0)
+    >>> trials = tuner.oracle.trials.values()
+    >>> [round(trial.hyperparameters["density_3_1"], 3) for trial in trials]
+    [1.0, 1.333, 0.667]
+
+    Source: see `DirectLSearch`.
+    """
+
+    def __init__(
+        self,
+        hypermodel=None,
+        objective=None,
+        max_trials=10,
+        epsilon=1e-4,
+        min_side=0.01,
+        locally_biased=True,
+        seed=0,
+        hyperparameters=None,
+        tune_new_entries=True,
+        allow_new_entries=True,
+        max_retries_per_trial=0,
+        max_consecutive_failed_trials=3,
+        **kwargs,
+    ):
+        oracle = DirectLOracle(
+            objective=objective,
+            max_trials=max_trials,
+            epsilon=epsilon,
+            min_side=min_side,
+            locally_biased=locally_biased,
+            seed=seed,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        super().__init__(oracle, hypermodel, seed=seed, **kwargs)
