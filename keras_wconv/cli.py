@@ -283,7 +283,7 @@ def _show(options):
     from . import visualization
 
     model = _load(options.model)
-    visualization.print_densities(model)
+    visualization.summary(model)
     if options.figure is not None:
         visualization.plot_densities(model).savefig(options.figure)
         print(f"Written: {options.figure}")
