@@ -1,6 +1,6 @@
 """Keras layers whose kernel is multiplied by a spatial density."""
 
-from . import densities, layers, optimizers, pytorch
+from . import densities, layers, optimizers, pytorch, visualization
 from .conversion import fold, to_weighted
 from .layers import (
     WeightedConv1D,
@@ -34,4 +34,5 @@ __all__ = [
     "optimizers",
     "pytorch",
     "to_weighted",
+    "visualization",
 ]

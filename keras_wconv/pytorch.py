@@ -125,6 +125,7 @@ def _modules(state_dict):
 
 
 def _leaves(layer):
+    """Layers of a model in order, with those of nested models in their place."""
     if not isinstance(layer, keras.Model):
         return [layer]
     return [leaf for inner in layer.layers for leaf in _leaves(inner)]

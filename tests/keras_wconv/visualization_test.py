@@ -1,0 +1,111 @@
+"""Tests of the table and the pictures of densities."""
+
+import sys
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from keras import layers
+from rich.console import Console
+
+import keras_wconv
+from keras_wconv import visualization
+
+
+@pytest.fixture
+def model():
+    inner = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras_wconv.WeightedConv2D(3, 3, density=0.7, name="first"),
+            keras_wconv.WeightedConv2D(3, 3, density=0.7, name="second"),
+        ],
+        name="inner",
+    )
+    return keras.Sequential(
+        [
+            keras.Input((2, 8, 8, 3)),
+            layers.TimeDistributed(inner),
+            keras_wconv.WeightedConv3D(
+                2,
+                (1, 3, 3),
+                density=[[], [0.5], [1.5]],
+                density_trainable=True,
+                normalize_density=True,
+                name="third",
+            ),
+            keras_wconv.WeightedConv3D(2, 1, name="plain"),
+        ],
+        name="outer",
+    )
+
+
+def test_summary(model):
+    console = Console(record=True, width=120)
+    visualization.summary(model, console)
+    text = console.export_text()
+    assert "Weighted layers of outer" in text
+    assert "plain" not in text
+    first, second, third = (text.index(name) for name in ("first", "second", "third"))
+    assert first < third
+    assert second < third
+    assert "0.7  1  0.7" in text
+    assert "0.436" in text
+    assert "1 × 3 × 3" in text
+    assert "Separable, learned, normalized" in text
+    assert "1.5  1  1.5" in text
+
+
+def test_gain_is_the_factor_on_the_variance():
+    layer = keras_wconv.WeightedConv2D(512, 3, density=[0.25], use_bias=False)
+    plain = layers.Conv2D(512, 3, use_bias=False)
+    inputs = np.random.default_rng(0).normal(size=(4, 8, 8, 16)).astype("float32")
+    weighted, standard = (
+        np.var(keras.ops.convert_to_numpy(one(inputs))) for one in (layer, plain)
+    )
+    np.testing.assert_allclose(weighted / standard, visualization.gain(layer), rtol=0.1)
+
+
+def test_layers_of_one_density_share_a_row(model, tmp_path):
+    figure = visualization.plot_densities(model)
+    maps = [axes for axes in figure.axes if axes.get_images()]
+    assert [axes.get_title() for axes in maps] == [
+        "2 layers, first to second\ngain 0.436",
+        "third\ngain 1",
+    ]
+    np.testing.assert_allclose(
+        maps[0].get_images()[0].get_array()[0], [0.49, 0.7, 0.49]
+    )
+    labels = [
+        [t.get_text() for t in a.get_legend().get_texts()]
+        for a in figure.axes
+        if a.get_legend()
+    ]
+    assert labels[1] == ["axis 0", "axis 1", "axis 2", "standard"]
+    figure.savefig(tmp_path / "densities.png")
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_one_layer_of_any_rank(rank):
+    layer = getattr(keras_wconv, f"WeightedConv{rank}D")(1, 5, density=[0.2, 0.8])
+    figure = visualization.plot_densities(layer)
+    lines = [axes.get_lines() for axes in figure.axes if axes.get_lines()]
+    assert [line.get_label() for line in lines[0]] == ["every axis", "standard"]
+    np.testing.assert_allclose(lines[0][0].get_ydata(), [0.2, 0.8, 1, 0.8, 0.2])
+    plt.close(figure)
+
+
+def test_a_model_without_densities_is_refused():
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3)])
+    for function in (visualization.summary, visualization.plot_densities):
+        with pytest.raises(ValueError, match="no weighted layer with a density"):
+            function(model)
+
+
+def test_matplotlib_is_asked_for_when_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    layer = keras_wconv.WeightedConv2D(1, 3, density=0.7)
+    with pytest.raises(ImportError, match=r"keras_wconv\[plot\]"):
+        visualization.plot_densities(layer)
