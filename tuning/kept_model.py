@@ -51,11 +51,11 @@ class KeptModel:
         """
         if self.model.optimizer is not self._optimizer:
             return "the training compiles the model again"
-        if _functions(model) != self._functions:
-            return "a loss or activation function is made anew for each trial"
         difference = _difference(self._signature, _signature(model))
         if difference is not None:
             return difference
+        if _functions(model) != self._functions:
+            return "a loss or activation function is made anew for each trial"
 
         held = {id(weight) for density in self._densities for weight in density.weights}
         own = [v for v in self.model.variables if id(v) not in held]

@@ -1,0 +1,160 @@
+"""KeptModel: what it takes over, and what it refuses to."""
+
+import keras
+import numpy as np
+import pytest
+from keras.ops import convert_to_numpy as to_numpy
+from keras_wconv.tuning.kept_model import KeptModel
+
+from keras_wconv import WeightedConv2D
+
+
+def build(
+    density=(0.7,), filters=2, rate=0.1, loss="mse", activation="relu", **options
+):
+    inputs = keras.Input((6, 6, 1))
+    block = keras.Sequential(
+        [
+            keras.Input((6, 6, filters)),
+            WeightedConv2D(2, 3, density="gaussian", normalize_density=True),
+        ],
+        name="block",
+    )
+    x = WeightedConv2D(
+        filters, 3, padding="same", density=list(density), activation=activation
+    )(inputs)
+    x = keras.layers.Dropout(0.5)(keras.layers.BatchNormalization()(x))
+    x = keras.layers.Conv2D(1, 1)(block(x))
+    model = keras.Model(inputs, x, name="network")
+    model.compile(keras.optimizers.Adam(rate), loss, run_eagerly=True, **options)
+    return model
+
+
+def rebuild(**arguments):
+    """Builds as a tuner does: with the names of the first model."""
+    keras.utils.clear_session(free_memory=False)
+    return build(**arguments)
+
+
+def test_starts_as_the_new_model():
+    kept = KeptModel(build())
+    for variable in (*kept.model.variables, *kept.model.optimizer.variables):
+        variable.assign(variable + 1)
+    new = rebuild(density=(1.3,))
+    assert kept.start_as(new) is None
+    own = [v for v in kept.model.variables if "density" not in v.path]
+    for variable, start in zip(
+        (*own, *kept.model.optimizer.variables),
+        (*new.variables, *new.optimizer.variables),
+        strict=True,
+    ):
+        assert variable.path.split("/")[-1] == start.path.split("/")[-1]
+        np.testing.assert_array_equal(to_numpy(variable), to_numpy(start))
+    for held, fixed in (
+        (kept.model.layers[1], new.layers[1]),
+        (kept.model.get_layer("block").layers[0], new.get_layer("block").layers[0]),
+    ):
+        np.testing.assert_array_equal(
+            to_numpy(held.effective_kernel), to_numpy(fixed.effective_kernel)
+        )
+
+
+def test_held_densities_are_not_trained_whatever_is_made_trainable():
+    kept = KeptModel(build())
+    kept.model.trainable = False
+    kept.model.trainable = True
+    assert not any("density" in v.path for v in kept.model.trainable_variables)
+    assert any("density" in v.path for v in kept.model.non_trainable_variables)
+
+
+@pytest.mark.parametrize(
+    "arguments, difference",
+    [
+        ({"filters": 3}, "filters was 2 and is 3"),
+        ({"rate": 0.2}, "optimizer/config/learning_rate was"),
+        ({"loss": "mae"}, "compile_config/loss was mse and is mae"),
+        ({"activation": "tanh"}, "activation was relu and is tanh"),
+        ({"metrics": ["mae"]}, "compile_config/metrics was None"),
+    ],
+)
+def test_differences_are_named(arguments, difference):
+    kept = KeptModel(build())
+    assert kept.start_as(rebuild()) is None
+    assert difference in kept.start_as(rebuild(**arguments))
+
+
+def test_training_that_compiles_again_is_noticed():
+    kept = KeptModel(build())
+    kept.model.compile("sgd", "mse")
+    assert "compiles the model again" in kept.start_as(rebuild())
+
+
+def test_training_that_freezes_layers_is_noticed():
+    kept = KeptModel(build())
+    kept.model.layers[1].trainable = False
+    assert "trainable was True and is False" in kept.start_as(rebuild())
+
+
+def registered_loss(factor):
+    @keras.saving.register_keras_serializable("kept_model_test")
+    def loss(y_true, y_pred):
+        return factor * keras.ops.mean(keras.ops.square(y_true - y_pred))
+
+    return loss
+
+
+def test_functions_made_for_each_trial_are_noticed():
+    loss = registered_loss(1.0)
+    kept = KeptModel(build(loss=loss))
+    assert kept.start_as(rebuild(loss=loss)) is None
+    assert "made anew" in kept.start_as(rebuild(loss=registered_loss(2.0)))
+
+
+def test_density_in_a_wrapper_is_not_overlooked():
+    def build_video(density):
+        conv = WeightedConv2D(1, 3, density=density)
+        layers = [keras.Input((2, 6, 6, 1)), keras.layers.TimeDistributed(conv)]
+        model = keras.Sequential(layers, name="video")
+        model.compile("sgd", "mse")
+        return model
+
+    kept = KeptModel(build_video(0.7))
+    keras.utils.clear_session(free_memory=False)
+    assert "coefficients" in kept.start_as(build_video(0.8))
+
+
+class Subclassed(keras.Model):
+    def call(self, inputs):
+        return inputs
+
+
+@keras.saving.register_keras_serializable("kept_model_test")
+class OwnTrainStep(keras.Model):
+    def train_step(self, *args):
+        raise NotImplementedError
+
+
+def own_train_step():
+    inputs = keras.Input((6, 6, 1))
+    model = OwnTrainStep(inputs, keras.layers.Conv2D(1, 3)(inputs))
+    model.compile("sgd", "mse")
+    return model
+
+
+def mean_squared_error(y_true, y_pred):
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (lambda: Subclassed(), "not a class of Keras"),
+        (own_train_step, "not a class of Keras"),
+        (lambda: keras.Sequential([keras.layers.Dense(1)]), "not built"),
+        (lambda: build(loss=lambda y_true, y_pred: 0.0), "lambda"),
+        (lambda: build(loss=mean_squared_error), "does not lead to"),
+    ],
+)
+def test_models_that_configs_do_not_describe_are_refused(make, reason):
+    with pytest.raises((ValueError, TypeError), match=reason):
+        KeptModel(make())
