@@ -1,6 +1,7 @@
 """The command `keras-wconv`: search, compare, show, fold, export."""
 
 import argparse
+import csv
 import functools
 import json
 import os
@@ -98,6 +99,34 @@ def _parser():
     compare.add_argument("--arms", help="letters of the arms, in place of --controls")
     compare.add_argument("--seed", type=int, default=0, help="of the one pair")
     compare.add_argument("--output", type=Path, default=Path("runs/compare"))
+
+    search = command(
+        "search",
+        _search,
+        "Find the density of a network with DIRECT-L, then train the best few and the "
+        "standard network anew and compare them. The same command goes on where it "
+        "was stopped.",
+    )
+    _add_task(search)
+    search.add_argument("--trials", type=int, default=9, help="networks to train")
+    search.add_argument(
+        "--resolution",
+        type=float,
+        default=0.03,
+        help="where the search stops, as a part of a coefficient's range",
+    )
+    search.add_argument(
+        "--per-axis", action="store_true", help="coefficients of its own for each axis"
+    )
+    search.add_argument(
+        "--best", type=int, default=2, help="densities to train again on fresh seeds"
+    )
+    search.add_argument("--seeds", type=int, default=3, help="fresh seeds of each")
+    search.add_argument("--seed", type=int, default=0, help="of all trials")
+    search.add_argument("--output", type=Path, default=Path("runs/search"))
+    search.add_argument(
+        "--overwrite", action="store_true", help="begin again instead of going on"
+    )
 
     show = command(
         "show", _show, "Print the profiles and gains of a model's layers, draw the maps"
@@ -255,6 +284,94 @@ def _compare(options):
         report.write_comparison(results, options.command_line)
         print(results.conclusion())
     print(f"\nWritten: {options.output / 'report.md'} and report.html")
+
+
+def _search(options):
+    import keras_tuner as kt
+
+    from . import tuning
+
+    task = _task(options)
+    size = options.kernel_size or 3
+    kernel_size = (size, size) if options.per_axis else size
+
+    class Network(kt.HyperModel):
+        """The network of the task, weighted by the density of a trial."""
+
+        def build(self, hp):
+            model = task.model(tuning.density(hp, kernel_size))
+            task.compile(model)
+            return model
+
+        def fit(self, hp, model, callbacks=(), **kwargs):
+            history = task.fit(model, options.seed, callbacks=callbacks, validate=True)
+            # The last epoch: the best of many flatters noise.
+            return {name: values[-1] for name, values in history.history.items()}
+
+    with _search_progress() as progress:
+        bar = progress.add_task("Searching", total=options.trials, best="")
+
+        class Tuner(tuning.DirectL):
+            """Shows the best so far and the time left."""
+
+            def on_trial_end(self, trial):
+                super().on_trial_end(trial)
+                update()
+
+        tuner = Tuner(
+            Network(),
+            kt.Objective(f"val_{task.monitor}", task.direction),
+            max_trials=options.trials,
+            min_side=options.resolution,
+            seed=options.seed,
+            directory=options.output,
+            project_name="trials",
+            overwrite=options.overwrite,
+        )
+
+        def update():
+            done = [t for t in tuner.oracle.trials.values() if t.status != "RUNNING"]
+            scored = [t.score for t in tuner.oracle.get_best_trials() if t.score]
+            best = f"best {task.monitor} {scored[0]:.4f}" if scored else ""
+            progress.update(bar, completed=len(done), best=best)
+
+        update()
+        tuner.search(verbose=0)
+    _write_trials(tuner, task, options.output)
+
+
+def _write_trials(tuner, task, folder):
+    """Writes the table and the figure of a search; returns its trials in order."""
+    from . import visualization
+
+    trials = [tuner.oracle.trials[name] for name in tuner.oracle.start_order]
+    names = list(trials[0].hyperparameters.values)
+    coefficients = {n: [t.hyperparameters[n] for t in trials] for n in names}
+    scores = [t.score for t in trials]
+    with (folder / "trials.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["trial", *names, task.monitor, "status"])
+        for trial in trials:
+            values = (trial.hyperparameters[name] for name in names)
+            table.writerow([trial.trial_id, *values, trial.score, trial.status])
+    figure = visualization.plot_search(
+        coefficients, scores, task.direction, f"validation {task.monitor}"
+    )
+    figure.savefig(folder / "search.png", dpi=150)
+    return trials
+
+
+def _search_progress():
+    from rich import progress
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[best]}"),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
+    )
 
 
 def _print_pictures(rows):

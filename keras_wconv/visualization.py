@@ -182,3 +182,49 @@ def _draw_profiles(axes, layer):
     )
     axes.set_xticks(range(max(len(profile) for profile in profiles)))
     axes.legend()
+
+
+def plot_search(coefficients, scores, direction="max", metric="score"):
+    """Draws a search: the score of every trial, and the best so far.
+
+    Args:
+        coefficients: dict of the coefficients' values by name, in the order of trials.
+        scores: list of scores in the same order; a failed trial has None.
+        direction: `"max"` or `"min"`, which way the score is better.
+        metric: str, what the score is.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+
+    >>> from keras_wconv import visualization
+    >>> figure = visualization.plot_search({"d1": [1.0, 1.3, 0.7]}, [20.1, 19.8, 20.4])
+    >>> [axes.get_xlabel() for axes in figure.axes]
+    ['trial', 'd1']
+    """
+    plt = require("matplotlib.pyplot", extra="plot")
+    scores = np.array([np.nan if s is None else s for s in scores], "float64")
+    best = np.fmax if direction == "max" else np.fmin
+    so_far = best.accumulate(scores)
+    # Of equal scores the first is the best, as for the oracle.
+    winner = int(np.nanargmax(scores) if direction == "max" else np.nanargmin(scores))
+    trials = np.arange(1, len(scores) + 1)
+    figure, axes = plt.subplots(
+        1,
+        1 + len(coefficients),
+        figsize=(3.4 * (1 + len(coefficients)), 3.2),
+        layout="constrained",
+    )
+    axes[0].plot(trials, scores, "o", color="grey", label="trial")
+    axes[0].step(trials, so_far, where="post", label="best so far")
+    axes[0].set(xlabel="trial", ylabel=metric)
+    axes[0].legend()
+    for panel, (name, values) in zip(axes[1:], coefficients.items(), strict=True):
+        points = panel.scatter(values, scores, c=trials, cmap="viridis")
+        panel.axvline(1, color="grey", linestyle=":", label="standard")
+        panel.plot(values[winner], scores[winner], "r*", markersize=14, label="best")
+        panel.set(xlabel=name)
+        panel.legend()
+    figure.colorbar(points, ax=axes[-1], label="trial")
+    return figure
