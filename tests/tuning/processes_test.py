@@ -1,0 +1,54 @@
+"""Searches that are killed, and searches of many processes."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="nothing is computed with the backend: once is enough",
+)
+
+
+def outcome(mode, directory):
+    script = Path(__file__).with_name("search_processes.py")
+    result = subprocess.run(
+        [sys.executable, str(script), mode, str(directory)],
+        env={**os.environ, "KERAS_BACKEND": "numpy"},
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_search_killed_at_random_moments_equals_the_uninterrupted(tmp_path):
+    searches = outcome("killed", tmp_path)
+    assert len(searches["uninterrupted"]["trials"]) == 15
+    assert len(searches["killed"]) == 20
+    for killed in searches["killed"]:
+        assert killed == searches["uninterrupted"]
+
+
+def test_chief_and_workers_equal_one_process(tmp_path):
+    """One of the workers is killed and started again with its id."""
+    search = outcome("distributed", tmp_path)
+    assert search["exit_codes"] == [0, 0]
+    assert search["distributed"] == search["alone"]
+    requests = search["requests"]
+    assert {"IDLE", "RUNNING", "STOPPED"} == {status for _, _, status in requests}
+    for worker in ("worker0", "worker1"):
+        own = [(at, status) for at, who, status in requests if who == worker]
+        idle = [
+            later - at
+            for (at, status), (later, _) in itertools.pairwise(own)
+            if status == "IDLE"
+        ]
+        assert min(idle, default=1.0) > 0.1

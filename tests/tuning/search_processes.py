@@ -1,0 +1,134 @@
+"""Searches in processes of their own, killed and distributed, for `processes_test`.
+
+python search_processes.py (killed | distributed) DIRECTORY
+
+It prints the results as JSON. The processes are forked from one that has imported
+KerasTuner, and minimise a function: nothing is trained.
+"""
+
+import json
+import math
+import multiprocessing
+import os
+import random
+import socket
+import sys
+import time
+from pathlib import Path
+
+import keras_tuner as kt
+
+from keras_wconv import tuning
+
+fork = multiprocessing.get_context("fork")
+
+
+class FunctionTuner(tuning.DensityTuner):
+    pause = 0.0
+
+    def run_trial(self, trial, verbose):
+        time.sleep(self.pause)
+        a, b = (trial.hyperparameters.get(name) for name in "ab")
+        return (a - 0.83) ** 2 + 0.3 * math.cos(9 * b) + 0.1 * a * b
+
+
+def search(directory, max_trials, oracle_class=tuning.DirectLOracle):
+    hyperparameters = kt.HyperParameters()
+    hyperparameters.Float("a", 0.5, 1.5)
+    hyperparameters.Float("b", 0.0, 1.0)
+    oracle = oracle_class(max_trials=max_trials, hyperparameters=hyperparameters)
+    tuner = FunctionTuner(oracle, directory=directory, project_name="search")
+    tuner.search(verbose=0)
+
+
+def run(target, *arguments, kill_after=None):
+    process = fork.Process(target=target, args=arguments)
+    process.start()
+    if kill_after is not None:
+        time.sleep(kill_after)
+        process.kill()
+    process.join(timeout=60)
+
+
+def results(directory):
+    oracle = tuning.DirectLOracle(max_trials=None)
+    oracle._set_project_dir(directory, "search")
+    oracle.reload()
+    return {
+        "trials": [
+            [trial_id, trial.hyperparameters.values, trial.score]
+            for trial_id, trial in sorted(oracle.trials.items())
+        ],
+        "best": oracle.get_best_trials()[0].trial_id,
+    }
+
+
+def killed(directory, kills=20, max_trials=15):
+    begin = time.monotonic()
+    run(search, directory / "uninterrupted", max_trials)
+    duration = time.monotonic() - begin
+    draw = random.Random(0)
+    for number in range(kills):
+        moment = draw.uniform(0, duration)
+        run(search, directory / str(number), max_trials, kill_after=moment)
+        run(search, directory / str(number), max_trials)
+    return {
+        "uninterrupted": results(directory / "uninterrupted"),
+        "killed": [results(directory / str(n)) for n in range(kills)],
+    }
+
+
+class LoggedOracle(tuning.DirectLOracle):
+    """Logs each request for a trial, as the chief sees it."""
+
+    def create_trial(self, tuner_id):
+        trial = super().create_trial(tuner_id)
+        with Path(self._project_dir, "requests.jsonl").open("a") as log:
+            log.write(json.dumps([time.time(), tuner_id, trial.status]) + "\n")
+        return trial
+
+
+def take_part(directory, max_trials, tuner_id, port):
+    os.environ["KERASTUNER_ORACLE_IP"] = "127.0.0.1"
+    os.environ["KERASTUNER_ORACLE_PORT"] = str(port)
+    os.environ["KERASTUNER_TUNER_ID"] = tuner_id
+    FunctionTuner.pause = 0.3 if tuner_id == "worker0" else 0.05
+    search(directory, max_trials, LoggedOracle)
+
+
+def distributed(directory, max_trials=24):
+    run(search, directory / "alone", max_trials)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = directory / "shared"
+
+    def start(tuner_id):
+        arguments = (shared, max_trials, tuner_id, port)
+        process = fork.Process(target=take_part, args=arguments)
+        process.start()
+        return process
+
+    chief, workers = start("chief"), [start("worker0"), start("worker1")]
+    time.sleep(2)
+    workers[0].kill()
+    workers[0].join()
+    workers[0] = start("worker0")
+    for worker in workers:
+        worker.join(timeout=60)
+    exit_codes = [worker.exitcode for worker in workers]
+    # It would wait for up to 20 seconds more.
+    chief.kill()
+    chief.join()
+    log = (shared / "search" / "requests.jsonl").read_text().splitlines()
+    return {
+        "alone": results(directory / "alone"),
+        "distributed": results(shared),
+        "exit_codes": exit_codes,
+        "requests": [json.loads(line) for line in log],
+    }
+
+
+if __name__ == "__main__":
+    outcome = {"killed": killed, "distributed": distributed}[sys.argv[1]]
+    print("\n" + json.dumps(outcome(Path(sys.argv[2]))))
