@@ -155,6 +155,16 @@ def test_a_subclass_needs_no_constructor_of_its_own():
     assert Own(2, density=0.7)(normal((1, 4, 4, 1))).shape == (1, 2, 2, 2)
 
 
+def test_an_eleventh_layer_takes_two_lines():
+    class Eleventh(keras_wconv.layers.WeightedConvolution, keras.layers.Conv2D):
+        pass
+
+    expected = inspect.signature(keras_wconv.WeightedConv2D)
+    assert inspect.signature(Eleventh) == expected
+    assert "density: the spatial density" in Eleventh.__doc__
+    assert Eleventh(2, 3, density=0.7)(normal((1, 4, 4, 1))).shape == (1, 2, 2, 2)
+
+
 def test_density_attributes_of_a_plain_layer():
     layer = keras_wconv.WeightedConv2D(2, (3, 5))
     np.testing.assert_array_equal(layer.density_map, np.ones((3, 5)))

@@ -1,0 +1,203 @@
+import keras
+import numpy as np
+import pytest
+from layer_checks import BACKEND, gradients, normal, randomize, to_numpy
+
+import keras_wconv
+from keras_wconv.optimizers import density_optimizer
+
+INPUTS, TARGETS = normal((8, 6, 6, 2)), normal((8, 3), 1)
+
+
+def small_model(**arguments):
+    learned = {"density": [0.7], "density_trainable": True} | arguments
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            keras_wconv.WeightedConv2D(3, 3, name="hidden", **learned),
+            keras.layers.Conv2D(3, 3, name="density"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, name="dense_density"),
+        ]
+    )
+
+
+def train(model, optimizer, steps=1):
+    if optimizer is not None:
+        model.compile(optimizer, "mse")
+    model.fit(INPUTS, TARGETS, batch_size=8, epochs=steps, verbose=0, shuffle=False)
+
+
+def values(model):
+    return {w.path.split("/", 1)[1]: to_numpy(w).copy() for w in model.weights}
+
+
+DENSITY = "hidden/density/coefficients"
+
+
+@pytest.mark.parametrize(("kernel_rate", "density_rate"), [(0.0, 0.5), (0.5, 0.0)])
+def test_each_optimizer_trains_its_own_weights_only(kernel_rate, density_rate):
+    model = small_model()
+    before = values(model)
+    train(
+        model,
+        density_optimizer(
+            keras.optimizers.SGD(kernel_rate), keras.optimizers.SGD(density_rate)
+        ),
+    )
+    for path, value in values(model).items():
+        moved = not np.array_equal(value, before[path])
+        assert moved == bool(density_rate if path == DENSITY else kernel_rate), path
+
+
+def test_each_step_has_its_own_rate():
+    model = small_model()
+    loss = keras.losses.MeanSquaredError()
+    found = gradients(lambda: loss(TARGETS, model(INPUTS)), model.trainable_variables)
+    paths = [v.path.split("/", 1)[1] for v in model.trainable_variables]
+    before = values(model)
+    train(
+        model, density_optimizer(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.1))
+    )
+    after = values(model)
+    for path, gradient in zip(paths, found, strict=True):
+        rate = 0.1 if path == DENSITY else 0.01
+        np.testing.assert_allclose(
+            after[path], before[path] - rate * gradient, rtol=1e-4, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "learned"),
+    [
+        ({"density": [[0.7], [0.6]]}, ["coefficients_0", "coefficients_1"]),
+        ({"density": np.full((3, 3), 0.5)}, ["map"]),
+    ],
+)
+def test_every_form_of_a_learned_density_is_found(arguments, learned):
+    model = small_model(**arguments)
+    before = values(model)
+    train(model, density_optimizer(keras.optimizers.SGD(0.0), 0.1))
+    moved = [p for p, v in values(model).items() if not np.array_equal(v, before[p])]
+    assert moved == [f"hidden/density/{name}" for name in learned]
+
+
+def test_densities_in_nested_models_are_found():
+    inner = small_model()
+    model = keras.Sequential([keras.Input((6, 6, 2)), inner])
+    before = [to_numpy(w).copy() for w in model.weights]
+    train(model, density_optimizer(keras.optimizers.SGD(0.0), 0.1))
+    moved = [
+        w.path.split("/")[-1]
+        for w, start in zip(model.weights, before, strict=True)
+        if not np.array_equal(to_numpy(w), start)
+    ]
+    assert moved == ["coefficients"]
+
+
+def test_decay_of_the_kernels_does_not_touch_the_density():
+    model = small_model()
+    model.compile(
+        density_optimizer(keras.optimizers.AdamW(0.1, weight_decay=0.5)),
+        lambda targets, outputs: 0.0 * keras.ops.sum(outputs),  # no gradient at all
+    )
+    before = values(model)
+    train(model, None)
+    after = values(model)
+    np.testing.assert_array_equal(after[DENSITY], before[DENSITY])
+    np.testing.assert_allclose(
+        after["hidden/kernel"], before["hidden/kernel"] * (1 - 0.1 * 0.5), rtol=1e-5
+    )
+
+
+def test_the_density_may_have_decay_of_its_own():
+    model = small_model()
+    model.compile(
+        density_optimizer("sgd", keras.optimizers.AdamW(0.1, weight_decay=0.5)),
+        lambda targets, outputs: 0.0 * keras.ops.sum(outputs),
+    )
+    train(model, None)
+    assert values(model)[DENSITY] == pytest.approx(0.7 * (1 - 0.1 * 0.5))
+
+
+def test_schedules_go_on_for_both():
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.1, 0.0])
+    model = small_model()
+    start = values(model)
+    train(model, density_optimizer(keras.optimizers.SGD(0.01), schedule), steps=2)
+    moved = values(model)
+    assert not np.array_equal(moved[DENSITY], start[DENSITY])
+    train(model, None, steps=2)  # the schedule is at 0 now
+    after = values(model)
+    np.testing.assert_array_equal(after[DENSITY], moved[DENSITY])
+    assert not np.array_equal(after["hidden/kernel"], moved["hidden/kernel"])
+
+
+def test_a_saved_model_goes_on_as_if_it_had_not_stopped(tmp_path):
+    model = small_model()
+    train(model, density_optimizer(keras.optimizers.Adam(0.01), 0.05), steps=2)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    for a, b in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
+    for each in (model, loaded):
+        train(each, None, steps=2)
+    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_loss_scaling_under_mixed_float16():
+    keras.config.set_dtype_policy("mixed_float16")
+    model = small_model()
+    before = values(model)
+    train(model, density_optimizer(keras.optimizers.SGD(0.01), 0.1), steps=2)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    after = values(model)
+    assert all(np.all(np.isfinite(value)) for value in after.values())
+    assert not np.array_equal(after[DENSITY], before[DENSITY])
+    # Adam's first two steps are of its rate, whatever the scale of the loss.
+    assert np.abs(after[DENSITY] - before[DENSITY]).max() < 0.21
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="its compiler takes long to start")
+def test_jit_compiled():
+    model = small_model()
+    randomize(model)
+    optimizer = density_optimizer("adam")
+    model.compile(optimizer, "mse", jit_compile=True)
+    before = values(model)
+    train(model, None)
+    assert all(not np.array_equal(v, before[p]) for p, v in values(model).items())
+
+
+def test_optimizers_of_one_name_are_kept_apart():
+    optimizer = density_optimizer(
+        keras.optimizers.Adam(1e-3, name="adam"),
+        keras.optimizers.Adam(1e-2, beta_1=0.5, name="adam"),
+    )
+    kernels, densities = sorted(optimizer.optimizers, key=lambda each: len(each.name))
+    assert (kernels.name, densities.name) == ("adam", "density_adam")
+    assert densities.beta_1 == 0.5
+    assert float(densities.learning_rate) == pytest.approx(1e-2)
+
+
+@pytest.mark.parametrize("given", ["sgd", "config"])
+def test_names_and_configs_are_accepted(given):
+    if given == "config":
+        given = keras.optimizers.serialize(keras.optimizers.SGD(name="sgd"))
+    optimizer = density_optimizer(given)
+    assert {each.name for each in optimizer.optimizers} == {"sgd", "density_adam"}
+
+
+def test_one_instance_for_both_is_refused():
+    shared = keras.optimizers.Adam()
+    with pytest.raises(ValueError, match="must be another instance"):
+        density_optimizer(shared, shared)
+
+
+def test_a_model_without_a_density_trains_as_always():
+    model = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(3))
+    before = model.get_weights()
+    train(model, density_optimizer(keras.optimizers.SGD(0.1)))
+    assert not np.array_equal(model.get_weights()[0], before[0])
