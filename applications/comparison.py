@@ -185,7 +185,6 @@ class Arm:
         if letter in "DE":
             optimizer = rescale_steps(optimizer, maps)
         task.compile(self.model, learning_rate, optimizer)
-        self.model.optimizer.build(self.model.trainable_variables)
         self._start_maps = maps if letter in "CE" else {}
         self._fresh = [
             (variable, ops.convert_to_numpy(variable))

@@ -120,7 +120,7 @@ class Batches(keras.utils.PyDataset):
         load: function of `(indices, rng)` that returns `(inputs, targets)`.
         seed: int.
         steps: int, batches an epoch; by default one pass over the items.
-        workers: int, threads.
+        threads: int, how many batches are made ahead at the same time.
 
     Raises:
         ValueError: If there are fewer items than a batch holds.
@@ -137,7 +137,7 @@ class Batches(keras.utils.PyDataset):
     (2, True)
     """
 
-    def __init__(self, items, size, load, seed, steps=None, workers=2):
+    def __init__(self, items, size, load, seed, steps=None, threads=2):
         super().__init__()
         if steps is None and items < size:
             raise ValueError(
@@ -150,8 +150,8 @@ class Batches(keras.utils.PyDataset):
         self.seed = seed
         self.steps = steps or items // size
         self.epoch = 0
-        self._workers = workers
-        self._pool = ThreadPoolExecutor(workers)
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads)
         self._pending = {}
         self._lock = threading.Lock()
 
@@ -170,7 +170,7 @@ class Batches(keras.utils.PyDataset):
                 for (e, s), batch in self._pending.items()
                 if e == epoch and s >= step
             }
-            for ahead in range(step, min(step + 1 + self._workers, self.steps)):
+            for ahead in range(step, min(step + 1 + self._threads, self.steps)):
                 if (epoch, ahead) not in self._pending:
                     made = self._pool.submit(self._make, epoch, ahead)
                     self._pending[epoch, ahead] = made

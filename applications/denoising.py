@@ -12,6 +12,7 @@ from .dncnn import DnCNN, DnCNN17
 from .task import Task
 
 
+@keras.saving.register_keras_serializable(package="keras_wconv")
 def psnr(y_true, y_pred):
     """Peak signal-to-noise ratio of each picture in dB, the prediction clipped.
 
@@ -255,12 +256,12 @@ class Denoising(Task):
                 output = np.clip(output, 0, 1)
                 metrics = {"picture": name, "sigma": sigma}
                 for prefix, picture in (("noisy_", noisy), ("", output)):
-                    metrics[f"{prefix}psnr"] = measure.peak_signal_noise_ratio(
-                        clean, picture, data_range=1
-                    )
-                    metrics[f"{prefix}ssim"] = measure.structural_similarity(
+                    psnr = measure.peak_signal_noise_ratio(clean, picture, data_range=1)
+                    ssim = measure.structural_similarity(
                         clean, picture, data_range=1, channel_axis=-1
                     )
+                    metrics[f"{prefix}psnr"] = float(psnr)
+                    metrics[f"{prefix}ssim"] = float(ssim)
                 yield clean, noisy, output, metrics
 
     def get_config(self):

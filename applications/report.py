@@ -41,8 +41,8 @@ class Page:
     <BLANKLINE>
     | run | PSNR |
     |---|---|
-    | first | 27.5000 |
-    | second | 27.2500 |
+    | first | 27.5 |
+    | second | 27.25 |
     <BLANKLINE>
     """
 
@@ -65,9 +65,9 @@ class Page:
         self._html.append(f"<pre><code>{html.escape(text)}</code></pre>")
 
     def table(self, columns, rows):
-        """Add a table; floats are shown with four decimals."""
+        """Add a table; numbers are shown with at most five significant digits."""
         rows = [
-            [f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row]
+            [f"{cell:.5g}" if isinstance(cell, float) else str(cell) for cell in row]
             for row in rows
         ]
         self._markdown.append(
@@ -172,7 +172,7 @@ def write_comparison(results, command=None):
     if models:
         page.heading("Pictures")
         page.text(f"The networks of seed {results.seeds[0]}.")
-        add_pictures(page, *pictures_figure(task, models))
+        add_pictures(page, task, models)
 
     page.heading("How it was done")
     for line in results.protocol():
@@ -194,31 +194,41 @@ def write_pictures(folder, task, models, command=None):
     """
     page = Page("What the density did: denoising with and without")
     page.text(
-        f"{' and '.join(models)}: trained from the same initial kernels on the same "
-        f"batches, {task.epochs} epochs. One pair of trainings shows no more than "
-        "itself: `keras-wconv compare --controls` gives intervals."
+        f"{' and '.join(models).capitalize()}: trained from the same initial kernels "
+        f"on the same batches, {task.epochs} epochs. One pair of trainings shows no "
+        "more than itself: `keras-wconv compare --controls` gives intervals."
     )
     if command:
         page.code(command)
-    figure, rows = pictures_figure(task, models)
-    add_pictures(page, figure, rows)
+    rows = add_pictures(page, task, models)
     page.write(folder)
     return rows
 
 
-def add_pictures(page, figure, rows):
-    """Add a table of PSNR and SSIM by picture, its mean, and the figure."""
-    columns = list(rows[0])
-    means = [float(np.mean([row[key] for row in rows])) for key in columns[2:]]
+def add_pictures(page, task, models):
+    """Add a table of PSNR and SSIM by picture, its mean, and a figure; return rows."""
+    figure, rows = pictures_figure(task, models)
+    names = {"psnr": "PSNR", "ssim": "SSIM"}
+    columns = [[names.get(word, word) for word in key.split("_")] for key in rows[0]]
+    means = [float(np.mean([row[key] for row in rows])) for key in list(rows[0])[2:]]
     page.table(
-        [column.replace("_", " ").replace("psnr", "PSNR") for column in columns],
-        [*([*row.values()] for row in rows), ["mean", "", *means]],
+        [" ".join(words) for words in columns],
+        [
+            *(
+                [name, f"{sigma:g}", *rest]
+                for name, sigma, *rest in map(dict.values, rows)
+            ),
+            ["mean", "", *means],
+        ],
     )
+    side = task.evaluation_size
+    of = f"central {side} x {side} pixels" if side else "whole picture"
     page.figure(
         "pictures",
         figure,
-        "Centres of the held-out pictures, PSNR of the whole in dB, and the density.",
+        f"Held-out pictures, with the PSNR of the {of}; the density.",
     )
+    return rows
 
 
 def pictures_figure(task, models, count=4, side=128):
@@ -252,12 +262,11 @@ def pictures_figure(task, models, count=4, side=128):
             rows[i][f"{name}_ssim"] = metrics["ssim"]
             if i < count:
                 drawn[i][name] = _centre(output, side)
-    distinct = {
-        layer.density_map.tobytes(): (layer.name, layer.density_map)
-        for model in models.values()
-        for layer in model.layers
-        if getattr(layer, "density", None) is not None
-    }
+    distinct = {}
+    for layer in (layer for model in models.values() for layer in model.layers):
+        if getattr(layer, "density", None) is not None:
+            phi = layer.density_map
+            distinct.setdefault(phi.tobytes(), (layer.name, phi))
     figure, axes = plt.subplots(
         len(drawn),
         len(drawn[0]) + 1,
@@ -276,7 +285,7 @@ def pictures_figure(task, models, count=4, side=128):
         ax.imshow(phi, cmap="viridis", vmin=0)
         for (y, x), value in np.ndenumerate(phi):
             ax.text(x, y, f"{value:.2g}", ha="center", va="center", fontsize=6)
-        ax.set_title(f"density\n{name}", fontsize=9)
+        ax.set_title(f"density\n{name}" if len(distinct) > 1 else "density", fontsize=9)
     plt.close(figure)
     return figure, rows
 

@@ -106,6 +106,8 @@ class Task:
             )
             optimizer = density_optimizer(optimizer, restarts)
         model.compile(optimizer, self.loss, metrics=list(self.metrics), **kwargs)
+        # A backup of a training restores only what has been built.
+        model.optimizer.build(model.trainable_variables)
 
     def fit(
         self,
@@ -147,6 +149,7 @@ class Task:
             epochs=self.epochs if epochs is None else epochs,
             validation_data=self.validation_data() if validate else None,
             callbacks=callbacks,
+            shuffle=False,  # The batches come shuffled, by the seed and the epoch.
             verbose=verbose,
             **kwargs,
         )
@@ -154,12 +157,14 @@ class Task:
     def get_config(self):
         """Return what decides a result, as what JSON can hold."""
         model = self.model()
+        optimizer = keras.optimizers.serialize(self.optimizer())
+        del optimizer["config"]["name"]  # It counts the optimizers of the process.
         return {
             "task": self.name,
             "data": self.data.name,
             "network": model.name,
-            "weights": {w.path: list(w.shape) for w in model.weights},
-            "optimizer": keras.optimizers.serialize(self.optimizer()),
+            "weights": {w.path: "x".join(map(str, w.shape)) for w in model.weights},
+            "optimizer": optimizer,
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "density_learning_rate": self.density_learning_rate,

@@ -66,11 +66,11 @@ class DensityLogger(keras.callbacks.Callback):
             self._writer = summary.Writer(str(self.log_dir))
 
     def on_epoch_begin(self, epoch, logs=None):
-        if not self.history:  # A resumed training does not begin at epoch 0.
-            self._note(epoch)
+        if not self.history:  # A resumed training has written its start already.
+            self._note(epoch, write=epoch == 0)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._note(epoch + 1)
+        self._note(epoch + 1, write=True)
 
     def on_train_end(self, logs=None):
         if self._writer is not None:
@@ -116,7 +116,7 @@ class DensityLogger(keras.callbacks.Callback):
             if getattr(layer, "density_trainable", False)
         }
 
-    def _note(self, epoch):
+    def _note(self, epoch, write):
         rows = []
         for layer, weights in self._weights().items():
             for weight in weights:
@@ -125,14 +125,14 @@ class DensityLogger(keras.callbacks.Callback):
                 kept.setdefault(weight.name, []).append(value)
                 for index, number in enumerate(value.flat):
                     rows.append((epoch, layer, weight.name, index, float(number)))
-        if self.path is not None:
+        if write and self.path is not None:
             begins = not self.path.exists()
             with self.path.open("a", newline="") as file:
                 writer = csv.writer(file)
                 if begins:
                     writer.writerow(("epoch", "layer", "weight", "index", "value"))
                 writer.writerows(rows)
-        if self._writer is not None:
+        if write and self._writer is not None:
             for _, layer, weight, index, number in rows:
                 self._writer.add_scalar(f"{layer}/{weight}_{index}", number, epoch)
             self._writer.flush()

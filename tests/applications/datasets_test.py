@@ -5,8 +5,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from PIL import Image
-
 from keras_wconv.applications import (
     VGG,
     Classification,
@@ -14,6 +12,7 @@ from keras_wconv.applications import (
     DnCNN,
     datasets,
 )
+from PIL import Image
 
 
 def test_digits_are_split_once_and_for_all():
@@ -101,7 +100,7 @@ def test_truncated_picture_is_named_and_left_out(tmp_path):
 
 def test_folder_without_pictures_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(ValueError, match=r"at least three pictures .*, 0 picture files"):
+    with pytest.raises(ValueError, match=r"at least three .*, 0 picture files"):
         datasets.image_folder(tmp_path)
 
 
@@ -110,11 +109,11 @@ def test_path_that_is_no_folder_is_refused(tmp_path):
         datasets.image_folder(tmp_path / "absent")
 
 
-def numbers(seed, workers=2):
+def numbers(seed, threads=2):
     def load(indices, rng):
         return np.array(indices), rng.integers(1000, size=len(indices))
 
-    return datasets.Batches(10, 3, load, seed, workers=workers)
+    return datasets.Batches(10, 3, load, seed, threads=threads)
 
 
 def read(batches):
@@ -122,7 +121,7 @@ def read(batches):
 
 
 def test_batches_are_a_function_of_seed_and_epoch():
-    batches, again = numbers(seed=1), numbers(seed=1, workers=1)
+    batches, again = numbers(seed=1), numbers(seed=1, threads=1)
     first = read(batches)
     assert first == read(again) == read(batches)
     batches.epoch = again.epoch = 5

@@ -2,14 +2,28 @@
 
 import functools
 
+import keras
 import numpy as np
-
 from keras_wconv.applications import VGG, Classification, Denoising, DnCNN, datasets
+
+# Tracing takes TensorFlow longer than these trainings do; JAX is slow without.
+EAGERLY = keras.backend.backend() != "jax"
+
+
+class EagerClassification(Classification):
+    def compile(self, *args, **kwargs):
+        super().compile(*args, run_eagerly=EAGERLY, **kwargs)
+
+
+class EagerDenoising(Denoising):
+    def compile(self, *args, **kwargs):
+        super().compile(*args, run_eagerly=EAGERLY, **kwargs)
+
 
 small_vgg = functools.partial(
     VGG, (1,), (4,), batch_normalization=True, hidden_units=()
 )
-small_dncnn = functools.partial(DnCNN, depth=3, filters=4)
+small_dncnn = functools.partial(DnCNN, depth=3, filters=4, batch_normalization=False)
 
 
 def images(count, size=8, seed=0):
@@ -33,18 +47,21 @@ def classification(network=small_vgg, **recipe):
         "pad": 1,
         "flip": True,
     }
-    return Classification(data, network, **{**defaults, **recipe})
+    return EagerClassification(data, network, **{**defaults, **recipe})
 
 
-def pictures(count, size=24, seed=0):
+def pictures(count, size=24, seed=0, channels=1):
     rng = np.random.default_rng(seed)
-    coarse = rng.uniform(20, 235, (count, size // 4, size // 4, 1))
+    coarse = rng.uniform(20, 235, (count, size // 4, size // 4, channels))
     smooth = coarse.repeat(4, axis=1).repeat(4, axis=2).astype("uint8")
     return datasets.Pictures((f"picture{i}", p) for i, p in enumerate(smooth))
 
 
-def denoising(network=small_dncnn, **recipe):
-    parts = [pictures(count, seed=seed) for seed, count in enumerate((4, 2, 2))]
+def denoising(network=small_dncnn, task_class=EagerDenoising, channels=1, **recipe):
+    parts = [
+        pictures(count, seed=seed, channels=channels)
+        for seed, count in enumerate((4, 2, 2))
+    ]
     data = datasets.Dataset("squares", *parts)
     defaults = {
         "epochs": 2,
@@ -53,4 +70,4 @@ def denoising(network=small_dncnn, **recipe):
         "patches_per_picture": 2,
         "learning_rate": 1e-2,
     }
-    return Denoising(data, network, **{**defaults, **recipe})
+    return task_class(data, network, **{**defaults, **recipe})
