@@ -3,3 +3,7 @@
 `python -m benchmarks` runs all of it; `python -m benchmarks.layers --quick` runs one
 under the backend that `KERAS_BACKEND` names.
 """
+
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"

@@ -13,7 +13,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-RESULTS = Path(__file__).parent / "results"
+from . import RESULTS
+
 DENSITIES = {3: [0.7], 5: [0.2, 0.8], 7: [0.25, 0.15, 0.55]}  # published examples
 STANDARD = "standard"
 VARIANTS = {

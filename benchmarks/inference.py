@@ -9,7 +9,7 @@ from . import _harness, _steps, layers, networks
 
 # Late layers at batch 1 have more kernel than image: here the product shows most.
 LATE_LAYERS = {
-    f"{kernel_size}x{kernel_size}, 512 channels, 7x7 pixels": kernel_size
+    f"Conv2D {kernel_size}x{kernel_size}, 512 channels, 7x7 pixels": kernel_size
     for kernel_size in _harness.DENSITIES
 }
 BATCHES = (1, 32)
@@ -42,9 +42,10 @@ def main():
             for variant, model in models.items()
         }
         times = _harness.compare(steps, seconds=1 if options.quick else 5)
-        rows += _harness.ratios(times, model=case, batch=batch)
+        kind = "layer" if case in LATE_LAYERS else "network"
+        rows += _harness.ratios(times, **{kind: case}, batch=batch)
         keras.utils.clear_session()
-    _harness.save("inference", rows, options)
+    print(_harness.save("inference", rows, options))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def main():
         times = _harness.compare(steps, seconds=0.1 if options.quick else 2)
         rows += _harness.ratios(times, layer=name, kernel_size=kernel_size, batch=batch)
         keras.utils.clear_session()
-    _harness.save("layers", rows, options)
+    print(_harness.save("layers", rows, options))
 
 
 if __name__ == "__main__":

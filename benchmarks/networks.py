@@ -95,7 +95,7 @@ def main():
             times, network=network, batch=batch, policy=policy, **compile_options
         )
         keras.utils.clear_session()
-    _harness.save("networks", rows, options)
+    print(_harness.save("networks", rows, options))
 
 
 if __name__ == "__main__":

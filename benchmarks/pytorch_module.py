@@ -66,7 +66,7 @@ def main():
         rows += _harness.ratios(
             times, channels=channels, kernel_size=kernel_size, batch=batch
         )
-    _harness.save("pytorch_module", rows, options)
+    print(_harness.save("pytorch_module", rows, options))
 
 
 if __name__ == "__main__":

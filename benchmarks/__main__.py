@@ -1,0 +1,73 @@
+"""Runs the benchmarks, each under each backend in a process of its own.
+
+Writes a JSON file for each to benchmarks/results, then the tables and the figure there
+and the table of README.md.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from . import RESULTS, report
+
+ALL = ("tensorflow", "jax", "torch")
+BENCHMARKS = {  # module: the backends that it runs under
+    "layers": ALL,
+    "networks": ALL,
+    "inference": ALL,
+    "processes": ALL,
+    "pytorch_module": ("torch",),
+    "build": ("tensorflow",),
+    "variance": ("tensorflow",),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--backend", action="append", choices=ALL, help="may be repeated; default: all"
+    )
+    parser.add_argument(
+        "--only", action="append", choices=BENCHMARKS, help="may be repeated"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few cases, to see that all runs"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="folder; default: benchmarks/results"
+    )
+    options = parser.parse_args()
+    # Quick figures are worth nothing, and must not replace those that are.
+    output = options.output or (Path("runs/bench") if options.quick else RESULTS)
+    failed = []
+    for name in options.only or BENCHMARKS:
+        for backend in options.backend or ALL:
+            if backend not in BENCHMARKS[name]:
+                continue
+            print(f"=== {name}, {backend} ===", flush=True)
+            begin = time.monotonic()
+            quick = ["--quick"] if options.quick else []
+            command = [sys.executable, "-m", f"benchmarks.{name}", *quick]
+            environment = {
+                "TF_CPP_MIN_LOG_LEVEL": "2",
+                **os.environ,
+                "KERAS_BACKEND": backend,
+            }
+            status = subprocess.run(
+                [*command, "--output", str(output)], env=environment
+            ).returncode
+            print(f"{time.monotonic() - begin:.0f} s", flush=True)
+            if status:
+                failed.append(f"{name}, {backend}")
+    report.write(output)
+    print(f"Results: {output / 'README.md'}")
+    if failed:
+        print(f"Failed: {'; '.join(failed)}")
+    return len(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""Tables and a figure of the results, and from the same files the README's table.
+
+python -m benchmarks.report
+"""
+
+import json
+import statistics
+from pathlib import Path
+
+import numpy as np
+
+from . import RESULTS
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN = "<!-- Written by python -m benchmarks.report from benchmarks/results. -->"
+END = "<!-- End of what python -m benchmarks.report wrote. -->"
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+NOTHING = "–"
+
+STEP = {"batch": 32, "policy": "float32", "jit_compile": None}
+LAYERS = {"batch": (8, 32)}
+NETWORKS, LATE_LAYERS = {"layer": None}, {"network": None}
+SUMMARY = (  # of the README, line by line: label, benchmark, which of its rows
+    *(
+        (f"Training step, batch 32: {name}", "networks", {"network": name, **STEP})
+        for name in (
+            "ResNet18, CIFAR-100",
+            "VGG16-BN, CIFAR-100",
+            "DnCNN-17, 40x40",
+            "NAFNet-32, 32x32",
+        )
+    ),
+    ("… of these four, density learned", "networks", {"variant": "learned", **STEP}),
+    ("… standard again", "networks", {"variant": "standard again", **STEP}),
+    ("Training step of single layers, batch 8 and 32", "layers", LAYERS),
+    ("… density learned", "layers", {"variant": "learned", **LAYERS}),
+    ("… standard again", "layers", {"variant": "standard again", **LAYERS}),
+    ("Peak memory of a training step", "processes", {"measure": "peak memory"}),
+    (
+        "… density learned",
+        "processes",
+        {"measure": "peak memory", "variant": "learned"},
+    ),
+    ("Inference, batch 1 and 32", "inference", {"variant": "unfolded", **NETWORKS}),
+    ("… folded", "inference", {"variant": "folded", **NETWORKS}),
+    ("… standard again", "inference", {"variant": "standard again", **NETWORKS}),
+    (
+        "Inference, batch 1: 512 channels, 7x7 pixels",
+        "inference",
+        {"variant": "unfolded", **LATE_LAYERS},
+    ),
+    ("… folded", "inference", {"variant": "folded", **LATE_LAYERS}),
+    ("… standard again", "inference", {"variant": "standard again", **LATE_LAYERS}),
+)
+
+
+def load(folder):
+    """Returns the results in `folder`, by file name."""
+    return {
+        path.stem: json.loads(path.read_text())
+        for path in sorted(folder.glob("*.json"))
+    }
+
+
+def select(result, **wanted):
+    """Returns the rows whose fields are, or are among, the wanted values."""
+    wanted = {"variant": ("fixed", None), **wanted}
+    return [
+        row
+        for row in (result or {"rows": []})["rows"]
+        if all(
+            row.get(field) in (value if isinstance(value, tuple) else (value,))
+            for field, value in wanted.items()
+        )
+    ]
+
+
+def summary(results):
+    """Returns the README's table: a line for each claim, a column for each backend."""
+    lines = [table_line("", *BACKENDS.values()), table_line(*["---"] * 4)]
+    for label, benchmark, wanted in SUMMARY:
+        rows = (
+            select(results.get(f"{benchmark}-{backend}"), **wanted)
+            for backend in BACKENDS
+        )
+        cells = (summarise([row["ratio"] for row in found]) for found in rows)
+        lines.append(table_line(label, *cells))
+    cells = []
+    for backend in BACKENDS:
+        found = select(results.get(f"processes-{backend}"), measure="import")
+        cells += [f"{row['milliseconds']['median']:.0f} ms" for row in found]
+    lines.append(table_line("`import keras_wconv` after `import keras`", *cells))
+    return "\n".join(lines)
+
+
+def summarise(ratios):
+    """Returns one ratio with its quartiles, or the median and the largest of many."""
+    if not ratios:
+        return NOTHING
+    if len(ratios) == 1:
+        return format_value(ratios[0])
+    medians = [ratio["median"] for ratio in ratios]
+    return f"{statistics.median(medians):.2f}, at most {max(medians):.2f}"
+
+
+def format_value(value):
+    if isinstance(value, dict) and value.keys() == {"lower", "median", "upper"}:
+        digits = 2 if value["median"] < 10 else 0
+        lower, median, upper = (
+            f"{value[key]:.{digits}f}" for key in ("lower", "median", "upper")
+        )
+        return f"{median} ({lower}–{upper})"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return NOTHING if value is None else str(value)
+
+
+def table_line(*cells):
+    return f"| {' | '.join(cells)} |"
+
+
+def tables(results):
+    """Returns a page with every row of every result."""
+    page = [
+        "# Results",
+        "Written by `python -m benchmarks`; not to be edited. A ratio is that to the "
+        "standard layer or network: its median over the rounds, and in parentheses "
+        "the quartiles. *Standard again* is the standard one timed twice: noise.",
+        "![Ratios of training steps and of inference](ratios.svg)",
+    ]
+    for result in results.values():
+        machine = result["machine"]
+        versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
+        page += [
+            f"## {result['benchmark']}, {BACKENDS.get(result['backend'], '')}",
+            f"`{result['command']}`, {result['date']}, {machine['processor']}, "
+            f"{machine['cores']} cores, device {machine['device']}; {versions}",
+        ]
+        fields = list(dict.fromkeys(name for row in result["rows"] for name in row))
+        lines = [
+            table_line(*(field.replace("_", " ") for field in fields)),
+            table_line(*["---"] * len(fields)),
+        ]
+        for row in result["rows"]:
+            cells = (format_value(row.get(field)) for field in fields)
+            lines.append(table_line(*cells))
+        page.append("\n".join(lines))
+    return "\n\n".join(page) + "\n"
+
+
+def with_summary(readme, results):
+    """Returns the text of the README with its table written anew."""
+    before, rest = readme.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n\n{summary(results)}\n\n{END}{after}"
+
+
+def draw(results, path):
+    """Draws the ratios of whole networks, with their quartiles."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "benchmarks"  # the same file each time
+    from matplotlib import pyplot as plt
+
+    panels = (
+        ("Training step, batch 32", "networks", ("fixed", "learned"), STEP),
+        (
+            "Inference, batch 1",
+            "inference",
+            ("unfolded", "folded"),
+            {**NETWORKS, "batch": 1},
+        ),
+    )
+    figure, axes = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+    for axis, (title, benchmark, variants, wanted) in zip(axes, panels, strict=True):
+        places = {}
+        for column, (backend, label) in enumerate(BACKENDS.items()):
+            result = results.get(f"{benchmark}-{backend}")
+            rows = select(result, **wanted, variant=variants)
+            names = [f"{row['network']}, {row['variant']}" for row in rows]
+            y = [places.setdefault(name, len(places)) for name in names]
+            lower, median, upper = (
+                np.array([row["ratio"][key] for row in rows])
+                for key in ("lower", "median", "upper")
+            )
+            spread = [median - lower, upper - median]
+            y = np.add(y, (column - 1) / 5)
+            axis.errorbar(median, y, xerr=spread, fmt="o", label=label)
+        axis.axvline(1, color="grey", linewidth=0.8)
+        axis.set_yticks(range(len(places)), places)
+        axis.invert_yaxis()
+        axis.set(title=title, xlabel="time, relative to the standard one")
+    axes[0].legend()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def write(folder=RESULTS):
+    """Writes the tables and the figure, and if they are the kept ones, the README."""
+    results = load(folder)
+    (folder / "README.md").write_text(tables(results))
+    draw(results, folder / "ratios.svg")
+    if folder.resolve() == RESULTS:
+        README.write_text(with_summary(README.read_text(), results))
+
+
+if __name__ == "__main__":
+    write()
