@@ -282,7 +282,8 @@ def fold(model):
 
     def values(layer):
         if isinstance(layer, layers.WeightedConvolution):
-            return _values(layer) | {_kernel_name(layer): layer.effective_kernel}
+            effective = ops.copy(layer.effective_kernel)
+            return _values(layer) | {_kernel_name(layer): effective}
         return None
 
     _move_state(model, folded, values)
@@ -432,7 +433,12 @@ def _own_variables(layer):
 
 
 def _values(layer):
-    return {variable.name: variable for variable in _own_variables(layer)}
+    """Copies of a layer's variables by name.
+
+    JAX's training steps delete the arrays that they were given, so that two models
+    must not hold the same one.
+    """
+    return {variable.name: ops.copy(variable) for variable in _own_variables(layer)}
 
 
 def _move_state(old, new, values):
@@ -466,7 +472,7 @@ def _move_own_state(old, new):
     new.load_own_variables(store)
     pairs = zip(_own_variables(old), _own_variables(new), strict=True)
     for source, target in pairs:
-        target.assign(source)
+        target.assign(ops.copy(source))
         target.trainable = source.trainable
     if hasattr(old, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:

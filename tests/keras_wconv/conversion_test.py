@@ -307,6 +307,20 @@ def test_copies_are_not_compiled_and_the_original_stays_so():
     assert not keras_wconv.fold(weighted).compiled
 
 
+@pytest.mark.parametrize("preserve", ["function", "kernel"])
+def test_training_the_original_leaves_its_copies_alone(preserve):
+    model = small_model()
+    model.add(layers.BatchNormalization())
+    inputs = random_inputs(model)
+    weighted = keras_wconv.to_weighted(model, 0.5, preserve)
+    folded = keras_wconv.fold(weighted)
+    for trained, copy in ((model, weighted), (weighted, folded)):
+        before = to_numpy(copy(inputs)).copy()
+        trained.compile("sgd", "mse")
+        trained.fit(inputs, np.ones((2, 6, 6, 2)), verbose=0)
+        np.testing.assert_array_equal(to_numpy(copy(inputs)), before)
+
+
 def test_lambda_layers_keep_their_function():
     factor = 3.0
     model = keras.Sequential(
