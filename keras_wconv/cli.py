@@ -287,9 +287,12 @@ def _compare(options):
 
 
 def _search(options):
-    import keras_tuner as kt
-
     from . import tuning
+    from ._optional import require
+    from .applications import selection
+    from .conversion import fold
+
+    kt = require("keras_tuner", extra="tuning")
 
     task = _task(options)
     size = options.kernel_size or 3
@@ -337,11 +340,41 @@ def _search(options):
 
         update()
         tuner.search(verbose=0)
-    _write_trials(tuner, task, options.output)
+    figure = _write_trials(tuner, task, options.output)
+
+    candidates = []
+    for trial in tuner.oracle.get_best_trials(options.trials):
+        density = tuning.density(trial.hyperparameters, kernel_size)
+        if trial.status == "COMPLETED" and not _is_standard(density):
+            candidates.append(density)
+    fresh = range(options.seed + 1, options.seed + 1 + options.seeds)
+    chosen = selection.select(
+        task, options.output / "final", candidates[: options.best], fresh
+    )
+    selection.write_report(
+        chosen,
+        task,
+        options.output,
+        figure,
+        len(tuner.oracle.trials),
+        options.command_line,
+    )
+    best = _load(chosen.model)
+    best.save(options.output / "best.keras")
+    fold(best).save(options.output / "folded.keras")
+    print(selection.conclusion(chosen, task))
+    print(
+        f"\nWritten to {options.output}: report.md, report.html, trials.csv, "
+        "best.keras, folded.keras"
+    )
+
+
+def _is_standard(coefficients):
+    return all(value == 1 for value in keras.tree.flatten(coefficients))
 
 
 def _write_trials(tuner, task, folder):
-    """Writes the table and the figure of a search; returns its trials in order."""
+    """Writes the table of a search; returns its figure."""
     from . import visualization
 
     trials = [tuner.oracle.trials[name] for name in tuner.oracle.start_order]
@@ -354,11 +387,9 @@ def _write_trials(tuner, task, folder):
         for trial in trials:
             values = (trial.hyperparameters[name] for name in names)
             table.writerow([trial.trial_id, *values, trial.score, trial.status])
-    figure = visualization.plot_search(
+    return visualization.plot_search(
         coefficients, scores, task.direction, f"validation {task.monitor}"
     )
-    figure.savefig(folder / "search.png", dpi=150)
-    return trials
 
 
 def _search_progress():

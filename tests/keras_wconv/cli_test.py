@@ -62,6 +62,35 @@ def test_compare_writes_what_it_promises(tmp_path, capsys):
     assert "keras-wconv compare" in (output / "report.md").read_text()
 
 
+def test_search_writes_what_it_promises_and_goes_on(tmp_path, capsys):
+    output = tmp_path / "search"
+    command = ["search", "--epochs", "1", "--steps-per-epoch", "1", "--seeds", "2"]
+    command += ["--best", "1", "--network-options", '{"depth": 2, "filters": 2}']
+    command += ["--output", str(output)]
+    assert cli.main([*command, "--trials", "3"]) == 0
+    written = {path.name for path in output.iterdir()}
+    assert written >= {
+        "report.md",
+        "report.html",
+        "trials.csv",
+        "search.png",
+        "best.keras",
+        "folded.keras",
+    }
+    folded = keras.saving.load_model(output / "folded.keras")
+    assert not any(hasattr(layer, "density") for layer in folded.layers)
+    first = (output / "trials.csv").read_text().splitlines()
+    values = [float(line.split(",")[1]) for line in first[1:]]
+    # The middle of [0.5, 1.5], which is the standard convolution, then its thirds.
+    np.testing.assert_allclose(values, [1, 1 + 1 / 3, 1 - 1 / 3])
+    runs = (output / "final" / "runs.jsonl").read_text()
+
+    assert cli.main([*command, "--trials", "3"]) == 0
+    assert (output / "trials.csv").read_text().splitlines() == first
+    assert (output / "final" / "runs.jsonl").read_text() == runs
+    assert "Of the densities trained anew" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("text", "density"),
     [
