@@ -1,0 +1,182 @@
+"""
+Title: From a pretrained Keras model to a weighted one, and out again
+Author: The keras_wconv authors
+Date created: 2026/11/21
+Last modified: 2026/11/21
+Description: Convert a trained model without changing an output, fine-tune, fold, export.
+"""
+
+"""
+## The model that you already have
+
+Nobody wants to write a network anew to try another convolution. `to_weighted` copies a
+Functional or Sequential model, nested ones and those of `keras.applications` included,
+with its convolutions weighted; `fold` copies it back into plain Keras layers.
+
+    model = keras.applications.ConvNeXtTiny(weights="imagenet")
+    weighted = keras_wconv.to_weighted(model, {4: "gaussian", 2: None, 7: "gaussian"})
+
+So that it runs anywhere, this guide makes its own "pretrained" model, on the
+handwritten digits that ship with scikit-learn, and loads it from a file.
+"""
+
+import os
+
+import keras
+import numpy as np
+from keras import layers
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+import keras_wconv
+from keras_wconv import visualization
+from keras_wconv.export import export
+
+keras.utils.set_random_seed(0)
+epochs = 1 if os.environ.get("GUIDE_QUICK") else 10
+
+digits = load_digits()
+images = (digits.images[..., None] / 16).astype("float32")
+x_train, x_test, y_train, y_test = train_test_split(
+    images, digits.target, test_size=0.3, random_state=0, stratify=digits.target
+)
+
+inputs = keras.Input((8, 8, 1), name="image")
+x = inputs
+for block, filters in enumerate((16, 32)):
+    x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv{block}")(
+        x
+    )
+    x = layers.BatchNormalization(name=f"norm{block}")(x)
+    x = layers.ReLU(name=f"relu{block}")(x)
+x = layers.GlobalMaxPooling2D(name="pool")(x)
+outputs = layers.Dense(10, activation="softmax", name="digit")(x)
+keras.Model(inputs, outputs, name="digits").save("pretrained.keras")
+
+pretrained = keras.saving.load_model("pretrained.keras")
+pretrained.compile(
+    keras.optimizers.Adam(5e-3),
+    "sparse_categorical_crossentropy",
+    metrics=["accuracy"],
+)
+pretrained.fit(x_train, y_train, epochs=epochs, batch_size=64, verbose=0)
+print(pretrained.evaluate(x_test, y_test, verbose=0, return_dict=True))
+
+"""
+## Weighted, and not one output changed
+
+`preserve="function"`, the default, divides every kernel by its density, so that the
+product is the kernel that was trained. The report says what became of each convolution.
+"""
+
+weighted, report = keras_wconv.to_weighted(pretrained, [0.7], return_report=True)
+print(report)
+
+before = pretrained.predict(x_test, verbose=0)
+after = weighted.predict(x_test, verbose=0)
+print("largest difference:", np.abs(before - after).max())
+
+"""
+The table shows each layer's profile and its gain, the factor that the density puts on
+the variance of a signal at random kernels. Here the kernels make up for it.
+"""
+
+visualization.summary(weighted)
+visualization.plot_densities(weighted).savefig("densities.png")
+
+"""
+Other ways to say which density goes where:
+
+- `{3: [0.7], 7: [0.25, 0.15, 0.55]}`, by kernel size;
+- `lambda name, kernel_size: [0.7] if name.startswith("conv1") else None`, by layer;
+- `where=lambda layer: layer.strides == (1, 1)`, for some convolutions only;
+- `density_trainable=True`, to learn the coefficients from the density given.
+
+A density with a zero in it cannot be divided by. `preserve="kernel"` keeps the kernels
+as they are, whatever the density, and changes the outputs.
+
+## Fine-tune
+
+What does the density do, if the function is that of the plain model? It changes the
+*steps*. With plain SGD, the trained kernel Φ·w moves as it would without density, with
+its gradient multiplied by Φ²; with Adam, its update is multiplied by Φ. Taps with a
+small density are held closer to what they were pretrained to.
+
+The copy is not compiled, as the optimizer's state belonged to the old kernels. For a
+fair comparison, the plain model is trained on for as long.
+"""
+
+for name, model in (("standard", pretrained), ("weighted", weighted)):
+    model.compile(
+        keras.optimizers.Adam(1e-4),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    keras.utils.set_random_seed(1)
+    model.fit(x_train, y_train, epochs=epochs, batch_size=64, verbose=0)
+    print(name, model.evaluate(x_test, y_test, verbose=0, return_dict=True))
+
+"""
+One run on small data decides nothing: repeat it from several seeds, and choose the
+density on validation data. `keras_wconv.applications` has the comparison with its
+controls, `keras_wconv.tuning` the search.
+
+## Train from scratch: mind the gains
+
+Without a trained function to preserve, gains multiply through the layers of a network
+that has no normalization. `normalize_density=True` divides Φ by its root mean square.
+Here are the thirteen convolutions of an untrained VGG16, of the same initial kernels,
+and the variance of its outputs relative to the standard network's.
+"""
+
+vgg = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
+noise = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype("float32")
+variance = np.var(vgg.predict(noise, verbose=0))
+for normalize in (False, True):
+    scratch = keras_wconv.to_weighted(
+        vgg, [0.7], preserve="kernel", normalize_density=normalize
+    )
+    ratio = np.var(scratch.predict(noise, verbose=0)) / variance
+    print(f"normalize_density={normalize}: {ratio:.2g} of the standard variance")
+
+"""
+## Fold and export
+
+The folded model holds `Conv2D` where the weighted one has `WeightedConv2D`, under the
+same names. It loads where keras_wconv is not installed, and costs what the model that
+you began with costs.
+"""
+
+folded = keras_wconv.fold(weighted)
+folded.save("folded.keras")
+print([type(layer).__name__ for layer in folded.layers])
+difference = folded.predict(x_test, verbose=0) - weighted.predict(x_test, verbose=0)
+print("largest difference:", np.abs(difference).max())
+
+"""
+`export` folds and hands the model to `keras.Model.export`. TensorFlow's backend writes
+every format, JAX's writes SavedModels, PyTorch's ONNX; where a backend cannot, the error
+says so.
+"""
+
+if keras.backend.backend() == "jax":
+    export(weighted, "digits_saved_model", format="tf_saved_model")
+else:
+    import onnxruntime
+
+    export(weighted, "digits.onnx", format="onnx")
+    session = onnxruntime.InferenceSession("digits.onnx")
+    (exported,) = session.run(None, {session.get_inputs()[0].name: x_test})
+    difference = exported - weighted.predict(x_test, verbose=0)
+    print("onnxruntime, largest difference:", np.abs(difference).max())
+
+"""
+## People who trained with the published PyTorch layers
+
+Their state dictionaries load into a weighted model, paired with its layers in order or
+by `names`:
+
+    keras_wconv.pytorch.load_state_dict(model, "state.pt")
+
+Keys, shapes and densities that do not match are listed, and then nothing is loaded.
+"""
