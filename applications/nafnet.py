@@ -101,7 +101,13 @@ def NAFNet(
             x = _block(x, conv, f"encoder{level}_block{i}")
         skips.append(x)
         width *= 2
-        x = layers.Conv2D(width, 2, strides=2, name=f"encoder{level}_down")(x)
+        x = layers.Conv2D(
+            width,
+            2,
+            strides=2,
+            kernel_initializer=_initializer(),
+            name=f"encoder{level}_down",
+        )(x)
     for i in range(1, middle_blocks + 1):
         x = _block(x, conv, f"middle_block{i}")
     for level, repeats in enumerate(decoder_blocks, start=1):
@@ -134,8 +140,8 @@ def _block(x, conv, name):
     y = _convolve(y, conv, 2 * width, 1, f"{name}_conv1")
     y = conv.depthwise(
         3,
-        # Keras takes a depthwise kernel's fan-in for its fan-out.
-        depthwise_initializer=VarianceScaling(1.0, mode="fan_out"),
+        # What Keras takes for the fan-out of a depthwise kernel is its fan-in.
+        depthwise_initializer=_initializer("fan_out"),
         name=f"{name}_depthwise",
     )(y)
     y = SimpleGate(axis=channel_axis(), name=f"{name}_gate1")(y)
@@ -154,9 +160,14 @@ def _block(x, conv, name):
     return layers.Add(name=f"{name}_add2")([x, _scale(y, f"{name}_gamma")])
 
 
+def _initializer(mode="fan_in"):
+    """The start of the published network, which is PyTorch's default."""
+    return VarianceScaling(1 / 3, mode=mode, distribution="uniform")
+
+
 def _convolve(x, conv, filters, kernel_size, name, **kwargs):
     return conv(
-        filters, kernel_size, kernel_initializer="lecun_normal", name=name, **kwargs
+        filters, kernel_size, kernel_initializer=_initializer(), name=name, **kwargs
     )(x)
 
 

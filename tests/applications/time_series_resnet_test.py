@@ -31,5 +31,5 @@ def test_shortcuts():
 
 
 def test_dict_that_lacks_sizes():
-    with pytest.raises(ValueError, match="lacks 5 and 8"):
+    with pytest.raises(ValueError, match="lacks 5, 8"):
         TimeSeriesResNet((2,), density={3: [0.7]})
