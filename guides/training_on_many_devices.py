@@ -1,0 +1,169 @@
+"""
+Title: Training on many devices
+Author: The keras_wconv authors
+Date created: 2026/11/21
+Last modified: 2026/11/21
+Description: One weighted network on several devices, and one search on several machines.
+"""
+
+"""
+## Nothing to do
+
+A fixed density is a constant of the layer, a learned one a small weight, replicated like
+a bias. So a weighted network goes through each backend's own way to many devices as any
+network does, and comes out with the weights that one device would have given; a test of
+this package holds both kinds to that, on two devices.
+
+## Several devices on one machine
+
+This guide makes two devices out of a CPU, so that it runs anywhere. With real
+accelerators leave out the lines that do that. They must come before the backend starts.
+"""
+
+import contextlib
+import os
+
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+
+import keras
+import numpy as np
+
+import keras_wconv
+
+
+def two_devices():
+    if keras.backend.backend() == "jax":
+        # Every model that is made from here on is replicated, every batch is split.
+        devices = keras.distribution.list_devices()
+        data_parallel = keras.distribution.DataParallel(devices=devices)
+        keras.distribution.set_distribution(data_parallel)
+        print(data_parallel)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
+        )
+        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+        print(strategy.num_replicas_in_sync, "replicas")
+        return strategy.scope()
+    return contextlib.nullcontext()  # PyTorch: see below
+
+
+with two_devices():
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 1)),
+            keras_wconv.WeightedConv2D(
+                8, 5, padding="same", activation="relu", density=[0.2, 0.8]
+            ),
+            keras_wconv.WeightedConv2D(
+                1, 3, padding="same", density=[0.7], density_trainable=True
+            ),
+        ]
+    )
+    optimizer = keras_wconv.optimizers.density_optimizer(keras.optimizers.Adam(1e-3))
+    model.compile(optimizer, "mse")
+
+images = np.random.default_rng(0).random((64, 16, 16, 1), dtype="float32")
+model.fit(images, images, batch_size=32, epochs=2, verbose=2)
+print(model.layers[-1].density_profiles[0])
+
+"""
+PyTorch runs a process for each device, started by `torchrun --nproc-per-node 2 train.py`.
+A Keras model is a `torch.nn.Module`:
+
+    torch.distributed.init_process_group("nccl")           # on CPUs "gloo"
+    model = build()                                        # the same seed everywhere
+    parallel = torch.nn.parallel.DistributedDataParallel(model)
+    density = [w.value for w in model.trainable_weights if "/density/" in w.path]
+    kernels = [w.value for w in model.trainable_weights if "/density/" not in w.path]
+    optimizer = torch.optim.AdamW([
+        {"params": kernels, "lr": 1e-4},
+        {"params": density, "lr": 1e-2, "weight_decay": 0.0},
+    ])
+    for inputs, targets in loader:                         # with a DistributedSampler
+        optimizer.zero_grad()
+        loss_function(parallel(inputs), targets).backward()
+        optimizer.step()
+
+## Several machines, one search
+
+A search is trials that know nothing of each other, so it scales without any of that: one
+process hands out points, the others train. They are the same script, started once for the
+chief and once for each worker, with a folder that all of them see:
+
+    export KERASTUNER_ORACLE_IP=10.0.0.1 KERASTUNER_ORACLE_PORT=8000
+    KERASTUNER_TUNER_ID=chief    python search.py      # on 10.0.0.1; trains nothing
+    KERASTUNER_TUNER_ID=worker0  python search.py      # on every machine that trains,
+    KERASTUNER_TUNER_ID=worker1  python search.py      # each with a name of its own
+
+where `search.py` is an ordinary search:
+
+    tuner = keras_wconv.tuning.DirectL(
+        build, objective=keras_tuner.Objective("val_psnr", "max"), max_trials=60,
+        directory="/shared/searches", project_name="denoiser",
+    )
+    tuner.search(train, validation_data=validation, epochs=5)
+
+The points depend on the scores alone: any number of workers tries the same ones. A worker
+that was killed is started again under the same name, and goes on.
+
+## How many workers are worth it
+
+DIRECT-L asks for points in batches, and can say nothing of the next batch before the last
+point of this one is told. A batch of `b` equal trials takes `w` workers the time of
+`ceil(b / w)` of them, so that the batches say what a worker more is worth. Here they are
+measured, on a smooth function whose minimum is not in the middle. No training is needed:
+the engine takes milliseconds.
+"""
+
+import math
+
+from keras_wconv import tuning
+
+EVALUATIONS = 60
+WORKERS = (1, 2, 4, 8, 16)
+
+
+def batch_sizes(dimensions):
+    search = tuning.DirectLSearch(dimensions)
+    sizes = []
+    while not search.done and sum(sizes) < EVALUATIONS:
+        points = search.ask()[: EVALUATIONS - sum(sizes)]
+        sizes.append(len(points))
+        for point in points:
+            value = sum((i + 1) * (x - 0.35) ** 2 for i, x in enumerate(point))
+            search.tell(point, value)
+    return sizes
+
+
+def speedup(sizes, workers):
+    return sum(sizes) / sum(math.ceil(size / workers) for size in sizes)
+
+
+print(f"{EVALUATIONS} trials: how many times faster than one worker")
+print("dimensions  mean batch " + "".join(f"{w:>4} workers" for w in WORKERS))
+for dimensions in (1, 2, 3, 4, 6, 9):
+    sizes = batch_sizes(dimensions)
+    row = "".join(f"{speedup(sizes, w):12.1f}" for w in WORKERS)
+    print(f"{dimensions:>10}  {np.mean(sizes):10.1f} {row}")
+
+"""
+On this function, that is
+
+| dimensions | mean batch | 2 workers | 4 workers | 8 workers | 16 workers |
+|---|---|---|---|---|---|
+| 1 | 5.0 | 1.9 | 3.0 | 5.0 | 5.0 |
+| 2 | 7.5 | 1.9 | 3.5 | 5.5 | 7.5 |
+| 3 | 7.5 | 1.9 | 3.5 | 5.5 | 7.5 |
+| 4 | 8.6 | 1.9 | 3.2 | 5.5 | 8.6 |
+| 6 | 15.0 | 1.9 | 3.5 | 6.7 | 10.0 |
+| 9 | 20.0 | 1.9 | 3.8 | 6.7 | 10.0 |
+
+A density for kernels of 3 is one dimension, for kernels of 5 two, of 7 three; a network
+with all three sizes has six. Two workers are nearly always busy, four most of the time,
+and no number of workers is faster than the mean batch. Devices beyond that are better
+spent inside a trial: several for each worker, as above.
+"""
