@@ -98,8 +98,8 @@ def to_weighted(
     which is left untouched.
 
     A convolution that is weighted already gets the new density in place of its own,
-    or becomes plain again where the new one is None: `to_weighted(model, None)` is
-    the way back that also keeps LoRA's weights apart.
+    or becomes plain again where `density` has none for it: `to_weighted(model, None)`
+    is the way back that also keeps LoRA's weights apart.
 
     The copy is not compiled: an optimizer's state belongs to the kernels it was made
     for. A model whose class has a constructor of its own (a KerasHub backbone)
