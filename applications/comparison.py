@@ -22,8 +22,7 @@ from .. import densities
 from .._optional import require
 from ..conversion import fold
 from . import report
-from .denoising import Denoising
-from .dncnn import DnCNN
+from .denoising import Denoising, SmallDnCNN
 
 ARMS = {
     "A": "standard",
@@ -432,7 +431,7 @@ def compare_pictures(
     >>> rows[0]["picture"], sorted(rows[0])[-2:]
     ('camera', ['weighted_psnr', 'weighted_ssim'])
     """
-    network = functools.partial(DnCNN, depth=7, filters=32, kernel_size=kernel_size)
+    network = functools.partial(SmallDnCNN, kernel_size=kernel_size)
     task = Denoising.photographs(network, data, **recipe)
     density = list(density) if isinstance(density, tuple) else density
     arms = {

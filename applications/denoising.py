@@ -13,6 +13,10 @@ from .task import Task
 
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
+# The batches of a laptop are too small for the statistics of batch normalization.
+SmallDnCNN = functools.partial(DnCNN, depth=7, filters=32, batch_normalization=False)
+
+
 def psnr(y_true, y_pred):
     """Peak signal-to-noise ratio of each picture in dB, the prediction clipped.
 
@@ -154,19 +158,18 @@ class Denoising(Task):
         self.channels = data.train.shapes[0][-1]
 
     @classmethod
-    def photographs(cls, network=None, data=None, **recipe):
+    def photographs(cls, network=SmallDnCNN, data=None, **recipe):
         """Shipped grey photographs, a small DnCNN; for a laptop.
 
         Args:
-            network: builder, in place of a DnCNN of 7 layers of 32 filters.
+            network: builder, in place of `SmallDnCNN`.
             data: `datasets.Dataset` of pictures, in place of `datasets.photographs()`.
             **recipe: other arguments of `Denoising`.
         """
-        network = network or functools.partial(DnCNN, depth=7, filters=32)
         defaults = {
             "epochs": 10,
             "batch_size": 16,
-            "patches_per_picture": 4,
+            "patches_per_picture": 1,
             "steps_per_epoch": 50,
             "learning_rate": 2e-3,
             "schedule": "cosine",

@@ -86,7 +86,7 @@ class Page:
     def figure(self, name, figure, caption):
         """Add a Matplotlib figure, which also becomes the file `<name>.png`."""
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+        figure.savefig(buffer, format="png", dpi=80, bbox_inches="tight")
         self._figures[f"{name}.png"] = buffer.getvalue()
         encoded = base64.b64encode(buffer.getvalue()).decode()
         self._markdown.append(f"![{caption}]({name}.png)\n\n{caption}")
