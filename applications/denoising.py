@@ -12,11 +12,11 @@ from .dncnn import DnCNN, DnCNN17
 from .task import Task
 
 
-@keras.saving.register_keras_serializable(package="keras_wconv")
 # The batches of a laptop are too small for the statistics of batch normalization.
 SmallDnCNN = functools.partial(DnCNN, depth=7, filters=32, batch_normalization=False)
 
 
+@keras.saving.register_keras_serializable(package="keras_wconv")
 def psnr(y_true, y_pred):
     """Peak signal-to-noise ratio of each picture in dB, the prediction clipped.
 
