@@ -64,7 +64,7 @@ class KeptModel:
         self._assign(self._optimizer.variables, model.optimizer.variables)
         weighted = [layer for layer in _layers(model) if _has_fixed_density(layer)]
         for density, layer in zip(self._densities, weighted, strict=True):
-            density.assign(layer.density_map)
+            density.assign(_in_compute_precision(layer))
         return _difference(self._own_signature, _signature(self.model))
 
     @staticmethod
@@ -135,6 +135,12 @@ def _hold_density(layer):
     )
     copy.density_trainable = True  # so that the layer takes its map from there
     return copy
+
+
+def _in_compute_precision(layer):
+    # A compiler that keeps more precision than asked for would round constants alone.
+    phi = keras.ops.cast(layer.density_map.astype("float32"), layer.compute_dtype)
+    return keras.ops.convert_to_numpy(phi).astype("float64")
 
 
 def _functions(model):

@@ -1,0 +1,285 @@
+"""DensityTuner and DirectL: the trials, and what they share."""
+
+import gc
+import warnings
+
+import keras
+import keras_tuner as kt
+import numpy as np
+import pytest
+from keras_tuner.engine.trial import Trial
+
+from keras_wconv import WeightedConv2D, WeightedDepthwiseConv2D, tuning
+
+X = np.random.default_rng(0).random((24, 6, 6, 2), "float32")
+Y = np.random.default_rng(1).integers(0, 3, 24)
+DATA = {"x": X, "y": Y, "batch_size": 12, "validation_data": (X[:8], Y[:8])}
+
+
+def classifier(layers, optimizer="sgd", **compile_options):
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            *layers,
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, activation="softmax", dtype="float32"),
+        ]
+    )
+    model.compile(optimizer, "sparse_categorical_crossentropy", **compile_options)
+    return model
+
+
+def build_small(hp):
+    density = tuning.density(hp, kernel_size=3)
+    return classifier([WeightedConv2D(2, 3, density=density)], run_eagerly=True)
+
+
+def build_normalized(hp):
+    """Batch normalisation, dropout, a schedule, and metrics with states."""
+    density = tuning.density(hp, kernel_size=3)
+    layers = [
+        WeightedConv2D(3, 3, density=density, normalize_density=True),
+        keras.layers.BatchNormalization(),
+        keras.layers.ReLU(),
+        keras.layers.Dropout(0.3),
+    ]
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, decay_steps=6)
+    metrics = ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2)]
+    return classifier(layers, keras.optimizers.Adam(schedule), metrics=metrics)
+
+
+def build_mixed(hp):
+    """Mixed precision, moving averages and momentum; the rate is lowered in `fit`."""
+    options = {"dtype": "mixed_bfloat16", "kernel_regularizer": "l2"}
+    depthwise = tuning.density(hp, kernel_size=(3, 5))
+    density = tuning.density(hp, kernel_size=3)
+    layers = [
+        WeightedDepthwiseConv2D((3, 5), density=depthwise, dtype="mixed_bfloat16"),
+        WeightedConv2D(3, 3, padding="same", density=density, **options),
+    ]
+    sgd = keras.optimizers.SGD(
+        0.1, momentum=0.9, use_ema=True, ema_overwrite_frequency=2
+    )
+    return classifier(layers, sgd)
+
+
+def make_tuner(directory, hypermodel=build_small, **arguments):
+    arguments = {"objective": "val_loss", "max_trials": 3, **arguments}
+    return tuning.DirectL(hypermodel, directory=directory, **arguments)
+
+
+class Recorded(kt.HyperModel):
+    """Records the histories of the trainings, and which models they were of."""
+
+    def __init__(self, build):
+        super().__init__()
+        self.function = build
+        self.histories = []
+        self.models = []
+
+    def build(self, hp):
+        return self.function(hp)
+
+    def fit(self, hp, model, *args, **kwargs):
+        history = model.fit(*args, **kwargs)
+        self.histories.append(history.history)
+        self.models.append(model)
+        return history
+
+
+@pytest.mark.parametrize("build", [build_normalized, build_mixed])
+def test_losses_equal_those_of_a_new_model_to_the_last_bit(tmp_path, build):
+    plateau = keras.callbacks.ReduceLROnPlateau("loss", min_delta=10.0, patience=0)
+    arguments = {"epochs": 2, "callbacks": [plateau], "verbose": 0, **DATA}
+    if build is build_normalized:
+        del arguments["callbacks"]  # the rate has a schedule
+
+    kept = Recorded(build)
+    tuner = make_tuner(tmp_path / "kept", kept)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        tuner.search(**arguments)
+    assert len(set(map(id, kept.models))) == 1
+
+    new = Recorded(build)
+    afresh = make_tuner(tmp_path / "new", new, reuse_model=False)
+    afresh.run_trial(tuner.oracle.trials["2"], **arguments)
+    assert new.histories == kept.histories[2:]
+    assert len({history["loss"][-1] for history in kept.histories}) == 3
+
+
+def test_plain_keras_tuner_oracles_share_the_model_too(tmp_path):
+    recorded = Recorded(build_small)
+    oracle = kt.oracles.RandomSearchOracle("val_loss", max_trials=3, seed=0)
+    tuner = tuning.DensityTuner(oracle, recorded, directory=tmp_path)
+    tuner.search(**DATA, verbose=0)
+    assert len(set(map(id, recorded.models))) == 1
+    assert len({history["loss"][0] for history in recorded.histories}) == 3
+
+
+def test_best_model_is_a_plain_one_with_the_best_weights(tmp_path):
+    tuner = make_tuner(tmp_path)
+    tuner.search(**DATA, verbose=0)
+    trial = tuner.oracle.get_best_trials()[0]
+    model = tuner.get_best_models()[0]
+    coefficient = trial.hyperparameters["density_3_1"]
+    assert model.layers[0].density.coefficients == (coefficient,)
+    assert model.count_params() == 3 * 3 * 2 * 2 + 2 + 2 * 3 + 3
+    loss = model.evaluate(*DATA["validation_data"], batch_size=12, verbose=0)
+    assert loss == trial.score
+
+
+def test_trials_that_differ_in_more_get_models_of_their_own(tmp_path):
+    def build(hp):
+        density = tuning.density(hp, kernel_size=3)
+        rate = hp.Float("rate", 0.01, 0.1, sampling="log")
+        layers = [WeightedConv2D(2, 3, density=density)]
+        return classifier(layers, keras.optimizers.SGD(rate), run_eagerly=True)
+
+    recorded = Recorded(build)
+    tuner = make_tuner(tmp_path, recorded, max_trials=5)
+    with pytest.warns(UserWarning, match="learning_rate was") as caught:
+        tuner.search(**DATA, verbose=0)
+    assert len([w for w in caught if "of their own" in str(w.message)]) == 1
+    # The first three trials vary the density alone.
+    assert len(set(map(id, recorded.models[:3]))) == 1
+    rates = [model.optimizer.get_config()["learning_rate"] for model in recorded.models]
+    values = [t.hyperparameters["rate"] for t in tuner.oracle.trials.values()]
+    assert rates[2:] == pytest.approx(values[2:4] + values[4:])
+
+
+def test_models_that_cannot_be_kept_are_built_each_time(tmp_path):
+    class Subclassed(keras.Model):
+        def __init__(self, density):
+            super().__init__()
+            self.conv = WeightedConv2D(3, 6, density=density)
+
+        def call(self, inputs):
+            return keras.ops.softmax(self.conv(inputs)[:, 0, 0])
+
+    def build(hp):
+        model = Subclassed([hp.Float("a", 0.5, 1.5), hp.Float("b", 0.5, 1.5)])
+        loss = "sparse_categorical_crossentropy"
+        model.compile("sgd", loss, run_eagerly=True)
+        return model
+
+    recorded = Recorded(build)
+    with pytest.warns(UserWarning, match="Subclassed is not a class of Keras"):
+        make_tuner(tmp_path, recorded).search(**DATA, verbose=0)
+    assert len(set(map(id, recorded.models))) == 3
+
+
+def test_model_of_a_failed_trial_is_not_kept(tmp_path):
+    class Failing(Recorded):
+        def fit(self, hp, model, *args, **kwargs):
+            if len(self.models) == 2:
+                self.models.append(model)
+                raise RuntimeError("out of memory")
+            return super().fit(hp, model, *args, **kwargs)
+
+    recorded = Failing(build_small)
+    tuner = make_tuner(tmp_path, recorded, max_trials=4)
+    tuner.search(**DATA, verbose=0)
+    first, second, failed, last = map(id, recorded.models)
+    assert first == second == failed != last
+    statuses = [trial.status for trial in tuner.oracle.trials.values()]
+    assert statuses == ["COMPLETED", "COMPLETED", "FAILED", "COMPLETED"]
+
+
+def test_executions_have_seeds_of_their_own_that_all_trials_share(tmp_path):
+    class Constant(Recorded):
+        def fit(self, hp, model, *args, **kwargs):
+            self.histories.append(np.sum([np.sum(w) for w in model.get_weights()]))
+            return 1.0
+
+    def build(hp):
+        hp.Float("unused", 0, 1)
+        return classifier([keras.layers.Conv2D(2, 3)])
+
+    recorded = Constant(build)
+    tuner = make_tuner(tmp_path, recorded, objective=None, executions_per_trial=2)
+    tuner.search(**DATA, verbose=0)
+    first, second = recorded.histories[:2]
+    assert first != second
+    assert recorded.histories == [first, second] * 3
+
+
+def test_nothing_accumulates(tmp_path):
+    tuner = make_tuner(tmp_path)
+    trial = Trial(tuner.oracle.get_space())
+
+    def count_objects():
+        tuner.run_trial(trial, **DATA, verbose=0)
+        gc.collect()
+        kinds = (keras.Variable, keras.layers.Layer)
+        return sum(isinstance(thing, kinds) for thing in gc.get_objects())
+
+    count_objects()
+    assert count_objects() == count_objects()
+
+
+class Function(tuning.DirectL):
+    """Minimises a function: trials train nothing."""
+
+    def run_trial(self, trial, **kwargs):
+        return sum(
+            (value - 0.7) ** 2 for value in trial.hyperparameters.values.values()
+        )
+
+
+def declare(**ranges):
+    def build(hp):
+        for name, bounds in ranges.items():
+            hp.Float(name, *bounds)
+        return classifier([])
+
+    return build
+
+
+def search_function(directory, build, **arguments):
+    arguments = {"max_trials": 8, **arguments}
+    tuner = Function(build, directory=directory, **arguments)
+    tuner.search(verbose=0)
+    return tuner
+
+
+@pytest.mark.parametrize(
+    "ranges, change",
+    [
+        ({"a": (0.5, 1.5), "b": (0.1, 1)}, "'b' was Float in .0.0, 1.0.* and is"),
+        ({"a": (0.5, 1.5), "b": (0, 1), "c": (0, 1)}, "'c' was absent"),
+        ({"a": (0.5, 1.5)}, "'b' was .* and is absent"),
+    ],
+)
+def test_changed_search_space_is_not_continued(tmp_path, ranges, change):
+    search_function(tmp_path, declare(a=(0.5, 1.5), b=(0, 1)))
+    with pytest.raises(ValueError, match=change):
+        search_function(tmp_path, declare(**ranges))
+
+
+def test_search_is_resumed_and_prolonged(tmp_path):
+    build = declare(a=(0.5, 1.5), b=(0, 1))
+    whole = search_function(tmp_path / "whole", build)
+    search_function(tmp_path / "parts", build, max_trials=3)
+    parts = search_function(tmp_path / "parts", build)
+    assert [trial.hyperparameters.values for trial in parts.oracle.trials.values()] == [
+        trial.hyperparameters.values for trial in whole.oracle.trials.values()
+    ]
+    again = search_function(tmp_path / "parts", build, overwrite=True, max_trials=1)
+    assert len(again.oracle.trials) == 1
+
+
+def test_what_direct_cannot_search_is_refused_at_once(tmp_path):
+    def build(hp):
+        hp.Choice("family", ["separable", "gaussian"])
+        return classifier([])
+
+    with pytest.raises(ValueError, match=r"family.*run one search for each"):
+        make_tuner(tmp_path, build)
+
+
+def test_objective_that_is_not_in_the_results(tmp_path):
+    tuner = make_tuner(tmp_path, objective="val_accuracy")
+    with pytest.raises(kt.errors.FatalValueError, match=r"lack the objective.*'loss'"):
+        tuner.search(**DATA, verbose=0)
+    assert tuner.oracle.create_trial("tuner1").status == "RUNNING"
