@@ -74,11 +74,13 @@ def separable_map(coefficients, kernel_size, causal=False, xp=np):
     rank = len(kernel_size)
     profiles = []
     for axis, (size, values) in enumerate(zip(kernel_size, coefficients, strict=True)):
-        with_centre = xp.concatenate([values, xp.ones((1,), dtype=values.dtype)])
-        order = num_coefficients(size, causal) - tap_distances(size, causal)
+        after = [] if causal else [xp.flip(values)]
+        middle = size - (1 + len(after)) * num_coefficients(size, causal)
+        centre = xp.ones((middle,), dtype=values.dtype)
+        profile = xp.concatenate([values, centre, *after])
         shape = [1] * rank
         shape[axis] = size
-        profiles.append(xp.reshape(xp.take(with_centre, order), shape))
+        profiles.append(xp.reshape(profile, shape))
     return functools.reduce(operator.mul, profiles)
 
 

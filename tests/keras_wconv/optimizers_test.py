@@ -159,7 +159,7 @@ def test_loss_scaling_under_mixed_float16():
     assert np.abs(after[DENSITY] - before[DENSITY]).max() < 0.21
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="its compiler takes long to start")
+@pytest.mark.skipif(BACKEND == "torch", reason="its compiler takes over a minute")
 def test_jit_compiled():
     model = small_model()
     randomize(model)

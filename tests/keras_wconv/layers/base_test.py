@@ -456,7 +456,7 @@ def test_mixed_precision(name, trainable, policy):
     assert np.abs(found - expected).max() < 2.0**-8 * 4 * np.abs(expected).max()
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="its compiler takes long to start")
+@pytest.mark.skipif(BACKEND == "torch", reason="its compiler takes over a minute")
 @pytest.mark.parametrize("form", ["per axis", "normalised"])
 def test_jit_compiled_training(form):
     model = small_model(**LEARNED[form], density_trainable=True)
@@ -808,3 +808,21 @@ def test_the_density_is_a_parameter_of_the_torch_module():
     np.testing.assert_array_equal(
         other.layers[0].density_map, model.layers[0].density_map
     )
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="The others compile.")
+@pytest.mark.parametrize("trainable", [False, True])
+def test_a_call_copies_nothing_from_the_host(trainable):
+    import torch
+
+    class NothingFromTheHost(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            assert function not in (torch.as_tensor, torch.from_numpy, torch.tensor)
+            return function(*args, **(kwargs or {}))
+
+    layer = keras_wconv.WeightedConv2D(
+        2, (5, 4), density=[[0.2, 0.8], [0.7]], density_trainable=trainable
+    )
+    layer.build((None, 8, 8, 1))
+    with NothingFromTheHost():
+        layer.effective_kernel
