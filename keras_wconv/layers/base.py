@@ -76,6 +76,10 @@ class WeightedConvolution:
             # so that both give the same bits once cast to the compute dtype.
             precision = "float64" if self.variable_dtype == "float64" else "float32"
             self._fixed_map = self.density_map[..., None, None].astype(precision)
+            if keras.backend.backend() == "torch":
+                # An array would be copied to the device, and waited for, in each call;
+                # what compiles makes it a constant.
+                self._fixed_map = ops.convert_to_tensor(self._fixed_map)
 
     def __init_subclass__(cls, **kwargs):
         """Gives the class the signature and the argument list that it really has."""
