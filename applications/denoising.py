@@ -11,7 +11,6 @@ from . import datasets
 from .dncnn import DnCNN, DnCNN17
 from .task import Task
 
-
 # The batches of a laptop are too small for the statistics of batch normalization.
 SmallDnCNN = functools.partial(DnCNN, depth=7, filters=32, batch_normalization=False)
 
