@@ -204,24 +204,35 @@ def _recipe(options):
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _task(options):
+def _network(options):
+    """The builder that was asked for, or None for that of the task."""
     from . import applications
 
-    network = None
     network_options = dict(options.network_options)
     if options.kernel_size is not None:
         network_options["kernel_size"] = options.kernel_size
-    if options.network is not None or network_options:
-        name = options.network or "DnCNN"
-        builder = getattr(applications, name, None)
-        if builder is None or name not in applications.__all__:
+    if options.network is not None:
+        if options.network not in applications.__all__:
             raise ValueError(
-                f"`--network` must be a builder of keras_wconv.applications, such as "
-                f"VGG16, ResNet20, DnCNN or NAFNet. Received: {name}"
+                "`--network` must be a builder of keras_wconv.applications, such as "
+                f"VGG16, ResNet20, DnCNN or NAFNet. Received: {options.network}"
             )
-        if name == "DnCNN":
-            network_options = {"depth": 7, "filters": 32, **network_options}
-        network = functools.partial(builder, **network_options)
+        builder = getattr(applications, options.network)
+        return functools.partial(builder, **network_options)
+    if not network_options:
+        return None
+    if _TASKS.get(options.task, "Denoising") != "Denoising":
+        raise ValueError(
+            "`--kernel-size` and `--network-options` without `--network` are those of "
+            f"a DnCNN, which does not fit --task {options.task}. Name the network."
+        )
+    return functools.partial(applications.denoising.SmallDnCNN, **network_options)
+
+
+def _task(options):
+    from . import applications
+
+    network = _network(options)
     recipe = _recipe(options)
     if Path(options.task).is_dir():
         data = applications.datasets.image_folder(options.task)

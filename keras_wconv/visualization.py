@@ -200,7 +200,7 @@ def plot_search(coefficients, scores, direction="max", metric="score"):
 
     >>> from keras_wconv import visualization
     >>> figure = visualization.plot_search({"d1": [1.0, 1.3, 0.7]}, [20.1, 19.8, 20.4])
-    >>> [axes.get_xlabel() for axes in figure.axes]
+    >>> [axes.get_xlabel() for axes in figure.axes[:2]]
     ['trial', 'd1']
     """
     plt = require("matplotlib.pyplot", extra="plot")

@@ -109,6 +109,7 @@ def test_density_of_the_command_line(text, density):
     [
         (["show", "absent.keras"], "No model was found.*absent.keras"),
         (["compare", "--task", "absent"], "`--task` must be one of.*absent"),
+        (["search", "--task", "digits", "--kernel-size", "3"], "Name the network"),
         (["compare", "--network", "Absent"], "`--network` must be a builder.*Absent"),
         (
             ["compare", "--kernel-size", "9"],
@@ -119,7 +120,7 @@ def test_density_of_the_command_line(text, density):
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(arguments, message, tmp_path, capsys):
-    output = ["--output", str(tmp_path)] if arguments[0] == "compare" else []
+    output = ["--output", str(tmp_path)] if arguments[0] != "show" else []
     assert cli.main([*arguments, *output]) == 2
     printed = capsys.readouterr().err
     assert "Traceback" not in printed
