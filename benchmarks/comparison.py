@@ -31,7 +31,9 @@ PHOTOGRAPHS = {"epochs": 6, "batch_size": 8}
 EXPERIMENTS = {  # name: task, coefficients of its density, runs of each search
     "digits_vgg": (Classification.digits, 1, 5),
     "digits_resnet20": (
-        functools.partial(Classification.digits, ResNet20, learning_rate=0.05),
+        functools.partial(
+            Classification.digits, ResNet20, learning_rate=0.05, epochs=8
+        ),
         1,
         5,
     ),
