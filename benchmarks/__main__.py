@@ -1,7 +1,8 @@
 """Runs the benchmarks, each under each backend in a process of its own.
 
 Writes a JSON file for each to benchmarks/results, then the tables and the figure there
-and the table of README.md.
+and the table of README.md. `python -m benchmarks.comparison`, which trains networks to
+the end, is apart.
 """
 
 import argparse
@@ -19,9 +20,15 @@ BENCHMARKS = {  # module: the backends that it runs under
     "networks": ALL,
     "inference": ALL,
     "processes": ALL,
+    "search": ALL,
     "pytorch_module": ("torch",),
     "build": ("tensorflow",),
     "variance": ("tensorflow",),
+    # These train nothing.
+    "direct_l": ("tensorflow",),
+    "engine": ("tensorflow",),
+    "workers": ("tensorflow",),
+    "best_found": ("tensorflow",),
 }
 
 

@@ -16,6 +16,7 @@ BEGIN = "<!-- Written by python -m benchmarks.report from benchmarks/results. --
 END = "<!-- End of what python -m benchmarks.report wrote. -->"
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 NOTHING = "–"
+VALUES = ("ratio", "speed_up", "milliseconds")  # what a row is about, the first it has
 
 STEP = {"batch": 32, "policy": "float32", "jit_compile": None}
 LAYERS = {"batch": (8, 32)}
@@ -27,7 +28,7 @@ SUMMARY = (  # of the README, line by line: label, benchmark, which of its rows
             "ResNet18, CIFAR-100",
             "VGG16-BN, CIFAR-100",
             "DnCNN-17, 40x40",
-            "NAFNet-32, 32x32",
+            "NAFNet-32, 9 blocks",
         )
     ),
     ("… of these four, density learned", "networks", {"variant": "learned", **STEP}),
@@ -51,6 +52,16 @@ SUMMARY = (  # of the README, line by line: label, benchmark, which of its rows
     ),
     ("… folded", "inference", {"variant": "folded", **LATE_LAYERS}),
     ("… standard again", "inference", {"variant": "standard again", **LATE_LAYERS}),
+    (
+        "`import keras_wconv` after `import keras`, ms",
+        "processes",
+        {"measure": "import"},
+    ),
+    (
+        "Trials of a search: how many times faster than `keras_tuner.Tuner`",
+        "search",
+        {},
+    ),
 )
 
 
@@ -79,27 +90,22 @@ def summary(results):
     """Returns the README's table: a line for each claim, a column for each backend."""
     lines = [table_line("", *BACKENDS.values()), table_line(*["---"] * 4)]
     for label, benchmark, wanted in SUMMARY:
-        rows = (
-            select(results.get(f"{benchmark}-{backend}"), **wanted)
+        cells = (
+            summarise(select(results.get(f"{benchmark}-{backend}"), **wanted))
             for backend in BACKENDS
         )
-        cells = (summarise([row["ratio"] for row in found]) for found in rows)
         lines.append(table_line(label, *cells))
-    cells = []
-    for backend in BACKENDS:
-        found = select(results.get(f"processes-{backend}"), measure="import")
-        cells += [f"{row['milliseconds']['median']:.0f} ms" for row in found]
-    lines.append(table_line("`import keras_wconv` after `import keras`", *cells))
     return "\n".join(lines)
 
 
-def summarise(ratios):
-    """Returns one ratio with its quartiles, or the median and the largest of many."""
-    if not ratios:
+def summarise(rows):
+    """Returns the value of one row, or the median and the largest of many."""
+    values = [next(row[field] for field in VALUES if field in row) for row in rows]
+    if not values:
         return NOTHING
-    if len(ratios) == 1:
-        return format_value(ratios[0])
-    medians = [ratio["median"] for ratio in ratios]
+    if len(values) == 1:
+        return format_value(values[0])
+    medians = [value["median"] for value in values]
     return f"{statistics.median(medians):.2f}, at most {max(medians):.2f}"
 
 
