@@ -155,8 +155,9 @@ class Arm:
     >>> from keras_wconv.applications import comparison
     >>> task = applications.Classification.digits(epochs=1)
     >>> arm = comparison.Arm("C", task, [0.7])
-    >>> model = arm.train(seed=0)
-    >>> metrics = task.evaluate(model, "validation")
+    >>> arm.start(seed=0)
+    >>> arm.model.name
+    'vgg'
     """
 
     def __init__(self, letter, task, density, learning_rate=None, **density_options):
