@@ -93,18 +93,21 @@ class Pictures(Sequence):
         )
         self.names, self.shapes = [], []
         for name, picture in named:
-            np.save(self._path(len(self.names)), picture)
+            np.asarray(picture, "uint8").tofile(self._path(len(self.names)))
             self.names.append(name)
             self.shapes.append(picture.shape)
 
     def _path(self, index):
-        return Path(self._folder.name) / f"{index}.npy"
+        return Path(self._folder.name) / f"{index}.uint8"
 
     def __len__(self):
         return len(self.names)
 
     def __getitem__(self, index):
-        return np.load(self._path(range(len(self))[index]), mmap_mode="r")
+        # Not np.load, which parses a header: Python 3.11 may fail to parse in a thread
+        # while TensorFlow parses code in another (python/cpython#106905).
+        index = range(len(self))[index]
+        return np.memmap(self._path(index), "uint8", "r", shape=self.shapes[index])
 
 
 class Batches(keras.utils.PyDataset):
