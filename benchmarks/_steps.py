@@ -4,8 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-import keras_wconv
-
 
 def random_batch(*shape, seed=0):
     values = np.random.default_rng(seed).standard_normal(shape, dtype="float32")
@@ -88,15 +86,6 @@ def gradients(model, inputs):
         model(inputs, training=True).backward(upstream)
 
     return backward
-
-
-def training(model, inputs, targets, loss, learned=False, **compile_options):
-    """A whole training step of Keras: `model.train_on_batch`, once compiled."""
-    optimizer = keras.optimizers.Adam(1e-4)
-    if learned:
-        optimizer = keras_wconv.optimizers.density_optimizer(optimizer)
-    model.compile(optimizer, loss, **compile_options)
-    return lambda: model.train_on_batch(inputs, targets)
 
 
 def _values(model):

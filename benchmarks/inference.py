@@ -41,7 +41,7 @@ def main():
             variant: _steps.inference(model, inputs)
             for variant, model in models.items()
         }
-        times = _harness.compare(steps, seconds=1 if options.quick else 5)
+        times = _harness.compare(steps, seconds=1 if options.quick else 4)
         kind = "layer" if case in LATE_LAYERS else "network"
         rows += _harness.ratios(times, **{kind: case}, batch=batch)
         keras.utils.clear_session()

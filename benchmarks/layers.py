@@ -46,7 +46,7 @@ def main():
             )
             for variant in _harness.VARIANTS
         }
-        times = _harness.compare(steps, seconds=0.1 if options.quick else 2)
+        times = _harness.compare(steps, seconds=0.1 if options.quick else 1)
         rows += _harness.ratios(times, layer=name, kernel_size=kernel_size, batch=batch)
         keras.utils.clear_session()
     print(_harness.save("layers", rows, options))

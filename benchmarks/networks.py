@@ -4,6 +4,7 @@ import keras
 from keras import ops
 from rich.progress import track
 
+import keras_wconv
 from keras_wconv import applications
 
 from . import _harness, _steps
@@ -59,13 +60,21 @@ def build(network, variant):
     return builder(**density), density.get("density_trainable", False)
 
 
-def training_step(network, variant, batch, **compile_options):
-    """Returns a function that trains the network on one batch of noise."""
+def compiled(network, variant, batch, **compile_options):
+    """Returns the network, ready to be trained, and a batch of noise for it."""
     model, learned = build(network, variant)
-    inputs = _steps.random_batch(batch, *model.input_shape[1:])
+    optimizer = keras.optimizers.Adam(1e-4)
+    if learned:
+        optimizer = keras_wconv.optimizers.density_optimizer(optimizer)
     _, loss = NETWORKS[network]
-    targets = inputs if loss == MEAN_SQUARES else ops.arange(batch)
-    return _steps.training(model, inputs, targets, loss, learned, **compile_options)
+    model.compile(optimizer, loss, **compile_options)
+    inputs = _steps.random_batch(batch, *model.input_shape[1:])
+    return model, inputs, inputs if loss == MEAN_SQUARES else ops.arange(batch)
+
+
+def training_step(*args, **kwargs):
+    model, inputs, targets = compiled(*args, **kwargs)
+    return lambda: model.train_on_batch(inputs, targets)
 
 
 def cases():
@@ -90,7 +99,8 @@ def main():
             variant: training_step(network, variant, batch, **compile_options)
             for variant in variants
         }
-        times = _harness.compare(steps, seconds=1 if options.quick else 30)
+        seconds = 1 if options.quick else 20 if batch == 32 else 8
+        times = _harness.compare(steps, seconds)
         rows += _harness.ratios(
             times, network=network, batch=batch, policy=policy, **compile_options
         )

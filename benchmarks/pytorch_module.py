@@ -62,7 +62,7 @@ def main():
         steps = {
             name: step(module.to(device), inputs) for name, module in modules.items()
         }
-        times = _harness.compare(steps, seconds=0.5 if options.quick else 3)
+        times = _harness.compare(steps, seconds=0.5 if options.quick else 2)
         rows += _harness.ratios(
             times, channels=channels, kernel_size=kernel_size, batch=batch
         )
