@@ -19,9 +19,11 @@ class DensityTuner(kt.Tuner):
     One compiled training step serves all values of a density. The first model is
     kept, with its densities as weights that are not trained. Each further trial
     assigns it the state that a new model starts with (weights, optimizer, seeds) and
-    the densities: its losses are those of the new model, to the last bit. Whether
-    models differ in anything else is read off their configs. Where they do, the trial
-    gets a model of its own, and a warning says once why.
+    the densities: its losses are those of a new model, to the last bit. (One that has
+    its densities as constants may round otherwise in mixed precision under JAX, where
+    XLA keeps more precision than it is asked for.) Whether models differ in anything
+    else is read off their configs. Where they do, the trial gets a model of its own,
+    and a warning says once why.
 
     All trials draw the same random numbers, so that the initial kernels and the order
     of the batches (if `fit` shuffles) are no reason for a difference.
@@ -36,7 +38,7 @@ class DensityTuner(kt.Tuner):
             and returns a compiled model.
         seed: Integer. Execution `i` of every trial draws its random numbers from
             `seed + i`.
-        reuse_model: Boolean. `False` builds and compiles a model for each trial.
+        reuse_model: Boolean. `False` compiles a model for each trial.
         idle_pause: Float, seconds to wait before asking again an oracle that has no
             trial ready.
         **kwargs: Those of `keras_tuner.Tuner`.
@@ -75,8 +77,6 @@ class DensityTuner(kt.Tuner):
         self._kept = None
         self._warned = False
         super().__init__(oracle, hypermodel, **kwargs)
-        if self.distribution_strategy is not None:
-            self.reuse_model = False
 
     def on_search_begin(self):
         # For a search killed in its first trial to be found again.
@@ -160,13 +160,16 @@ class DensityTuner(kt.Tuner):
                 return self._kept.model
             self._kept = None
             self._warn_once(f"Trials differ in more than densities: {difference}.")
+        if self.distribution_strategy is not None:
+            return model
+        try:
+            kept = KeptModel(model)
+        except Exception as error:
+            self._warn_once(f"The model cannot be kept for other trials: {error}.")
+            return model
         if self.reuse_model:
-            try:
-                self._kept = KeptModel(model)
-            except Exception as error:
-                self.reuse_model = False
-                self._warn_once(f"The model cannot be kept for other trials: {error}.")
-        return model if self._kept is None else self._kept.model
+            self._kept = kept
+        return kept.model
 
     def _warn_once(self, reason):
         if not self._warned:

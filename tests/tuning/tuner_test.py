@@ -87,12 +87,17 @@ class Recorded(kt.HyperModel):
         return history
 
 
+class Seed(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        keras.utils.set_random_seed(0)
+
+
 @pytest.mark.parametrize("build", [build_normalized, build_mixed])
 def test_losses_equal_those_of_a_new_model_to_the_last_bit(tmp_path, build):
     plateau = keras.callbacks.ReduceLROnPlateau("loss", min_delta=10.0, patience=0)
     arguments = {"epochs": 2, "callbacks": [plateau], "verbose": 0, **DATA}
     if build is build_normalized:
-        del arguments["callbacks"]  # the rate has a schedule
+        arguments["callbacks"] = []  # the rate has a schedule
 
     kept = Recorded(build)
     tuner = make_tuner(tmp_path / "kept", kept)
@@ -101,10 +106,21 @@ def test_losses_equal_those_of_a_new_model_to_the_last_bit(tmp_path, build):
         tuner.search(**arguments)
     assert len(set(map(id, kept.models))) == 1
 
-    new = Recorded(build)
-    afresh = make_tuner(tmp_path / "new", new, reuse_model=False)
-    afresh.run_trial(tuner.oracle.trials["2"], **arguments)
-    assert new.histories == kept.histories[2:]
+    trial = tuner.oracle.trials["2"]
+    if build is build_mixed and keras.backend.backend() == "jax":
+        # XLA keeps more precision than asked for, and not the same with constants.
+        new = Recorded(build)
+        afresh = make_tuner(tmp_path / "new", new, reuse_model=False)
+        afresh.run_trial(trial, **arguments)
+        assert new.models[0] is not kept.models[0]
+        expected = new.histories[0]
+    else:
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(0)
+        model = build(trial.hyperparameters)
+        arguments["callbacks"] = [Seed(), *arguments["callbacks"]]
+        expected = model.fit(**arguments).history
+    assert kept.histories[2] == expected
     assert len({history["loss"][-1] for history in kept.histories}) == 3
 
 

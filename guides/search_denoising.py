@@ -1,0 +1,134 @@
+"""
+Title: Search for the density of a denoiser
+Author: The keras_wconv authors
+Date created: 2026/11/21
+Last modified: 2026/11/21
+Description: A KerasTuner script to copy: DIRECT-L finds the density of a small DnCNN.
+"""
+
+"""
+## The data
+
+Patches of photographs that come with scikit-image, and the same with white Gaussian noise
+of standard deviation 25/255. The noise is drawn once, so that every trial is trained and
+judged on the same pictures. Whole photographs, not patches, are kept apart for validation.
+"""
+
+import os
+
+import keras
+import keras_tuner
+import numpy as np
+from keras_wconv.applications.denoising import psnr
+from skimage import data
+
+from keras_wconv import applications, tuning
+
+quick = "GUIDE_QUICK" in os.environ
+rng = np.random.default_rng(0)
+
+
+def patches(pictures, count, side=40):
+    cut = []
+    for _ in range(count):
+        picture = pictures[rng.integers(len(pictures))]
+        top, left = (rng.integers(size - side) for size in picture.shape)
+        cut.append(picture[top : top + side, left : left + side])
+    return np.array(cut, "float32")[..., None] / 255
+
+
+def with_noise(clean, sigma=25 / 255):
+    return clean + rng.normal(0, sigma, clean.shape).astype("float32")
+
+
+count = 64 if quick else 2048
+clean = patches([data.camera(), data.brick(), data.grass(), data.coins()], count)
+clean_validation = patches([data.moon(), data.page()], 64)
+noisy, noisy_validation = with_noise(clean), with_noise(clean_validation)
+
+"""
+## The network
+
+`applications.DnCNN` takes a density for each size of kernel; this one has kernels of 3
+alone, and so one coefficient. Denoisers are measured by the peak signal-to-noise ratio. A
+KerasTuner objective that is to be maximised says so.
+"""
+
+
+def build(hp):
+    model = applications.DnCNN(
+        depth=4, filters=16, density={3: tuning.density(hp, kernel_size=3)}
+    )
+    model.compile(keras.optimizers.Adam(1e-3), "mse", metrics=[psnr])
+    return model
+
+
+"""
+`psnr` is a function. One of your own has to be registered for all trials to share a model,
+with `keras.saving.register_keras_serializable`: that they differ in nothing but densities
+is read off their configs.
+
+## The search
+
+With one coefficient, a dozen trials tell most of what there is to know. The PSNR of the
+noisy pictures is printed beside that of the denoiser: no denoiser may be worse.
+"""
+
+tuner = tuning.DirectL(
+    build,
+    objective=keras_tuner.Objective("val_psnr", "max"),
+    max_trials=4 if quick else 12,
+    directory="searches",
+    project_name="denoiser",
+)
+tuner.search(
+    noisy,
+    clean,
+    validation_data=(noisy_validation, clean_validation),
+    epochs=1 if quick else 5,
+    batch_size=32,
+    verbose=0,
+)
+
+noisy_psnr = keras.ops.mean(psnr(clean_validation, noisy_validation))
+print(f"noisy pictures {float(noisy_psnr):6.2f} dB")
+for trial in tuner.oracle.get_best_trials(4):
+    coefficient = trial.hyperparameters["density_3_1"]
+    print(f"density {coefficient:.3f}  {trial.score:6.2f} dB")
+
+"""
+The first trial of a range around 1 is the standard convolution, exactly. Look at how far
+the best is above it, and then whether it stays there on other seeds and other pictures:
+
+    keras-wconv search --task photographs
+
+does the search, the final selection on fresh seeds, and the report, on these photographs
+or with `--task FOLDER` on your own.
+
+## A density for each size of kernel, for each stage, for each axis
+
+A network with several sizes of kernel takes a dict, and one that is to have a density for
+each stage a function of a layer's name and kernel size. Names keep the coefficients apart.
+A tuple of sizes gives each axis a profile of its own.
+"""
+
+hp = keras_tuner.HyperParameters()
+by_kernel_size = {size: tuning.density(hp, size) for size in (3, 7)}
+
+
+def by_stage(layer_name, kernel_size):
+    if kernel_size != (3, 3):
+        return None
+    half = "first" if layer_name in ("conv1", "conv2") else "second"
+    return tuning.density(hp, kernel_size=3, name=half)
+
+
+applications.DnCNN(depth=4, filters=16, density=by_stage)
+by_axis = tuning.density(hp, kernel_size=(3, 5), name="wide")
+print(list(hp.values))
+
+"""
+Each coefficient is a dimension of the search. DIRECT-L is at its best with few: begin with
+one density for the whole network. A choice among *families* of densities is no range that
+it could divide. Run one search for each family, and compare their best.
+"""

@@ -1,0 +1,151 @@
+"""
+Title: Search on many machines
+Author: The keras_wconv authors
+Date created: 2026/11/21
+Last modified: 2026/11/21
+Description: One chief, many workers, the same points; and what to do when a worker dies.
+"""
+
+"""
+## Who does what
+
+A search can be shared by as many processes as you like, on one machine or on many. One of
+them, the *chief*, runs DIRECT-L: it hands out trials and takes their scores. It trains
+nothing. The others, the *workers*, build the model, ask for a trial, train, report, and ask
+again. All of them run the same script; KerasTuner reads from the environment which is which:
+
+    export KERASTUNER_ORACLE_IP=10.0.0.1 KERASTUNER_ORACLE_PORT=8000
+    KERASTUNER_TUNER_ID=chief    python search.py      # on 10.0.0.1
+    KERASTUNER_TUNER_ID=worker0  python search.py      # on each machine that trains,
+    KERASTUNER_TUNER_ID=worker1  python search.py      # with an ID of its own
+
+All need the same `directory`, on a file system that they share: the chief keeps the search
+there, the workers the weights of their trials. The chief has to be reached at that address
+and port, and there is no password: keep it inside your network.
+
+The scores alone decide where the search goes. So any number of workers tries the very same
+points as one process, and in `directory` you find the same trials.
+
+## The script
+
+It is an ordinary search. Nothing in it knows of chief or workers.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import keras
+from sklearn.datasets import load_digits
+
+from keras_wconv import WeightedConv2D, tuning
+
+
+def build(hp):
+    density = tuning.density(hp, kernel_size=3)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            WeightedConv2D(8, 3, activation="relu", density=density),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def make_tuner():
+    return tuning.DirectL(
+        build,
+        objective="val_loss",
+        max_trials=6 if "GUIDE_QUICK" in os.environ else 20,
+        directory="searches",
+        project_name="many_machines",
+    )
+
+
+def search():
+    images, labels = load_digits(return_X_y=True)
+    images = images.reshape(-1, 8, 8, 1) / 16
+    make_tuner().search(images, labels, validation_split=0.3, epochs=1, verbose=0)
+
+
+"""
+## Tried on one machine
+
+Three processes on the loopback address stand for three machines. This file is the script:
+where it finds an ID in the environment it takes part, otherwise it starts the three.
+"""
+
+if "KERASTUNER_TUNER_ID" in os.environ:
+    search()
+    sys.exit()
+
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = str(probe.getsockname()[1])
+
+
+def start(tuner_id):
+    environment = {
+        **os.environ,
+        "KERASTUNER_ORACLE_IP": "127.0.0.1",
+        "KERASTUNER_ORACLE_PORT": port,
+        "KERASTUNER_TUNER_ID": tuner_id,
+    }
+    return subprocess.Popen([sys.executable, __file__], env=environment)
+
+
+chief, workers = start("chief"), {name: start(name) for name in ("worker0", "worker1")}
+
+"""
+## When a worker dies
+
+The chief does not notice. It waits for the trial that the worker has, and since DIRECT-L
+needs all scores of a batch before it can say where to go next, the others soon wait, too.
+The rule is: **start it again with the same ID.** The chief then hands it the trial that it
+had, with nothing of what the dead one may have reported. A worker with a new ID gets trials
+that nobody had, and the search would still wait for the missing one.
+"""
+
+time.sleep(1)
+workers["worker0"].send_signal(signal.SIGKILL)
+workers["worker0"].wait()
+workers["worker0"] = start("worker0")
+for name, worker in workers.items():
+    print(name, "ended with", worker.wait())
+
+"""
+## When the chief dies
+
+Its files are whole at every moment. Start the chief again, then all workers: the search
+goes on as if it had never stopped, at the cost of the trials that were running. The same
+goes for a search of one process, which you stop with Ctrl-C and start again.
+
+At the end the chief looks every 20 seconds whether all workers have left, and then ends as
+well. Here there is no need to wait for that.
+
+## What came of it
+
+The directory has the whole search, and whoever takes the chief's ID reads it.
+"""
+
+chief.terminate()
+chief.wait()
+os.environ["KERASTUNER_TUNER_ID"] = "chief"
+make_tuner().results_summary(num_trials=3)
+
+"""
+## How many workers?
+
+The points of one batch can be trained at once, those of the next not before the last of
+them is done. A batch has 5 to 11 points in one to six dimensions. That keeps two workers
+busy nearly all of the time and four for most of it. More workers than a batch has points
+gain nothing: give each of them more devices instead.
+
+An idle worker asks again four times a second. `idle_pause` is the argument for more or less.
+"""
