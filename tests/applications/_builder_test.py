@@ -81,9 +81,19 @@ def network(request):
     return build, x
 
 
+def on_pytorch_without_gpu():
+    if keras.backend.backend() != "torch":
+        return False
+    import torch
+
+    return not torch.cuda.is_available()
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_trains_a_step(network, policy):
     build, x = network
+    if x.ndim == 5 and policy == "mixed_bfloat16" and on_pytorch_without_gpu():
+        pytest.skip("PyTorch's bfloat16 Conv3d on CPUs has NaN for some gradients")
     keras.config.set_dtype_policy(policy)
     model = build(density=DENSITY)
     assert model.layers[1].compute_dtype == policy.removeprefix("mixed_")
