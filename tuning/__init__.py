@@ -1,8 +1,12 @@
 """The search for a density: DIRECT-L, a KerasTuner oracle and tuners on it."""
 
+from .._optional import require
 from .direct_l import DirectLSearch
-from .oracle import DirectLOracle
-from .search_space import density
-from .tuner import DensityTuner, DirectL
+
+require("keras_tuner", extra="tuning")
+
+from .oracle import DirectLOracle  # noqa: E402 - what they need is named first
+from .search_space import density  # noqa: E402
+from .tuner import DensityTuner, DirectL  # noqa: E402
 
 __all__ = ["DensityTuner", "DirectL", "DirectLOracle", "DirectLSearch", "density"]

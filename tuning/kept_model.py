@@ -70,7 +70,8 @@ class KeptModel:
     @staticmethod
     def _assign(variables, values):
         for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
+            # Its own array: JAX's training steps delete those that they are given.
+            variable.assign(keras.ops.copy(value))
 
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
@@ -139,7 +140,8 @@ def _hold_density(layer):
 
 def _in_compute_precision(layer):
     # A compiler that keeps more precision than asked for would round constants alone.
-    phi = keras.ops.cast(layer.density_map.astype("float32"), layer.compute_dtype)
+    precision = "float64" if layer.variable_dtype == "float64" else "float32"
+    phi = keras.ops.cast(layer.density_map.astype(precision), layer.compute_dtype)
     return keras.ops.convert_to_numpy(phi).astype("float64")
 
 

@@ -130,7 +130,7 @@ class DensityTuner(kt.Tuner):
                 "names that start with 'val_' need `validation_data`."
             )
 
-    def _build_and_fit_model(self, trial, *args, callbacks, **kwargs):
+    def _build_and_fit_model(self, trial, *args, callbacks=(), **kwargs):
         self._execution += 1
         kwargs["callbacks"] = [_Seed(self.seed + self._execution), *callbacks]
         try:

@@ -59,6 +59,17 @@ def test_starts_as_the_new_model():
         )
 
 
+def test_training_leaves_the_model_alone_that_it_started_as():
+    layers = [keras.Input((4, 4, 1)), WeightedConv2D(1, 3, density=0.7)]
+    model = keras.Sequential(layers)
+    model.compile("sgd", "mse")
+    before = [weight.copy() for weight in model.get_weights()]
+    kept = KeptModel(model)
+    kept.model.train_on_batch(np.ones((1, 4, 4, 1)), np.zeros((1, 2, 2, 1)))
+    for weight, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
 def test_held_densities_are_not_trained_whatever_is_made_trainable():
     kept = KeptModel(build())
     kept.model.trainable = False
