@@ -119,24 +119,26 @@ def main():
 
 
 def compared(network, samples):
-    baseline = samples[_harness.STANDARD]
-    return [
-        {
-            "measure": measure,
-            "network": network,
-            "batch": BATCH,
-            "variant": variant,
-            "ratio": _harness.quartiles(
-                [
-                    a[key] / b[key]
-                    for a, b in zip(samples[variant], baseline, strict=True)
-                ]
-            ),
-            f"standard_{key}": float(np.median([b[key] for b in baseline])),
+    """Returns a row for each variant and measure, over the standard network."""
+    rows = []
+    for measure, key in (("first batch", "seconds"), ("peak memory", "bytes")):
+        values = {
+            variant: np.array([sample[key] for sample in found])
+            for variant, found in samples.items()
         }
-        for measure, key in (("first batch", "seconds"), ("peak memory", "bytes"))
-        for variant in VARIANTS[1:]
-    ]
+        standard = values.pop(_harness.STANDARD)
+        rows += [
+            {
+                "measure": measure,
+                "network": network,
+                "batch": BATCH,
+                "variant": variant,
+                "ratio": _harness.quartiles(value / standard),
+                f"standard_{key}": float(np.median(standard)),
+            }
+            for variant, value in values.items()
+        ]
+    return rows
 
 
 if __name__ == "__main__":
