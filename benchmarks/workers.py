@@ -56,7 +56,7 @@ def main():
     options = _harness.parse_options(__doc__)
     seconds = 0.02 if options.quick else 0.25
     rows = []
-    for dimensions in (1, 3, 6):
+    for dimensions in (1, 2, 3, 6):
         alone, expected = search(dimensions, 1, seconds)
         for workers in (1, 2, 4):
             duration, points = search(dimensions, workers, seconds)
