@@ -568,7 +568,7 @@ class Results:
             f"{name} {effects[name].format(scale, unit)}"
             f"{'' if effects[name].sign else ', not distinguishable from 0'}"
             for name in effects
-            if name.startswith(("start", "step", "interaction"))
+            if name.endswith(")")  # A control, with its formula.
         ]
         if parts:
             sentences.append("At one learning rate for all: " + "; ".join(parts) + ".")

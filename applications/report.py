@@ -153,7 +153,11 @@ def write_comparison(results, command=None):
 
     page.heading("Runs")
     first = next(iter(results.runs["A"]))
-    for name in first["test"]:
+    for name, value in first["test"].items():
+        by_arm = results.metrics("test", name)
+        if np.ptp(list(by_arm.values())) == 0:  # The noisy input's.
+            page.text(f"Test {name} of every run: {value:.4f}.")
+            continue
         page.text(f"Test {name} by seed.")
         page.table(
             ["arm", *(str(seed) for seed in results.seeds), "mean", "deviation"],
@@ -164,7 +168,7 @@ def write_comparison(results, command=None):
                     float(values.mean()),
                     float(values.std(ddof=1)),
                 ]
-                for arm, values in results.metrics("test", name).items()
+                for arm, values in by_arm.items()
             ],
         )
 

@@ -12,8 +12,9 @@ import tempfile
 
 import keras_tuner as kt
 import numpy as np
-from keras_wconv.tuning import DirectLOracle
 from rich.progress import track
+
+from keras_wconv.tuning import DirectLOracle
 
 from . import _harness
 from .functions import PUBLISHED

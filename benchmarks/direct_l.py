@@ -10,8 +10,9 @@ evaluation counts here, for it is the training of a network.
 
 import importlib.metadata
 
-from keras_wconv.tuning import DirectLSearch
 from scipy.optimize import direct
+
+from keras_wconv.tuning import DirectLSearch
 
 from . import _harness
 from .functions import PUBLISHED

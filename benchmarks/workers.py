@@ -9,6 +9,7 @@ import threading
 import time
 
 import keras_tuner as kt
+
 from keras_wconv.tuning import DirectLOracle
 
 from . import _harness

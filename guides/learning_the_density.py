@@ -18,9 +18,9 @@ learning rate than the kernels, and no weight decay, which would pull them to 0.
 import os
 
 import keras
-from keras_wconv.applications import Denoising, comparison
 
 import keras_wconv
+from keras_wconv.applications import Denoising, comparison
 from keras_wconv.callbacks import DensityLogger
 
 QUICK = "GUIDE_QUICK" in os.environ  # The tests run this guide with one epoch.

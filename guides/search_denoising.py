@@ -19,10 +19,10 @@ import os
 import keras
 import keras_tuner
 import numpy as np
-from keras_wconv.applications.denoising import psnr
 from skimage import data
 
 from keras_wconv import applications, tuning
+from keras_wconv.applications.denoising import psnr
 
 quick = "GUIDE_QUICK" in os.environ
 rng = np.random.default_rng(0)

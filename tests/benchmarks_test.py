@@ -2,6 +2,8 @@ import itertools
 import json
 
 import numpy as np
+import pytest
+from scipy import stats
 
 from benchmarks import RESULTS, _harness, report
 
@@ -11,6 +13,45 @@ def test_the_readme_shows_what_the_files_of_results_say():
     readme = report.README.read_text()
     assert report.with_summary(readme, results) == readme
     assert report.tables(results) == (RESULTS / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "metric", "scale"),
+    [
+        ("digits_vgg", "accuracy", 100),
+        ("digits_resnet20", "accuracy", 100),
+        ("photographs_dncnn_3", "psnr", 1),
+        ("photographs_dncnn_7", "psnr", 1),
+    ],
+)
+def test_the_readme_shows_what_the_runs_say(experiment, metric, scale):
+    """The differences by NumPy and the interval by Student's t, from the raw runs."""
+    folder = RESULTS / "comparison" / experiment
+    lines = (folder / "runs.jsonl").read_text().splitlines()
+    runs = [json.loads(line) for line in lines]
+    final = [run for run in runs if run["stage"] == "final"]
+    recipe = next(run["learning_rate"] for run in final if run["arm"] == "B")
+    own = {run["learning_rate"] for run in final if run["arm"] == "A"} - {recipe}
+
+    def values(arm, rate=recipe):
+        chosen = [r for r in final if (r["arm"], r["learning_rate"]) == (arm, rate)]
+        chosen.sort(key=lambda run: run["seed"])
+        return scale * np.array([run["test"][metric] for run in chosen])
+
+    def cell(differences):
+        mean, count = differences.mean(), len(differences)
+        assert count >= 5
+        error = differences.std(ddof=1) / np.sqrt(count)
+        half = stats.t.ppf(0.975, count - 1) * error
+        numbers = (mean, mean - half, mean + half)
+        text = "{:+.2f} ({:+.2f} to {:+.2f})".format(*numbers)
+        return text.replace("-", "\N{MINUS SIGN}")
+
+    readme = report.README.read_text()
+    tuned = values("A", *own) if own else values("A")
+    assert cell(values("B") - tuned) in readme
+    assert cell(values("F") - values("A")) in readme
+    assert cell(values("B") - values("F")) in readme
 
 
 def test_functions_are_timed_in_turn_and_the_order_turns_round():

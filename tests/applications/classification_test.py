@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import small_tasks
+
 from keras_wconv.applications import (
     VGG,
     Classification,

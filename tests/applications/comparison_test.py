@@ -5,10 +5,10 @@ import keras
 import numpy as np
 import pytest
 import small_tasks
-from keras_wconv.applications import Denoising, comparison, datasets
 from layer_checks import float64
 from scipy import stats
 
+from keras_wconv.applications import Denoising, comparison, datasets
 from keras_wconv.densities import Gaussian
 
 ADAM = functools.partial(keras.optimizers.AdamW, weight_decay=0.01)

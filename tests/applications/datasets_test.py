@@ -5,6 +5,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
+
 from keras_wconv.applications import (
     VGG,
     Classification,
@@ -12,7 +14,6 @@ from keras_wconv.applications import (
     DnCNN,
     datasets,
 )
-from PIL import Image
 
 
 def test_digits_are_split_once_and_for_all():

@@ -2,6 +2,7 @@ import re
 from html.parser import HTMLParser
 
 import small_tasks
+
 from keras_wconv.applications import comparison, report
 
 
@@ -50,7 +51,7 @@ def test_report_of_a_comparison(tmp_path):
     markdown = (tmp_path / "report.md").read_text()
     assert results.conclusion() in markdown
     assert "keras-wconv compare --controls" in markdown
-    assert "noisy PSNR" in markdown and "Test noisy_psnr by seed." in markdown
+    assert "noisy PSNR" in markdown and "Test noisy_psnr of every run: " in markdown
     for name in results.effects():
         assert f"| {name} |" in markdown
     for name in re.findall(r"\]\((\w+\.png)\)", markdown):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import small_tasks
+
 from keras_wconv.applications import comparison, selection
 
 

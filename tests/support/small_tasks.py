@@ -4,6 +4,7 @@ import functools
 
 import keras
 import numpy as np
+
 from keras_wconv.applications import VGG, Classification, Denoising, DnCNN, datasets
 
 # Tracing takes TensorFlow longer than these trainings do; JAX is slow without.

@@ -8,9 +8,9 @@ import random
 import nlopt
 import numpy as np
 import pytest
-from keras_wconv.tuning import DirectLSearch
 
 from benchmarks.functions import PUBLISHED
+from keras_wconv.tuning import DirectLSearch
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 from keras.ops import convert_to_numpy as to_numpy
-from keras_wconv.tuning.kept_model import KeptModel
 
 from keras_wconv import WeightedConv2D
+from keras_wconv.tuning.kept_model import KeptModel
 
 
 def build(

@@ -7,6 +7,7 @@ import threading
 
 import keras_tuner as kt
 import pytest
+
 from keras_wconv.tuning import DirectLOracle
 from keras_wconv.tuning import oracle as oracle_module
 
