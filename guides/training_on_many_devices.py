@@ -90,25 +90,10 @@ A Keras model is a `torch.nn.Module`:
 
 ## Several machines, one search
 
-A search is trials that know nothing of each other, so it scales without any of that: one
-process hands out points, the others train. They are the same script, started once for the
-chief and once for each worker, with a folder that all of them see:
-
-    export KERASTUNER_ORACLE_IP=10.0.0.1 KERASTUNER_ORACLE_PORT=8000
-    KERASTUNER_TUNER_ID=chief    python search.py      # on 10.0.0.1; trains nothing
-    KERASTUNER_TUNER_ID=worker0  python search.py      # on every machine that trains,
-    KERASTUNER_TUNER_ID=worker1  python search.py      # each with a name of its own
-
-where `search.py` is an ordinary search:
-
-    tuner = keras_wconv.tuning.DirectL(
-        build, objective=keras_tuner.Objective("val_psnr", "max"), max_trials=60,
-        directory="/shared/searches", project_name="denoiser",
-    )
-    tuner.search(train, validation_data=validation, epochs=5)
-
-The points depend on the scores alone: any number of workers tries the same ones. A worker
-that was killed is started again under the same name, and goes on.
+A search is trials that know nothing of each other, so it scales without any of that: a
+chief hands out points, workers train them. The guide "Search on many machines" starts one,
+and loses a worker on the way. The points depend on the scores alone: any number of workers
+tries the same ones.
 
 ## How many workers are worth it
 
