@@ -48,7 +48,7 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
         return 130
-    except (ValueError, ImportError, OSError) as error:
+    except (ValueError, RuntimeError, ImportError, OSError) as error:
         if options.traceback:
             raise
         print(f"keras-wconv {options.command}: {error}", file=sys.stderr)

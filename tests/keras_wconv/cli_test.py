@@ -45,6 +45,19 @@ def test_fold_writes_a_plain_model_with_the_same_outputs(model_path, tmp_path):
     np.testing.assert_allclose(folded.predict(x), model.predict(x), atol=1e-5)
 
 
+def test_export_writes_a_model_or_says_what_the_backend_cannot(
+    model_path, tmp_path, capsys
+):
+    output = tmp_path / "exported"
+    command = ["export", str(model_path), str(output), "--format", "tf_saved_model"]
+    if keras.backend.backend() == "torch":
+        assert cli.main(command) == 2
+        assert "The TensorFlow backend exports every format" in capsys.readouterr().err
+    else:
+        assert cli.main(command) == 0
+        assert (output / "saved_model.pb").is_file()
+
+
 def test_compare_writes_what_it_promises(tmp_path, capsys):
     output = tmp_path / "pair"
     command = ["compare", "--epochs", "1", "--steps-per-epoch", "1"]
