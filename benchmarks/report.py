@@ -87,14 +87,15 @@ def select(result, **wanted):
 
 
 def summary(results):
-    """Returns the README's table: a line for each claim, a column for each backend."""
+    """Returns the README's table: a line for each claim that was measured."""
     lines = [table_line("", *BACKENDS.values()), table_line(*["---"] * 4)]
     for label, benchmark, wanted in SUMMARY:
-        cells = (
+        cells = [
             summarise(select(results.get(f"{benchmark}-{backend}"), **wanted))
             for backend in BACKENDS
-        )
-        lines.append(table_line(label, *cells))
+        ]
+        if set(cells) != {NOTHING}:
+            lines.append(table_line(label, *cells))
     return "\n".join(lines)
 
 
@@ -132,8 +133,9 @@ def tables(results):
         "Written by `python -m benchmarks`; not to be edited. A ratio is that to the "
         "standard layer or network: its median over the rounds, and in parentheses "
         "the quartiles. *Standard again* is the standard one timed twice: noise.",
-        "![Ratios of training steps and of inference](ratios.svg)",
     ]
+    if has_ratios(results):
+        page.append("![Ratios of training steps and of inference](ratios.svg)")
     for result in results.values():
         machine = result["machine"]
         versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
@@ -159,6 +161,10 @@ def with_summary(readme, results):
     before, rest = readme.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n\n{summary(results)}\n\n{END}{after}"
+
+
+def has_ratios(results):
+    return any(name.startswith(("networks-", "inference-")) for name in results)
 
 
 def draw(results, path):
@@ -206,7 +212,8 @@ def write(folder=RESULTS):
     """Writes the tables and the figure, and if they are the kept ones, the README."""
     results = load(folder)
     (folder / "README.md").write_text(tables(results))
-    draw(results, folder / "ratios.svg")
+    if has_ratios(results):
+        draw(results, folder / "ratios.svg")
     if folder.resolve() == RESULTS:
         README.write_text(with_summary(README.read_text(), results))
 
