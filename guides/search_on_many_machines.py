@@ -32,11 +32,12 @@ It is an ordinary search. Nothing in it knows of chief or workers.
 """
 
 import os
-import signal
+import shutil
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 from sklearn.datasets import load_digits
@@ -100,7 +101,8 @@ def start(tuner_id):
     return subprocess.Popen([sys.executable, __file__], env=environment)
 
 
-chief, workers = start("chief"), {name: start(name) for name in ("worker0", "worker1")}
+shutil.rmtree("searches/many_machines", ignore_errors=True)
+chief, worker = start("chief"), start("worker0")
 
 """
 ## When a worker dies
@@ -110,12 +112,15 @@ needs all scores of a batch before it can say where to go next, the others soon 
 The rule is: **start it again with the same ID.** The chief then hands it the trial that it
 had, with nothing of what the dead one may have reported. A worker with a new ID gets trials
 that nobody had, and the search would still wait for the missing one.
+
+Here `worker0` dies in the first trial, and is started again together with another:
 """
 
-time.sleep(1)
-workers["worker0"].send_signal(signal.SIGKILL)
-workers["worker0"].wait()
-workers["worker0"] = start("worker0")
+while not any(Path("searches/many_machines").glob("trial_*/trial.json")):
+    time.sleep(0.1)
+worker.kill()
+worker.wait()
+workers = {name: start(name) for name in ("worker1", "worker0")}
 for name, worker in workers.items():
     print(name, "ended with", worker.wait())
 
@@ -126,8 +131,9 @@ Its files are whole at every moment. Start the chief again, then all workers: th
 goes on as if it had never stopped, at the cost of the trials that were running. The same
 goes for a search of one process, which you stop with Ctrl-C and start again.
 
-At the end the chief looks every 20 seconds whether all workers have left, and then ends as
-well. Here there is no need to wait for that.
+At the end the chief looks every 20 seconds whether all workers that it knows have left, and
+then ends as well. Here there is no need to wait for that. A worker that comes later finds no
+chief; KerasTuner lets it wait for an hour, so stop it.
 
 ## What came of it
 

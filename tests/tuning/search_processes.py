@@ -105,27 +105,33 @@ def distributed(directory, max_trials=24):
 
     def start(tuner_id):
         arguments = (shared, max_trials, tuner_id, port)
-        process = fork.Process(target=take_part, args=arguments)
+        process = fork.Process(target=take_part, args=arguments, daemon=True)
         process.start()
         return process
 
-    chief, workers = start("chief"), [start("worker0"), start("worker1")]
-    time.sleep(2)
-    workers[0].kill()
-    workers[0].join()
-    workers[0] = start("worker0")
+    def requests():
+        log = shared / "search" / "requests.jsonl"
+        lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    chief, killed = start("chief"), start("worker0")
+    while len(requests()) < 2:
+        time.sleep(0.01)
+    # Before the search is over: the chief then waits for this worker to be back.
+    killed.kill()
+    killed.join()
+    workers = [start("worker1"), start("worker0")]
     for worker in workers:
         worker.join(timeout=60)
     exit_codes = [worker.exitcode for worker in workers]
     # It would wait for up to 20 seconds more.
     chief.kill()
     chief.join()
-    log = (shared / "search" / "requests.jsonl").read_text().splitlines()
     return {
         "alone": results(directory / "alone"),
         "distributed": results(shared),
         "exit_codes": exit_codes,
-        "requests": [json.loads(line) for line in log],
+        "requests": requests(),
     }
 
 
