@@ -3,6 +3,7 @@
 python -m benchmarks.report
 """
 
+import ast
 import json
 import statistics
 from pathlib import Path
@@ -136,11 +137,15 @@ def tables(results):
     ]
     if has_ratios(results):
         page.append("![Ratios of training steps and of inference](ratios.svg)")
+    explained = None
     for result in results.values():
+        if result["benchmark"] != explained:
+            explained = result["benchmark"]
+            page += [f"## {explained}", explanation(explained)]
         machine = result["machine"]
         versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
         page += [
-            f"## {result['benchmark']}, {BACKENDS.get(result['backend'], '')}",
+            f"### {BACKENDS[result['backend']]}",
             f"`{result['command']}`, {result['date']}, {machine['processor']}, "
             f"{machine['cores']} cores, device {machine['device']}; {versions}",
         ]
@@ -154,6 +159,12 @@ def tables(results):
             lines.append(table_line(*cells))
         page.append("\n".join(lines))
     return "\n\n".join(page) + "\n"
+
+
+def explanation(benchmark):
+    """Returns what the benchmark's module says of itself."""
+    module = ast.parse(Path(__file__).with_name(f"{benchmark}.py").read_text())
+    return ast.get_docstring(module)
 
 
 def with_summary(readme, results):

@@ -1,6 +1,5 @@
 """KerasTuner tuners whose trials share one compiled model."""
 
-import contextlib
 import gc
 import time
 import warnings
@@ -75,6 +74,7 @@ class DensityTuner(kt.Tuner):
         self._waiting = False
         self._execution = None  # the number of the one that runs
         self._kept = None
+        self._frozen = False
         self._warned = False
         super().__init__(oracle, hypermodel, **kwargs)
 
@@ -96,7 +96,7 @@ class DensityTuner(kt.Tuner):
 
     def on_search_end(self):
         self._waiting = False
-        self._kept = None
+        self._drop_kept()
         super().on_search_end()
 
     def save(self):
@@ -137,7 +137,7 @@ class DensityTuner(kt.Tuner):
             return super()._build_and_fit_model(trial, *args, **kwargs)
         except BaseException:
             # What it was in the middle of is not known.
-            self._kept = None
+            self._drop_kept()
             raise
 
     def _try_build(self, hp):
@@ -148,17 +148,14 @@ class DensityTuner(kt.Tuner):
         return self._model_for_trial(hp)
 
     def _model_for_trial(self, hp):
-        if self._kept is None:
-            model = super()._try_build(hp)
-        else:
-            with _collecting_only_new_objects():
-                model = super()._try_build(hp)
-                difference = self._kept.start_as(model)
-                if difference is None:
-                    model = None
-            if model is None:
+        if self._kept is not None:
+            self._keep_what_is_there()
+        model = super()._try_build(hp)
+        if self._kept is not None:
+            difference = self._kept.start_as(model)
+            if difference is None:
                 return self._kept.model
-            self._kept = None
+            self._drop_kept()
             self._warn_once(f"Trials differ in more than densities: {difference}.")
         if self.distribution_strategy is not None:
             return model
@@ -170,6 +167,23 @@ class DensityTuner(kt.Tuner):
         if self.reuse_model:
             self._kept = kept
         return kept.model
+
+    def _keep_what_is_there(self):
+        """Leaves what was there before the second trial to no garbage collection.
+
+        The base class collects twice for every model that it builds. To walk through
+        all that the backends have loaded takes as long as a few steps of training.
+        """
+        if not self._frozen:
+            gc.collect()
+            gc.freeze()
+            self._frozen = True
+
+    def _drop_kept(self):
+        self._kept = None
+        if self._frozen:
+            gc.unfreeze()
+            self._frozen = False
 
     def _warn_once(self, reason):
         if not self._warned:
@@ -188,21 +202,6 @@ class _Seed(keras.callbacks.Callback):
         if self.seed is not None:
             keras.utils.set_random_seed(self.seed)
         self.seed = None  # a second training of the model goes on from there
-
-
-@contextlib.contextmanager
-def _collecting_only_new_objects():
-    """Frees a model built inside without a walk through all that Python holds.
-
-    The base class collects garbage twice for every model it builds; over what the
-    backends have loaded each time takes as long as a few steps of training.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.collect()
-        gc.unfreeze()
 
 
 class DirectL(DensityTuner):

@@ -7,7 +7,6 @@ import keras
 import keras_tuner as kt
 import numpy as np
 import pytest
-from keras_tuner.engine.trial import Trial
 
 from keras_wconv import WeightedConv2D, WeightedDepthwiseConv2D, tuning
 
@@ -221,17 +220,24 @@ def test_executions_have_seeds_of_their_own_that_all_trials_share(tmp_path):
 
 
 def test_nothing_accumulates(tmp_path):
-    tuner = make_tuner(tmp_path)
-    trial = Trial(tuner.oracle.get_space())
+    """What a trial leaves behind is gone when the next one trains."""
+    kinds = (keras.Variable, keras.layers.Layer, keras.callbacks.Callback)
+    counts = []
 
-    def count_objects():
-        tuner.run_trial(trial, **DATA, verbose=0)
-        gc.collect()
-        kinds = (keras.Variable, keras.layers.Layer)
-        return sum(isinstance(thing, kinds) for thing in gc.get_objects())
+    class Counted(Recorded):
+        def fit(self, hp, model, *args, **kwargs):
+            found = (isinstance(thing, kinds) for thing in gc.get_objects())
+            counts.append(sum(found))
+            return super().fit(hp, model, *args, **kwargs)
 
-    count_objects()
-    assert count_objects() == count_objects()
+    tuner = make_tuner(tmp_path, Counted(build_small), max_trials=7)
+    gc.disable()  # to be seen: whether the tuner lets garbage be collected
+    try:
+        tuner.search(**DATA, verbose=0)
+    finally:
+        gc.enable()
+    assert gc.get_freeze_count() == 0
+    assert counts[2:] == [counts[2]] * 5
 
 
 class Function(tuning.DirectL):
