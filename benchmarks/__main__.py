@@ -3,6 +3,11 @@
 Writes a JSON file for each to benchmarks/results, then the tables and the figure there
 and the table of README.md. `python -m benchmarks.comparison`, which trains networks to
 the end, is apart.
+
+What only is timed runs with an allocator that gives no memory back to the system (glibc's;
+others ignore the setting). Otherwise buffers of some megabytes are handed back and
+fetched again in each step, or not, as it happens: PyTorch's layers then differ by up to
+a half from themselves.
 """
 
 import argparse
@@ -15,6 +20,12 @@ from pathlib import Path
 from . import RESULTS, report
 
 ALL = ("tensorflow", "jax", "torch")
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**33),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+MEASURE_MEMORY = ("processes", "build", "search")
 BENCHMARKS = {  # module: the backends that it runs under
     "layers": ALL,
     "networks": ALL,
@@ -60,6 +71,7 @@ def main():
             command = [sys.executable, "-m", f"benchmarks.{name}", *quick]
             environment = {
                 "TF_CPP_MIN_LOG_LEVEL": "2",
+                **({} if name in MEASURE_MEMORY else KEEP_MEMORY),
                 **os.environ,
                 "KERAS_BACKEND": backend,
             }

@@ -255,8 +255,7 @@ class LearnedDensity(keras.Layer):
 
     def map(self):
         """Φ as a tensor of shape `kernel_size + (1, 1)`, with gradients."""
-        phi = self._map(self._learned, ops)
-        return ops.reshape(phi, (*self.kernel_size, 1, 1))
+        return self._map(self._learned, ops)[..., None, None]
 
     def map_value(self, normalize=None):
         """Φ as a NumPy array of shape `kernel_size`, also before `build`."""
