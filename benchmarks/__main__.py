@@ -4,10 +4,10 @@ Writes a JSON file for each to benchmarks/results, then the tables and the figur
 and the table of README.md. `python -m benchmarks.comparison`, which trains networks to
 the end, is apart.
 
-What only is timed runs with an allocator that gives no memory back to the system (glibc's;
-others ignore the setting). Otherwise buffers of some megabytes are handed back and
-fetched again in each step, or not, as it happens: PyTorch's layers then differ by up to
-a half from themselves.
+What is timed alone runs with an allocator that gives no memory back to the system
+(glibc's; others ignore the setting). Otherwise buffers of some megabytes are handed
+back and fetched again in each step, or not, as it happens: PyTorch's layers then differ
+by up to a half from themselves.
 """
 
 import argparse

@@ -1,7 +1,12 @@
-"""Against a plain PyTorch module that multiplies its kernel by a buffer."""
+"""Against a plain PyTorch module that multiplies its kernel by a buffer.
+
+Keras's own layer beside `torch.nn.Conv2d` says what is Keras's part: its kernels lie
+the other way round in memory, height x width x in x out, and are turned in each call.
+"""
 
 import itertools
 
+import keras
 import torch
 from rich.progress import track
 
@@ -43,20 +48,21 @@ def main():
         size = 1024 // channels
         inputs = torch.randn(batch, channels, size, size, device=device)
         inputs.requires_grad_()
+        options_of_both = {"padding": "same", "data_format": "channels_first"}
+        density = _harness.DENSITIES[kernel_size]
+        standard = keras.layers.Conv2D(channels, kernel_size, **options_of_both)
         ours = keras_wconv.WeightedConv2D(
-            channels,
-            kernel_size,
-            padding="same",
-            density=_harness.DENSITIES[kernel_size],
-            data_format="channels_first",
+            channels, kernel_size, density=density, **options_of_both
         )
-        ours.build(inputs.shape)
+        for layer in (standard, ours):
+            layer.build(inputs.shape)
         phi = torch.as_tensor(ours.density_map, dtype=torch.float32)
         modules = {
             "plain module": PlainWeightedConv2d(channels, kernel_size, phi),
             "torch.nn.Conv2d": torch.nn.Conv2d(
                 channels, channels, kernel_size, padding="same"
             ),
+            "keras.layers.Conv2D": standard,
             "WeightedConv2D": ours,
         }
         steps = {

@@ -129,6 +129,11 @@ print(list(hp.values))
 
 """
 Each coefficient is a dimension of the search. DIRECT-L is at its best with few: begin with
-one density for the whole network. A choice among *families* of densities is no range that
+one density for the whole network. On five test functions (5 seeds, after 15, 30 and 60
+trials; `benchmarks/results`) its median best was better than random search's in 15 of 15
+cases, and better than Bayesian optimization's in 7 of 9 in two dimensions, but in 1 of 6 in
+three and six. `tuning.DensityTuner` runs `keras_tuner.oracles.BayesianOptimizationOracle`
+with one compiled step, too. What DIRECT-L has in any dimension: it needs no random numbers,
+so that any number of workers tries the same points. A choice among *families* of densities is no range that
 it could divide. Run one search for each family, and compare their best.
 """

@@ -54,6 +54,21 @@ def test_the_readme_shows_what_the_runs_say(experiment, metric, scale):
     assert cell(values("B") - values("F")) in readme
 
 
+def test_the_guide_says_what_searches_found():
+    rows = report.load(RESULTS)["best_found-tensorflow"]["rows"]
+    guide = (report.README.parent / "guides" / "search_denoising.py").read_text()
+    guide = " ".join(guide.split())
+
+    def better(other, dimensions):
+        cases = [row for row in rows if row["dimensions"] in dimensions]
+        count = sum(row["direct_l"] < row[other] for row in cases)
+        return f"{count} of {len(cases)}"
+
+    assert f"random search's in {better('random', (2, 3, 6))} cases" in guide
+    assert f"optimization's in {better('bayesian', (2,))} in two dimensions" in guide
+    assert f"but in {better('bayesian', (3, 6))} in three and six" in guide
+
+
 def test_functions_are_timed_in_turn_and_the_order_turns_round():
     calls = []
     steps = {name: lambda name=name: calls.append(name) for name in "AB"}
