@@ -4,10 +4,10 @@ Writes a JSON file for each to benchmarks/results, then the tables and the figur
 and the table of README.md. `python -m benchmarks.comparison`, which trains networks to
 the end, is apart.
 
-What is timed alone runs with an allocator that gives no memory back to the system
+PyTorch's timings run with an allocator that gives no memory back to the system
 (glibc's; others ignore the setting). Otherwise buffers of some megabytes are handed
-back and fetched again in each step, or not, as it happens: PyTorch's layers then differ
-by up to a half from themselves.
+back and fetched again in each step, or not, as it happens: layers then differ by up to
+a half from themselves.
 """
 
 import argparse
@@ -67,11 +67,12 @@ def main():
                 continue
             print(f"=== {name}, {backend} ===", flush=True)
             begin = time.monotonic()
+            keep_memory = backend == "torch" and name not in MEASURE_MEMORY
             quick = ["--quick"] if options.quick else []
             command = [sys.executable, "-m", f"benchmarks.{name}", *quick]
             environment = {
                 "TF_CPP_MIN_LOG_LEVEL": "2",
-                **({} if name in MEASURE_MEMORY else KEEP_MEMORY),
+                **(KEEP_MEMORY if keep_memory else {}),
                 **os.environ,
                 "KERAS_BACKEND": backend,
             }

@@ -1,4 +1,10 @@
-"""What only a fresh process shows: import, time to the first batch, peak memory."""
+"""What only a fresh process shows: import, time to the first batch, peak memory.
+
+Memory is what training adds to the process, or under JAX what XLA says that a step
+needs. The product of kernel and density is kept for the backward pass: one copy more of
+the kernels, whatever the batch. That is 45 MB for ResNet18, whose pictures here are
+small, and 2 MB for DnCNN-17.
+"""
 
 import json
 import os
