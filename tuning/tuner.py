@@ -94,10 +94,12 @@ class DensityTuner(kt.Tuner):
         self._waiting = False
         super().on_trial_begin(trial)
 
-    def on_search_end(self):
-        self._waiting = False
-        self._drop_kept()
-        super().on_search_end()
+    def search(self, *fit_args, **fit_kwargs):
+        try:
+            super().search(*fit_args, **fit_kwargs)
+        finally:
+            self._waiting = False
+            self._drop_kept()
 
     def save(self):
         if not self._is_worker():

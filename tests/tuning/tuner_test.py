@@ -240,6 +240,20 @@ def test_nothing_accumulates(tmp_path):
     assert counts[2:] == [counts[2]] * 5
 
 
+def test_an_interrupted_search_leaves_no_garbage_uncollected(tmp_path):
+    class Interrupted(tuning.DirectL):
+        def on_trial_end(self, trial):
+            super().on_trial_end(trial)
+            if len(self.oracle.end_order) == 3:
+                assert gc.get_freeze_count() > 0
+                raise KeyboardInterrupt
+
+    tuner = Interrupted(build_small, "val_loss", directory=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.search(**DATA, verbose=0)
+    assert gc.get_freeze_count() == 0
+
+
 class Function(tuning.DirectL):
     """Minimises a function: trials train nothing."""
 
