@@ -2,7 +2,7 @@
 
 Memory is what training adds to the process, or under JAX what XLA says that a step
 needs. The product of kernel and density is kept for the backward pass: one copy more of
-the kernels, whatever the batch. That is 45 MB for ResNet18, whose pictures here are
+the kernels, whatever the batch. That is 44 MB for ResNet18, whose pictures here are
 small, and 2 MB for DnCNN-17. A learned density is one more weight, and its map some
 more operations: about 3 MB a layer of TensorFlow's graph, whatever the batch.
 """
