@@ -48,11 +48,11 @@ def main():
         size = 1024 // channels
         inputs = torch.randn(batch, channels, size, size, device=device)
         inputs.requires_grad_()
-        options_of_both = {"padding": "same", "data_format": "channels_first"}
+        arguments = {"padding": "same", "data_format": "channels_first"}
         density = _harness.DENSITIES[kernel_size]
-        standard = keras.layers.Conv2D(channels, kernel_size, **options_of_both)
+        standard = keras.layers.Conv2D(channels, kernel_size, **arguments)
         ours = keras_wconv.WeightedConv2D(
-            channels, kernel_size, density=density, **options_of_both
+            channels, kernel_size, density=density, **arguments
         )
         for layer in (standard, ours):
             layer.build(inputs.shape)

@@ -5,9 +5,8 @@ The script and the oracle are the same: 10 layers, 20 steps a trial. The other t
 down slows both. The first trial, in which both compile, counts for the whole search
 alone. Its best losses differ, for `keras_tuner.Tuner` gives each trial other kernels.
 
-What is saved is the tracing and compiling, and the walk through all of Python's objects
-that KerasTuner's two collections of garbage are; on PyTorch, which compiles nothing, it
-is the walk.
+What is saved is tracing and compiling, and on every backend the walk through all of
+Python's objects that each of KerasTuner's two collections of garbage for a model is.
 """
 
 import contextlib

@@ -134,6 +134,8 @@ trials; `benchmarks/results`) its median best was better than random search's in
 cases, and better than Bayesian optimization's in 7 of 9 in two dimensions, but in 1 of 6 in
 three and six. `tuning.DensityTuner` runs `keras_tuner.oracles.BayesianOptimizationOracle`
 with one compiled step, too. What DIRECT-L has in any dimension: it needs no random numbers,
-so that any number of workers tries the same points. A choice among *families* of densities is no range that
-it could divide. Run one search for each family, and compare their best.
+so that any number of workers tries the same points.
+
+A choice among *families* of densities is no range that DIRECT-L could divide. Run one search
+for each family, and compare their best.
 """

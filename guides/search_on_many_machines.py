@@ -149,9 +149,9 @@ make_tuner().results_summary(num_trials=3)
 ## How many workers?
 
 The points of one batch can be trained at once, those of the next not before the last of
-them is done. A batch has 5 to 11 points in one to six dimensions. That keeps two workers
-busy nearly all of the time and four for most of it. More workers than a batch has points
-gain nothing: give each of them more devices instead.
+them is done. The guide "Training on many devices" measures the batches: they keep two
+workers busy nearly all of the time and four for most of it. More workers than a batch has
+points gain nothing: give each of them more devices instead.
 
 An idle worker asks again four times a second. `idle_pause` is the argument for more or less.
 """

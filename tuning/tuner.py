@@ -151,7 +151,7 @@ class DensityTuner(kt.Tuner):
 
     def _model_for_trial(self, hp):
         if self._kept is not None:
-            self._keep_what_is_there()
+            self._freeze_heap()
         model = super()._try_build(hp)
         if self._kept is not None:
             difference = self._kept.start_as(model)
@@ -170,7 +170,7 @@ class DensityTuner(kt.Tuner):
             self._kept = kept
         return kept.model
 
-    def _keep_what_is_there(self):
+    def _freeze_heap(self):
         """Leaves what was there before the second trial to no garbage collection.
 
         The base class collects twice for every model that it builds. To walk through
