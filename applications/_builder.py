@@ -6,40 +6,31 @@ from pathlib import Path
 import h5py
 import keras
 
-from .. import densities
 from .. import layers as weighted_layers
+from ..density_choice import DensityChoice
 
 
 class Convolutions:
     """Makes the convolutions of one network, weighted where its `density` says so.
 
-    `density` is resolved by `keras_wconv.densities.Selection`; the keywords after it
-    go to every weighted layer. A layer that gets no density is Keras's own.
+    Args:
+        rank: int, number of spatial axes.
+        density: what `keras_wconv.density_choice.DensityChoice` takes. A layer that
+            gets no density is Keras's own.
+        **density_options: the other density arguments of every weighted layer.
     """
 
-    def __init__(
-        self,
-        rank,
-        density=None,
-        normalize_density=False,
-        density_trainable=False,
-        density_regularizer=None,
-        density_constraint=None,
-    ):
-        if density is None and density_trainable:
+    def __init__(self, rank, density=None, **density_options):
+        if density is None and density_options.get("density_trainable"):
             raise ValueError(
                 "`density_trainable` needs a `density` to start from. Received: "
                 "density=None. Ones, such as density={3: [1.0]}, start at the "
                 "standard convolution."
             )
         self.rank = rank
-        self.selection = densities.Selection(density)
-        self.arguments = {
-            "normalize_density": normalize_density,
-            "density_trainable": density_trainable,
-            "density_regularizer": density_regularizer,
-            "density_constraint": density_constraint,
-        }
+        self._choice = DensityChoice(density)
+        self._chosen = []
+        self._density_options = density_options
 
     def __call__(
         self,
@@ -69,14 +60,19 @@ class Convolutions:
             return (kernel_size,) * self.rank
         return tuple(kernel_size)
 
+    def check_coverage(self):
+        """Raises a `ValueError` if the density was not meant for this network."""
+        self._choice.check_coverage(self._chosen)
+
     def _make(self, class_name, kernel_size, name, **kwargs):
         kernel_size = self.sizes(kernel_size)
         kwargs.update(kernel_size=kernel_size, name=name)
-        density = self.selection(name, kernel_size)
+        density = self._choice(name, kernel_size)
+        self._chosen.append((kernel_size, density))
         if density is None:
             return getattr(keras.layers, class_name)(**kwargs)
         weighted_class = getattr(weighted_layers, f"Weighted{class_name}")
-        return weighted_class(density=density, **self.arguments, **kwargs)
+        return weighted_class(density=density, **self._density_options, **kwargs)
 
 
 def image_shape(sizes, channels):
@@ -170,7 +166,7 @@ def classify(x, include_top, pooling, classes, classifier_activation):
 
 def make_model(inputs, outputs, convolutions, weights, name):
     """Close a network: check its density, make the model, load its weights."""
-    convolutions.selection.check()
+    convolutions.check_coverage()
     sources = keras.utils.get_source_inputs(inputs)
     model = keras.Model(sources if len(sources) > 1 else sources[0], outputs, name=name)
     if weights is not None:

@@ -1,6 +1,15 @@
 """Keras layers whose kernel is multiplied by a spatial density."""
 
-from . import densities, layers, optimizers, pytorch, visualization
+from . import (
+    callbacks,
+    densities,
+    export,
+    inspection,
+    layers,
+    optimizers,
+    pytorch,
+    visualization,
+)
 from .conversion import fold, to_weighted
 from .layers import (
     WeightedConv1D,
@@ -28,8 +37,11 @@ __all__ = [
     "WeightedDepthwiseConv2D",
     "WeightedSeparableConv1D",
     "WeightedSeparableConv2D",
+    "callbacks",
     "densities",
+    "export",
     "fold",
+    "inspection",
     "layers",
     "optimizers",
     "pytorch",

@@ -4,27 +4,31 @@ import csv
 from pathlib import Path
 
 import keras
-import numpy as np
-from keras import ops
 
+from . import visualization
 from ._optional import require
+from .inspection import learned_layers
 
 
 class DensityLogger(keras.callbacks.Callback):
     """Callback that follows the learned densities of a model.
 
-    The coefficients of every layer with `density_trainable=True` are noted before the
-    first epoch and after each one.
+    The parameters of every layer with `density_trainable=True`, those in nested models
+    too, are recorded before the first epoch and after each one: coefficients, the
+    values of a map, the sigma of a Gaussian, the scale of a radial density.
 
     Args:
         path: optional path of a CSV file with the columns epoch (0 is the start),
-            layer, weight, index and value. A resumed training appends to it.
-        log_dir: optional folder for TensorBoard, with one scalar a coefficient. Needs
+            layer, parameter, index and value. A resumed training appends to it.
+        log_dir: optional folder for TensorBoard, with one scalar for each value. Needs
             the package `tensorboard` and no TensorFlow.
 
     Attributes:
-        history: dict by layer name of dicts by weight name: a list of NumPy arrays, one
-            a note.
+        history: dict by layer name, as of `keras_wconv.inspection.weighted_layers`, of
+            dicts by parameter: a list of NumPy arrays, one for each record.
+
+    Raises:
+        ValueError: At the start of the training, if the model has no learned density.
 
     Example:
 
@@ -44,7 +48,7 @@ class DensityLogger(keras.callbacks.Callback):
     >>> len(densities.history["conv"]["coefficients"])
     3
     >>> print(open("densities.csv").readline().strip())
-    epoch,layer,weight,index,value
+    epoch,layer,parameter,index,value
     """
 
     def __init__(self, path=None, log_dir=None):
@@ -56,7 +60,7 @@ class DensityLogger(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.history = {}
-        if not self._weights():
+        if not learned_layers(self.model):
             raise ValueError(
                 "DensityLogger follows learned densities, and the model has none. "
                 "Build it with density_trainable=True."
@@ -67,10 +71,10 @@ class DensityLogger(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if not self.history:  # A resumed training has written its start already.
-            self._note(epoch, write=epoch == 0)
+            self._record(epoch, write=epoch == 0)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._note(epoch + 1, write=True)
+        self._record(epoch + 1, write=True)
 
     def on_train_end(self, logs=None):
         if self._writer is not None:
@@ -78,61 +82,29 @@ class DensityLogger(keras.callbacks.Callback):
             self._writer = None
 
     def figure(self):
-        """Draw every coefficient over the epochs, one panel a layer.
+        """Draws every value over the epochs, one panel for each layer.
 
         Returns:
-            A Matplotlib figure, to be saved with its `savefig`.
+            A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
         """
-        plt = require("matplotlib.pyplot", extra="plot")
-        columns = min(4, len(self.history))
-        rows = -(-len(self.history) // columns)
-        figure, axes = plt.subplots(
-            rows,
-            columns,
-            figsize=(3 * columns, 2.2 * rows),
-            sharex=True,
-            squeeze=False,
-            layout="tight",
-        )
-        for ax in axes.flat[len(self.history) :]:
-            ax.set_axis_off()
-        for ax, (layer, weights) in zip(axes.flat, self.history.items(), strict=False):
-            for name, values in weights.items():
-                curves = np.reshape(values, (len(values), -1))
-                for index, curve in enumerate(curves.T):
-                    ax.plot(curve, label=f"{name}[{index}]")
-            ax.axhline(1, color="grey", linewidth=0.6)
-            ax.set_title(layer, fontsize=9)
-            if curves.shape[1] <= 4:
-                ax.legend(fontsize=6)
-        figure.supxlabel("epoch")
-        plt.close(figure)
-        return figure
+        return visualization.plot_history(self.history)
 
-    def _weights(self):
-        return {
-            layer.name: layer.density.weights
-            for layer in self.model.layers
-            if getattr(layer, "density_trainable", False)
-        }
-
-    def _note(self, epoch, write):
+    def _record(self, epoch, write):
         rows = []
-        for layer, weights in self._weights().items():
-            for weight in weights:
-                value = ops.convert_to_numpy(weight)
+        for layer, weighted in learned_layers(self.model).items():
+            for parameter, value in weighted.density.values().items():
                 kept = self.history.setdefault(layer, {})
-                kept.setdefault(weight.name, []).append(value)
+                kept.setdefault(parameter, []).append(value)
                 for index, number in enumerate(value.flat):
-                    rows.append((epoch, layer, weight.name, index, float(number)))
+                    rows.append((epoch, layer, parameter, index, float(number)))
         if write and self.path is not None:
-            begins = not self.path.exists()
+            is_new = not self.path.exists()
             with self.path.open("a", newline="") as file:
                 writer = csv.writer(file)
-                if begins:
-                    writer.writerow(("epoch", "layer", "weight", "index", "value"))
+                if is_new:
+                    writer.writerow(("epoch", "layer", "parameter", "index", "value"))
                 writer.writerows(rows)
         if write and self._writer is not None:
-            for _, layer, weight, index, number in rows:
-                self._writer.add_scalar(f"{layer}/{weight}_{index}", number, epoch)
+            for _, layer, parameter, index, number in rows:
+                self._writer.add_scalar(f"{layer}/{parameter}_{index}", number, epoch)
             self._writer.flush()

@@ -1,15 +1,15 @@
 """A model of plain convolutions into a weighted one, and back."""
 
-import contextlib
 import dataclasses
 import functools
-import tempfile
+import inspect
 
 import keras
 import numpy as np
 from keras import ops
 
-from . import densities, layers
+from . import _cloning, densities, layers
+from .density_choice import DensityChoice
 
 _WEIGHTED = {
     cls.__bases__[-1]: cls
@@ -30,11 +30,11 @@ _CONVOLUTIONS = (
 )
 _NO_DENSITY = "no density"
 _DENSITY_ARGUMENTS = {
-    "density",
-    "normalize_density",
-    "density_trainable",
-    "density_regularizer",
-    "density_constraint",
+    name
+    for name, parameter in inspect.signature(
+        layers.WeightedConvolution.__init__
+    ).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
 }
 
 
@@ -83,11 +83,7 @@ def to_weighted(
     preserve="function",
     where=None,
     return_report=False,
-    *,
-    normalize_density=False,
-    density_trainable=False,
-    density_regularizer=None,
-    density_constraint=None,
+    **density_options,
 ):
     """Copy of a model in which convolutions are weighted.
 
@@ -116,10 +112,8 @@ def to_weighted(
             they are and the outputs change.
         where: function of a layer, True for the convolutions to convert. None is all.
         return_report: whether a `ConversionReport` is returned too.
-        normalize_density: as for the layers, as the three that follow.
-        density_trainable: whether the densities are learned.
-        density_regularizer: regularizer of the learned coefficients.
-        density_constraint: constraint of the learned coefficients.
+        **density_options: the other density arguments of the layers, such as
+            `density_trainable`; see `keras_wconv.WeightedConv2D`.
 
     Returns:
         The weighted model; with `return_report`, that and the report.
@@ -160,13 +154,14 @@ def to_weighted(
             "`where` must be None or a function of a layer that returns whether to "
             f"convert it. Received: where={where!r}"
         )
-    selection = densities.Selection(density)
-    options = {
-        "normalize_density": normalize_density,
-        "density_trainable": density_trainable,
-        "density_regularizer": density_regularizer,
-        "density_constraint": density_constraint,
-    }
+    unknown = set(density_options) - _DENSITY_ARGUMENTS
+    if unknown:
+        raise TypeError(
+            f"`density_options` must be of {sorted(_DENSITY_ARGUMENTS - {'density'})}. "
+            f"Received: {sorted(unknown)}"
+        )
+    choice = DensityChoice(density)
+    chosen = []
     report = ConversionReport()
     ratios, zeros = {}, {}
 
@@ -174,34 +169,34 @@ def to_weighted(
         plain_class = _PLAIN.get(type(layer), type(layer))
         if plain_class not in _WEIGHTED:
             report.entries += _out_of_reach(layer)
-            return _copy(layer)
+            return _cloning.copy_layer(layer)
         entry = functools.partial(ReportEntry, layer.name, layer.kernel_size)
         if where is not None and not where(layer):
             report.entries.append(entry(reason="`where` excludes it"))
-            return _copy(layer)
-        causal = layer.padding == "causal"
-        chosen = selection(layer.name, layer.kernel_size, causal)
-        if chosen is None and type(layer) is plain_class:
+            return _cloning.copy_layer(layer)
+        own = choice(layer.name, layer.kernel_size, layer.padding == "causal")
+        chosen.append((layer.kernel_size, own))
+        if own is None and type(layer) is plain_class:
             is_point = max(layer.kernel_size) == 1
             reason = "a kernel of 1 has nothing to weight" if is_point else _NO_DENSITY
             report.entries.append(entry(reason=reason))
-            return _copy(layer)
-        report.entries.append(entry(density=chosen))
+            return _cloning.copy_layer(layer)
+        report.entries.append(entry(density=own))
         config = _plain_config(layer)
-        if chosen is None:
+        if own is None:
             new = plain_class.from_config(config)
         else:
             new = _WEIGHTED[plain_class].from_config(
-                {**config, "density": chosen, **options}
+                {**config, "density": own, **density_options}
             )
         ratios[id(layer)], taps = _ratio(layer, new)
         if taps:
             zeros[layer.name] = taps
         return new
 
-    weighted = _clone(model, convert)
+    weighted = _cloning.clone(model, convert)
     if report.converted or any(entry.reason == _NO_DENSITY for entry in report.left):
-        selection.check()
+        choice.check_coverage(chosen)
     if density is not None and not report.converted:
         raise ValueError(
             "`density` and `where` match no convolution of the model. Expected at "
@@ -218,15 +213,23 @@ def to_weighted(
     def values(layer):
         if id(layer) not in ratios:
             return None
-        values = _values(layer)
+        values = _cloning.own_values(layer)
         if preserve == "function":
+            ratio = ratios[id(layer)]
             # LoRA's first factor has the kernel's spatial axes: Φ(W + AB) needs it too.
-            for name in {_kernel_name(layer), "lora_kernel_a"} & set(values):
+            scaled = {_kernel_name(layer), "lora_kernel_a"} & set(values)
+            if len(scaled) > 1 and ratio.shape[-2:] != (1, 1):
+                raise ValueError(
+                    f"Layer {layer.name!r} has LoRA weights and a density for each "
+                    "channel, which no change of the LoRA weights keeps. Merge them "
+                    "first, with `keras_wconv.fold(model)`."
+                )
+            for name in scaled:
                 raw = ops.convert_to_numpy(values[name]).astype("float64")
-                values[name] = raw * ratios[id(layer)][..., None, None]
+                values[name] = raw * ratio
         return values
 
-    _move_state(model, weighted, values)
+    _cloning.move_state(model, weighted, values)
     return (weighted, report) if return_report else weighted
 
 
@@ -261,15 +264,15 @@ def fold(model):
     'Conv2D'
     """
 
-    def clone(layer):
+    def clone_layer(layer):
         if type(layer) in _PLAIN:
             return _plain(layer)
-        return _copy(layer, _folded_config)
+        return _cloning.copy_layer(layer, _folded_config)
 
-    folded = _clone(model, clone)
+    folded = _cloning.clone(model, clone_layer)
     left = [
         layer.name
-        for layer in folded._flatten_layers()
+        for layer in _cloning.sublayers(folded, recursive=True)
         if isinstance(layer, layers.WeightedConvolution)
     ]
     if left:
@@ -283,81 +286,11 @@ def fold(model):
     def values(layer):
         if isinstance(layer, layers.WeightedConvolution):
             effective = ops.copy(layer.effective_kernel)
-            return _values(layer) | {_kernel_name(layer): effective}
+            return _cloning.own_values(layer) | {_kernel_name(layer): effective}
         return None
 
-    _move_state(model, folded, values)
+    _cloning.move_state(model, folded, values)
     return folded
-
-
-def _clone(model, clone_layer):
-    """Copy of a model whose layers `clone_layer` makes, without its state."""
-    if not _is_graph(model):
-        raise ValueError(
-            "`model` must be a Functional or Sequential `keras.Model`. A subclassed "
-            "model makes its layers in its own code: use the layers of "
-            "`keras_wconv.layers` there, which take the arguments of Keras's, or make "
-            "a Functional model of it, for instance with "
-            "`keras.Model(inputs, model.call(inputs))`. "
-            f"Received: model={model} of type {type(model)}"
-        )
-    if not model.built:
-        raise ValueError(
-            "`model` must be built: it has no weights yet. Call "
-            "`model.build(input_shape)` first, or begin it with `keras.Input`. "
-            f"Received: model={model}"
-        )
-
-    @functools.cache  # One copy of a layer that nested models share.
-    def clone(layer):
-        return clone_graph(layer) if _is_graph(layer) else clone_layer(layer)
-
-    def clone_graph(graph):
-        return keras.models.clone_model(graph, _new_inputs(graph), clone)
-
-    with _uncompiled(model):
-        return clone_graph(model)
-
-
-def _is_graph(layer):
-    is_graph = isinstance(layer, (keras.Sequential, keras.Function))
-    return is_graph and isinstance(layer, keras.Model)
-
-
-def _new_inputs(model):
-    """Inputs like those of a model; `clone_model` by itself drops their names."""
-    if isinstance(model, keras.Sequential):
-        return None
-    inputs = {
-        id(layer.output): layer
-        for layer in model.layers
-        if isinstance(layer, keras.layers.InputLayer)
-    }
-    return keras.tree.map_structure(
-        lambda tensor: _copy(inputs[id(tensor)]).output, model.input
-    )
-
-
-@contextlib.contextmanager
-def _uncompiled(model):
-    """Keeps `clone_model` from compiling, which fails for unregistered losses."""
-    compiled = [
-        layer for layer in model._flatten_layers() if getattr(layer, "compiled", False)
-    ]
-    for layer in compiled:
-        layer.compiled = False
-    try:
-        yield
-    finally:
-        for layer in compiled:
-            layer.compiled = True
-
-
-def _copy(layer, rewrite=lambda config: config):
-    if isinstance(layer, keras.layers.Lambda):
-        # It has no state, and Keras does not load a Python lambda from a config.
-        return layer
-    return type(layer).from_config(rewrite(layer.get_config()))
 
 
 def _plain(layer):
@@ -394,7 +327,7 @@ def _out_of_reach(layer):
     if not isinstance(layer, keras.Layer):
         return []
     entries = []
-    for inner in layer._flatten_layers():
+    for inner in (layer, *_cloning.sublayers(layer, recursive=True)):
         if isinstance(inner, _CONVOLUTIONS):
             name, reason = layer.name, f"of class {type(layer).__name__}"
             if inner is not layer:
@@ -409,72 +342,20 @@ def _ratio(old, new):
     A tap that both densities make zero keeps its raw value.
     """
     old_map, new_map = _density_map(old), _density_map(new)
-    ratio = np.divide(old_map, new_map, out=np.ones_like(old_map), where=new_map != 0)
+    old_map, new_map = np.broadcast_arrays(old_map, new_map)
+    ratio = np.divide(old_map, new_map, out=np.ones(old_map.shape), where=new_map != 0)
     taps = np.argwhere((new_map == 0) & (old_map != 0))
-    return ratio, [tuple(tap) for tap in taps.tolist()]
+    return ratio, sorted({tuple(tap[:-2]) for tap in taps.tolist()})
 
 
 def _density_map(layer):
     """Φ in float64, zero where the precision that the layer computes in makes it so."""
     phi = getattr(layer, "density_map", np.ones(layer.kernel_size))
+    if phi.ndim == len(layer.kernel_size):
+        phi = phi[..., None, None]
     computed = ops.convert_to_numpy(ops.cast(phi, layer.compute_dtype))
     return np.where(computed == 0, 0.0, phi)
 
 
 def _kernel_name(layer):
     return _WEIGHTED.get(type(layer), type(layer)).weighted_kernel
-
-
-def _own_variables(layer):
-    """Variables of a layer, random seeds included, without those of its sublayers."""
-    sublayers = layer._flatten_layers(include_self=False)
-    inner = {id(variable) for sub in sublayers for variable in sub.variables}
-    return [variable for variable in layer.variables if id(variable) not in inner]
-
-
-def _values(layer):
-    """Copies of a layer's variables by name.
-
-    JAX's training steps delete the arrays that they were given, so that two models
-    must not hold the same one.
-    """
-    return {variable.name: ops.copy(variable) for variable in _own_variables(layer)}
-
-
-def _move_state(old, new, values):
-    """Gives a copy of a layer, and all layers in it, the state of the original.
-
-    `values(layer)` gives the variables' values by name where the copy is of another
-    kind than the layer, and None elsewhere.
-    """
-    if new.trainable != old.trainable:
-        new.trainable = old.trainable
-    replaced = values(old)
-    if replaced is not None:
-        for variable in _own_variables(new):
-            variable.assign(replaced[variable.name])
-        return
-    _move_own_state(old, new)
-    children = zip(
-        old._flatten_layers(include_self=False, recursive=False),
-        new._flatten_layers(include_self=False, recursive=False),
-        strict=True,
-    )
-    for old_child, new_child in children:
-        _move_state(old_child, new_child, values)
-
-
-def _move_own_state(old, new):
-    # `load_own_variables` also refreshes what layers derive from their variables
-    # (`Normalization`), but it lacks random seeds, and merges LoRA's weights.
-    store = {}
-    old.save_own_variables(store)
-    new.load_own_variables(store)
-    pairs = zip(_own_variables(old), _own_variables(new), strict=True)
-    for source, target in pairs:
-        target.assign(ops.copy(source))
-        target.trainable = source.trainable
-    if hasattr(old, "save_assets"):
-        with tempfile.TemporaryDirectory() as folder:
-            old.save_assets(folder)
-            new.load_assets(folder)

@@ -17,6 +17,9 @@ import operator
 import keras
 import numpy as np
 
+# Examples that the authors give for kernels of 3, 5 and 7.
+PUBLISHED = {3: [0.7], 5: [0.2, 0.8], 7: [0.25, 0.15, 0.55]}
+
 
 def num_coefficients(size, causal=False):
     """Number of coefficients that the profile of an axis has.
@@ -26,7 +29,7 @@ def num_coefficients(size, causal=False):
         causal: bool, whether the kernel looks back only (`padding="causal"`).
 
     Returns:
-        int: `(size - 1) // 2` on each side of the centre, or the `size - 1` taps that
+        int: `(size - 1) // 2` on each side of the center, or the `size - 1` taps that
         come before the last one of a causal kernel.
 
     Example:
@@ -41,9 +44,9 @@ def num_coefficients(size, causal=False):
 
 
 def tap_distances(size, causal=False):
-    """Distance of each tap from the centre of its axis, in taps.
+    """Distance of each tap from the center of its axis, in taps.
 
-    The two middle taps of an even kernel are both its centre; the centre of a causal
+    The two middle taps of an even kernel are both its center; the center of a causal
     kernel is its last tap.
 
     Example:
@@ -59,50 +62,41 @@ def tap_distances(size, causal=False):
     return np.abs(2 * np.arange(size) - (size - 1)) // 2
 
 
-def separable_map(coefficients, kernel_size, causal=False, xp=np):
-    """Outer product of the axes' profiles `d_1 ... d_h, 1, d_h ... d_1`.
+def normalize(values, xp=np, rank=None):
+    """Divides a map by its root mean square, which keeps the variance of a signal.
 
     Args:
-        coefficients: one vector for each axis, outermost coefficient first.
-        kernel_size: tuple of int.
-        causal: bool, one-sided profiles that end with the 1.
-        xp: `numpy`, or `keras.ops` for coefficients that are learned.
+        values: the map; axes after the first `rank` are channels, each with a root
+            mean square of its own.
+        xp: `numpy`, or `keras.ops` for a map that is learned.
+        rank: int, the number of spatial axes. By default all axes are.
 
-    Returns:
-        Array or tensor of shape `kernel_size`.
+    Raises:
+        ValueError: If a NumPy map is zero everywhere.
     """
-    rank = len(kernel_size)
-    made = {}  # what axes share is made once: each operation costs in an eager backend
-    profiles = []
-    for axis, (size, values) in enumerate(zip(kernel_size, coefficients, strict=True)):
-        key = id(values), size
-        if key not in made:
-            after = [] if causal else [xp.flip(values)]
-            middle = size - (1 + len(after)) * num_coefficients(size, causal)
-            centre = xp.ones((middle,), dtype=values.dtype)
-            made[key] = xp.concatenate([values, centre, *after])
-        # Indexing costs an eager backend a tenth of `keras.ops.reshape`.
-        profiles.append(made[key][(slice(None), *[None] * (rank - 1 - axis))])
-    return functools.reduce(operator.mul, profiles)
-
-
-def normalize(values, xp=np):
-    """`values` divided by their root mean square, which keeps a signal's variance."""
-    if xp is np and not np.any(values):
+    axes = tuple(range(len(values.shape) if rank is None else rank))
+    count = math.prod(values.shape[axis] for axis in axes)
+    # Not `ops.mean`, which computes float64 in float32 on JAX and PyTorch.
+    mean_square = xp.sum(xp.square(values), axis=axes) / count
+    if xp is np and not np.all(mean_square):
         raise ValueError(
             "`normalize_density` divides by the root mean square of the density, which "
             "is zero here. Expected at least one tap that is not zero."
         )
-    # Not `ops.mean`, which computes float64 in float32 on JAX and PyTorch.
-    mean_square = xp.sum(xp.square(values)) / math.prod(values.shape)
     return values / xp.sqrt(mean_square)
 
 
 class Density:
     """Base class of all densities.
 
-    A density of your own implements `__call__` and `get_config`, and is registered
-    with `keras.saving.register_keras_serializable` so that models load it again.
+    A density of your own implements `get_config`, and is registered with
+    `keras.saving.register_keras_serializable` so that models load it again. A density
+    that stays fixed implements `__call__`; one that can be learned implements
+    `parameters` and `map` in its place.
+
+    Attributes:
+        positive: names of the parameters that must stay positive. They are learned as
+            their logarithms.
 
     Example:
 
@@ -117,10 +111,51 @@ class Density:
     ...         return np.where(np.sum([d > 0 for d in grid], axis=0) < 2, 1.0, 0.5)
     >>> keras_wconv.WeightedConv2D(8, 3, density=Cross()).density_map.tolist()
     [[0.5, 1.0, 0.5], [1.0, 1.0, 1.0], [0.5, 1.0, 0.5]]
+
+    A density whose width can be learned:
+
+    >>> @keras.saving.register_keras_serializable(package="docs")
+    ... class Cauchy(keras_wconv.densities.Density):
+    ...     positive = ("width",)
+    ...
+    ...     def __init__(self, width=1.0):
+    ...         self.width = width
+    ...
+    ...     def parameters(self, kernel_size, causal=False):
+    ...         return {"width": np.array(self.width)}
+    ...
+    ...     def map(self, taps, xp, width):
+    ...         return 1 / (1 + sum(xp.square(tap / width) for tap in taps))
+    ...
+    ...     def get_config(self):
+    ...         return {"width": self.width}
+    >>> layer = keras_wconv.WeightedConv1D(
+    ...     8, 3, density=Cauchy(2.0), density_trainable=True)
+    >>> layer.density_map.tolist()
+    [0.8, 1.0, 0.8]
     """
 
+    positive = ()
+
     def __call__(self, kernel_size, causal=False):
-        """Returns the map Φ, a float64 array of shape `kernel_size`.
+        """Returns the map Φ.
+
+        Args:
+            kernel_size: tuple of int, taps along each spatial axis.
+            causal: bool, whether the last tap is the reference sample.
+
+        Returns:
+            A float64 NumPy array of shape `kernel_size`.
+
+        Raises:
+            ValueError: If this density does not fit `kernel_size`.
+        """
+        parameters = self.parameters(kernel_size, causal)
+        phi = self.map(self.taps(kernel_size, causal), np, **parameters)
+        return np.broadcast_to(phi, kernel_size).astype("float64")
+
+    def parameters(self, kernel_size, causal=False):
+        """Returns what can be learned: a dict of names and initial NumPy arrays.
 
         Args:
             kernel_size: tuple of int, taps along each spatial axis.
@@ -129,13 +164,41 @@ class Density:
         Raises:
             ValueError: If this density does not fit `kernel_size`.
         """
+        return {}
+
+    def taps(self, kernel_size, causal=False):
+        """Returns the constants that `map` needs, a list of NumPy arrays.
+
+        By default they are the distances of the taps from the center, one array for
+        each axis, which broadcast to `kernel_size`.
+        """
+        distances = (tap_distances(size, causal) for size in kernel_size)
+        return np.ix_(*(distance.astype("float64") for distance in distances))
+
+    def map(self, taps, xp, **parameters):
+        """Returns the map Φ of some values of the parameters.
+
+        Where each channel learns its own density, the parameters have one more axis,
+        the last, and `taps` have one of size 1 there: what is written with
+        broadcasting serves both.
+
+        Args:
+            taps: what `taps` returned, as arrays or tensors.
+            xp: `numpy`, or `keras.ops` where the parameters are tensors.
+            **parameters: values by the names that `parameters` has.
+
+        Returns:
+            An array or tensor that broadcasts to `kernel_size`, or to
+            `kernel_size + (channels,)`.
+        """
         raise NotImplementedError(
-            f"`{type(self).__name__}` must implement `__call__(kernel_size, causal)`."
+            f"`{type(self).__name__}` must implement `__call__(kernel_size, causal)`, "
+            "or `parameters(kernel_size, causal)` and `map(taps, xp, **parameters)`."
         )
 
     def profiles(self, kernel_size, causal=False):
-        """Returns the full profile of each axis: the map's lines through its centre."""
-        return lines_through_centre(self(kernel_size, causal), causal)
+        """Returns the full profile of each axis: the map's lines through its center."""
+        return lines_through_center(self(kernel_size, causal), causal)
 
     def get_config(self):
         return {}
@@ -149,12 +212,20 @@ class Density:
         return f"{type(self).__name__}({arguments})"
 
 
-def lines_through_centre(values, causal=False):
-    """Lines of a map along each axis, through the centre of all others."""
-    centre = [size - 1 if causal else (size - 1) // 2 for size in values.shape]
+def lines_through_center(values, causal=False, rank=None):
+    """Returns the lines of a map along each axis, through the center of all others.
+
+    Args:
+        values: NumPy array; axes after the first `rank` are channels and are kept.
+        causal: bool, whether the center is the last tap.
+        rank: int, the number of spatial axes. By default all axes are.
+    """
+    rank = values.ndim if rank is None else rank
+    sizes = values.shape[:rank]
+    center = [size - 1 if causal else (size - 1) // 2 for size in sizes]
     return [
-        values[(*centre[:axis], slice(None), *centre[axis + 1 :])]
-        for axis in range(values.ndim)
+        values[(*center[:axis], slice(None), *center[axis + 1 :])]
+        for axis in range(rank)
     ]
 
 
@@ -223,10 +294,34 @@ class Separable(Density):
             raise ValueError(self._wrong_length(kernel_size, causal, needed, per_axis))
         return [np.asarray(values, "float64") for values in per_axis]
 
-    def __call__(self, kernel_size, causal=False):
-        return separable_map(
-            self.axis_coefficients(kernel_size, causal), kernel_size, causal
-        )
+    def parameters(self, kernel_size, causal=False):
+        per_axis = self.axis_coefficients(kernel_size, causal)
+        if not self.per_axis:
+            return {"coefficients": per_axis[0]}
+        return {
+            f"coefficients_{axis}": values
+            for axis, values in enumerate(per_axis)
+            if len(values)
+        }
+
+    def map(self, taps, xp, **parameters):
+        rank = len(taps)
+        made = {}  # Axes that share a profile make it once.
+        profiles = []
+        for axis, distances in enumerate(taps):
+            size = distances.shape[axis]
+            name = f"coefficients_{axis}"
+            name = name if name in parameters else "coefficients"
+            if name not in parameters:
+                continue  # Taps of the center alone: a factor of 1.
+            if (name, size) not in made:
+                made[name, size] = _profile(parameters[name], size, xp)
+            # Indexing costs an eager backend a tenth of `keras.ops.reshape`.
+            index = (*[None] * axis, slice(None), *[None] * (rank - 1 - axis))
+            profiles.append(made[name, size][index])
+        if not profiles:
+            return xp.ones([1] * rank)
+        return functools.reduce(operator.mul, profiles)
 
     def get_config(self):
         return {"coefficients": self._given()}
@@ -255,7 +350,7 @@ class Separable(Density):
         ]
         if halves:
             message += (
-                f". That is a full profile; give the part before its centre only: "
+                f". That is a full profile; give the part before its center only: "
                 f"density={halves if self.per_axis else halves[0]}"
             )
         elif not self.per_axis and len(set(needed)) > 1:
@@ -268,10 +363,11 @@ class Separable(Density):
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class Gaussian(Density):
-    """A Gaussian of the distance to the centre: `exp(-d² / (2 sigma²))`.
+    """A Gaussian of the distance to the center: `exp(-d² / (2 sigma²))`.
 
     Args:
-        sigma: standard deviation in taps, one number or one for each axis.
+        sigma: standard deviation in taps, one number or one for each axis. It is what
+            a learned density learns.
 
     Raises:
         ValueError: If `sigma` is not positive and finite; when it is called, if the
@@ -283,6 +379,8 @@ class Gaussian(Density):
     >>> densities.Gaussian(sigma=1.0)((3,)).round(4).tolist()
     [0.6065, 1.0, 0.6065]
     """
+
+    positive = ("sigma",)
 
     def __init__(self, sigma=1.0):
         is_number = isinstance(sigma, numbers.Real)
@@ -296,45 +394,43 @@ class Gaussian(Density):
             )
         self.sigma = float(sigma) if is_number else [float(s) for s in sigmas]
 
-    def __call__(self, kernel_size, causal=False):
-        sigmas = self.sigma
-        if isinstance(sigmas, numbers.Real):
-            sigmas = [sigmas] * len(kernel_size)
-        if len(sigmas) != len(kernel_size):
+    def parameters(self, kernel_size, causal=False):
+        if np.ndim(self.sigma) and len(self.sigma) != len(kernel_size):
             raise ValueError(
                 f"`sigma` must have one value for each of the {len(kernel_size)} axes "
                 f"of kernel_size={kernel_size}. Received: sigma={self.sigma}"
             )
-        profiles = [
-            np.exp(-0.5 * np.square(tap_distances(size, causal) / sigma))
-            for size, sigma in zip(kernel_size, sigmas, strict=True)
-        ]
-        return functools.reduce(np.multiply.outer, profiles)
+        return {"sigma": np.array(self.sigma)}
+
+    def map(self, taps, xp, sigma):
+        sigmas = sigma if np.ndim(self.sigma) else [sigma] * len(taps)
+        profiles = (
+            xp.exp(-0.5 * xp.square(taps[axis] / sigmas[axis]))
+            for axis in range(len(taps))
+        )
+        return functools.reduce(operator.mul, profiles)
 
     def get_config(self):
         return {"sigma": self.sigma}
 
 
-def _exponential(distance):
-    return np.exp(-distance)
-
-
-def _inverse(distance):
-    return 1.0 / (1.0 + distance)
-
-
-_RADIAL_FUNCTIONS = {"exponential": _exponential, "inverse": _inverse}
+_RADIAL_FUNCTIONS = {
+    "exponential": lambda distance, xp: xp.exp(-distance),
+    "inverse": lambda distance, xp: 1.0 / (1.0 + distance),
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class Radial(Density):
-    """A function of the Euclidean distance to the centre: not separable.
+    """A function of the Euclidean distance to the center: not separable.
 
     Args:
         function: `"exponential"` (`exp(-r)`), `"inverse"` (`1 / (1 + r)`), or a
-            function of a NumPy array of distances that is 1 at distance 0. To save a
-            model, register it with `keras.saving.register_keras_serializable`.
-        scale: the distance, in taps, that counts as `r = 1`.
+            function of an array of distances that is 1 at distance 0. To be learned,
+            it must take tensors too. To save a model, register it with
+            `keras.saving.register_keras_serializable`.
+        scale: the distance, in taps, that counts as `r = 1`. It is what a learned
+            density learns.
 
     Raises:
         ValueError: If `function` is unknown or is not 1 at distance 0, or if `scale`
@@ -346,6 +442,8 @@ class Radial(Density):
     >>> densities.Radial("inverse")((3, 3)).round(2).tolist()
     [[0.41, 0.5, 0.41], [0.5, 1.0, 0.5], [0.41, 0.5, 0.41]]
     """
+
+    positive = ("scale",)
 
     def __init__(self, function="exponential", scale=1.0):
         if isinstance(function, dict):
@@ -361,24 +459,31 @@ class Radial(Density):
                 f"scale={scale}"
             )
         self.function = function
-        self.scale = scale
-        centre = np.asarray(self._evaluate(np.zeros(1)))
-        if centre.shape != (1,) or not np.isclose(centre[0], 1.0):
+        self.scale = float(scale)
+        center = np.asarray(self.map([np.zeros(1)], np, scale=1.0))
+        if center.shape != (1,) or not np.isclose(center[0], 1.0):
             raise ValueError(
                 "`function` must take an array of distances and be 1 at distance 0. "
-                f"Received: function={function} with function([0.]) = {centre}"
+                f"Received: function={function} with function([0.]) = {center}"
             )
 
-    def _evaluate(self, distance):
-        function = _RADIAL_FUNCTIONS.get(self.function, self.function)
-        return function(distance / self.scale)
-
     def __call__(self, kernel_size, causal=False):
-        axes = np.meshgrid(
-            *(tap_distances(size, causal) for size in kernel_size), indexing="ij"
-        )
-        distance = np.sqrt(np.sum(np.square(np.asarray(axes, "float64")), axis=0))
-        return _checked_map(self._evaluate(distance), f"Radial({self.function})")
+        phi = super().__call__(kernel_size, causal)
+        return _checked_map(phi, f"Radial({self.function})")
+
+    def parameters(self, kernel_size, causal=False):
+        return {"scale": np.array(self.scale)}
+
+    def taps(self, kernel_size, causal=False):
+        """The Euclidean distance of each tap from the center."""
+        axes = super().taps(kernel_size, causal)
+        return [np.sqrt(sum(np.square(distance) for distance in axes))]
+
+    def map(self, taps, xp, scale):
+        [distance] = taps
+        if callable(self.function):
+            return self.function(distance / scale)
+        return _RADIAL_FUNCTIONS[self.function](distance / scale, xp)
 
     def get_config(self):
         function = self.function
@@ -392,7 +497,10 @@ class Map(Density):
     """An explicit map, of any shape of density.
 
     Args:
-        values: array of the kernel's spatial shape.
+        values: array of the kernel's spatial shape. With two more axes, which
+            broadcast to those of the kernel's channels, each channel has a map of its
+            own: `kernel_size + (channels, 1)` for depthwise kernels, `kernel_size +
+            (1, filters)` for dense ones. All values are what a learned density learns.
 
     Raises:
         ValueError: If a value is not finite; when it is called, if the kernel has
@@ -410,14 +518,22 @@ class Map(Density):
         self.values = _checked_map(values, "`density`")
 
     def __call__(self, kernel_size, causal=False):
-        if self.values.shape != tuple(kernel_size):
+        return self.parameters(kernel_size, causal)["map"]
+
+    def parameters(self, kernel_size, causal=False):
+        rank = len(kernel_size)
+        shape = self.values.shape
+        if shape[:rank] != tuple(kernel_size) or len(shape) not in (rank, rank + 2):
             raise ValueError(
                 "`density` was given as an array, which is the whole map and must "
                 f"have the kernel's shape {tuple(kernel_size)}. Received: an array of "
-                f"shape {self.values.shape}. Coefficients are given as a list, "
-                "outermost first."
+                f"shape {shape}. Two more axes may hold the channels of the kernel. "
+                "Coefficients are given as a list, outermost first."
             )
-        return self.values.copy()
+        return {"map": self.values.copy()}
+
+    def map(self, taps, xp, map):
+        return map * 1
 
     def get_config(self):
         return {"values": self.values.tolist()}
@@ -502,114 +618,6 @@ def deserialize(config, custom_objects=None):
     return density
 
 
-class Selection:
-    """The density of each layer of a network, from one `density=` argument.
-
-    Args:
-        density: None; one density, for all layers whose kernel it fits; a dict by
-            kernel size, `{3: [0.7], (1, 7): [[], [0.3, 0.5, 0.9]]}`; or a function
-            `f(name, kernel_size)` that returns the density of the layer, or None.
-
-    Kernels of 1 along every axis have nothing to weight and always stay plain.
-
-    Example:
-
-    >>> from keras_wconv import densities
-    >>> select = densities.Selection({3: [0.7], 7: [0.25, 0.15, 0.55]})
-    >>> select("block1_conv1", (3, 3))
-    Separable(coefficients=[0.7])
-    >>> select("shortcut", (1, 1)) is None
-    True
-    """
-
-    def __init__(self, density):
-        self._by_size = self._function = self._one = None
-        if isinstance(density, dict) and "class_name" not in density:
-            self._by_size = {
-                _size_key(size): get(value) for size, value in density.items()
-            }
-        elif callable(density) and not (
-            isinstance(density, Density) or inspect.isclass(density)
-        ):
-            self._function = density
-        else:
-            self._one = get(density)
-        self._seen = set()
-        self._taken = 0
-
-    def __call__(self, name, kernel_size, causal=False):
-        """Returns the density of a layer, or None if it stays plain.
-
-        Raises:
-            ValueError: If the density of a dict or a function does not fit.
-        """
-        kernel_size = tuple(kernel_size)
-        if all(size == 1 for size in kernel_size):
-            return None
-        self._seen.add(kernel_size)
-        if self._by_size is not None:
-            isotropic = len(set(kernel_size)) == 1
-            density = self._by_size.get(
-                kernel_size,
-                self._by_size.get(kernel_size[:1]) if isotropic else None,
-            )
-        elif self._function is not None:
-            density = get(self._function(name, kernel_size))
-        else:
-            density = self._one if _fits(self._one, kernel_size, causal) else None
-        if density is not None:
-            density(kernel_size, causal)
-            self._taken += 1
-        return density
-
-    def check(self, argument="density"):
-        """Raises a `ValueError` if the argument was not meant for this network.
-
-        That is a dict that lacks a kernel size of the network, or a density that not
-        one layer took. Call it once all layers were asked for.
-        """
-        sizes = sorted(self._seen)
-        if self._by_size is not None:
-            missing = [
-                size
-                for size in sizes
-                if size not in self._by_size
-                and not (len(set(size)) == 1 and size[:1] in self._by_size)
-            ]
-            if missing:
-                raise ValueError(
-                    f"`{argument}` is a dict by kernel size and lacks "
-                    f"{_names(missing)}. The network has kernels of {_names(sizes)}; "
-                    f"received: {_names(self._by_size)}. Give each a density, or None "
-                    "to leave it plain."
-                )
-        elif self._one is not None and not self._taken:
-            raise ValueError(
-                f"`{argument}`={self._one} fits no kernel of the network, which has "
-                f"kernels of {_names(sizes)}. Give a density that fits one, or a dict "
-                "by kernel size."
-            )
-
-
-def _fits(density, kernel_size, causal):
-    if density is None:
-        return False
-    try:
-        density(kernel_size, causal)
-    except ValueError:
-        return False
-    return True
-
-
-def _size_key(size):
-    return (size,) if isinstance(size, int) else tuple(size)
-
-
-def _names(sizes):
-    names = (size[0] if len(set(size)) == 1 else size for size in sizes)
-    return ", ".join(str(name) for name in dict.fromkeys(names)) or "no size"
-
-
 def _by_name(name):
     known = {
         "separable": Separable,
@@ -630,6 +638,19 @@ def _by_name(name):
             f"`density`={name!r} needs arguments; give an instance instead, for "
             f"instance densities.{cls.__name__}(...): {error}"
         ) from error
+
+
+def _profile(coefficients, size, xp):
+    """`d_1 ... d_h, 1, d_h ... d_1`, or `d_1 ... d_(size - 1), 1` of a causal kernel.
+
+    Gathering the taps would be shorter, but its gradient in TensorFlow is sparse, with
+    indices that repeat, and optimizers treat those as other variables.
+    """
+    count = coefficients.shape[0]
+    after = [] if count == size - 1 else [xp.flip(coefficients, axis=0)]
+    middle = size - (1 + len(after)) * count
+    center = xp.ones((middle, *coefficients.shape[1:]), dtype=coefficients.dtype)
+    return xp.concatenate([coefficients, center, *after])
 
 
 def _finite(values, given):

@@ -2,7 +2,9 @@
 
 import keras
 
-_DENSITY_WEIGHTS = r".*/density/(coefficients(_\d+)?|map)"
+# The names that `layers.LearnedDensity` gives its weights. The name of the layer alone
+# is not enough: a layer of the user may be called "density" too.
+_DENSITY_WEIGHTS = r".*/density/(coefficients(_\d+)?|map|(log|raw)_\w+)$"
 
 
 def density_optimizer(kernel_optimizer, density_optimizer=1e-2):

@@ -7,7 +7,9 @@ import keras
 import numpy as np
 
 from . import densities
+from ._cloning import sublayers
 from ._optional import require
+from .layers import WeightedConvolution
 
 _KEYS = {
     "kernel": "weight",
@@ -126,9 +128,10 @@ def _modules(state_dict):
 
 def _leaves(layer):
     """Layers of a model in order, with those of nested models in their place."""
-    if not isinstance(layer, keras.Model):
+    inner = sublayers(layer)
+    if not inner or isinstance(layer, WeightedConvolution):
         return [layer]
-    return [leaf for inner in layer.layers for leaf in _leaves(inner)]
+    return [leaf for each in inner for leaf in _leaves(each)]
 
 
 def _match_weights(layer, values):
@@ -185,8 +188,8 @@ def _match_density(layer, values):
             would_be = densities.normalize(would_be)
         loads.append((layer.density.assign, density))
     if not np.allclose(would_be, phi, rtol=1e-4, atol=1e-6):
-        profile = densities.lines_through_centre(phi)[0].round(4).tolist()
-        own = densities.lines_through_centre(would_be)[0].round(4).tolist()
+        profile = densities.lines_through_center(phi)[0].round(4).tolist()
+        own = densities.lines_through_center(would_be)[0].round(4).tolist()
         return [], [
             f"`{key}` is a density of profile {profile}, that of the layer would be "
             f"{own}"
@@ -209,7 +212,7 @@ def _separable(phi, per_axis):
     """The coefficients of a map in the form that a learned density was given."""
     coefficients = [
         line[: densities.num_coefficients(len(line))].tolist()
-        for line in densities.lines_through_centre(phi)
+        for line in densities.lines_through_center(phi)
     ]
     return coefficients if per_axis else coefficients[0]
 

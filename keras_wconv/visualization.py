@@ -1,20 +1,20 @@
-"""What people look at: the densities of a model, as a table and as pictures."""
+"""Tables and figures of densities, and of the search for them."""
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from ._optional import require
-from .layers import WeightedConvolution
+from .inspection import weighted_layers
 
 _MAX_CELLS_WITH_NUMBERS = 81
 
 
 def gain(layer):
-    """Factor on a signal's variance that the density of a layer brings: mean(Φ²).
+    """Returns the factor by which a density changes a signal's variance: mean(Φ²).
 
-    It holds at the start, for kernels drawn with one variance for all taps. Layers
-    without batch normalization multiply their gains.
+    It holds at the start of the training, for kernels drawn with one variance for all
+    taps. The gains of layers without batch normalization multiply.
 
     Args:
         layer: a weighted layer.
@@ -31,6 +31,10 @@ def gain(layer):
 
 def summary(model, console=None):
     """Prints the weighted layers of a model with their profiles and gains.
+
+    Where channels have densities of their own, it prints the quartiles of their
+    effective numbers of taps, `(sum φ)² / sum φ²` of a profile φ, and the profiles of
+    the narrowest and the widest channel.
 
     Args:
         model: a model, or one weighted layer.
@@ -60,9 +64,9 @@ def summary(model, console=None):
         table.add_column(column)
     table.add_column("Profiles", overflow="fold")
     table.add_column("Gain", justify="right")
-    for layer in _weighted_layers(model):
+    for name, layer in _found(model).items():
         table.add_row(
-            layer.name,
+            name,
             " × ".join(str(size) for size in layer.kernel_size),
             _kind(layer),
             "\n".join(_profiles(layer)),
@@ -75,8 +79,9 @@ def plot_densities(model):
     """Draws the map and the profiles of every density that a model has.
 
     Layers with the same density share a row. Of a 3D density, the slice through its
-    centre is drawn. Colours tell what is damped (blue) and amplified (red) relative to
-    the standard convolution, which is 1 everywhere (white).
+    center is drawn, and of densities for each channel the mean. Blue taps are damped
+    and red taps amplified relative to the standard convolution, which is 1 everywhere
+    (white).
 
     Args:
         model: a model, or one weighted layer.
@@ -97,9 +102,9 @@ def plot_densities(model):
     """
     plt = require("matplotlib.pyplot", extra="plot")
     rows = {}
-    for layer in _weighted_layers(model):
+    for name, layer in _found(model).items():
         phi = layer.density_map.round(6)
-        rows.setdefault((phi.shape, phi.tobytes()), []).append(layer)
+        rows.setdefault((phi.shape, phi.tobytes()), {})[name] = layer
     figure, axes = plt.subplots(
         len(rows),
         2,
@@ -108,18 +113,95 @@ def plot_densities(model):
         layout="constrained",
     )
     for (map_axes, profile_axes), group in zip(axes, rows.values(), strict=True):
-        layer = group[0]
-        names = layer.name
+        names, layer = list(group), next(iter(group.values()))
+        title = names[0]
         if len(group) > 1:
-            names = f"{len(group)} layers, {names} to {group[-1].name}"
-        _draw_map(map_axes, layer.density_map)
-        map_axes.set_title(f"{names}\ngain {gain(layer):.3g}", fontsize="medium")
+            title = f"{len(group)} layers, {names[0]} to {names[-1]}"
+        image = draw_map(map_axes, layer.density_map, len(layer.kernel_size))
+        figure.colorbar(image, ax=map_axes)
+        map_axes.set_title(f"{title}\ngain {gain(layer):.3g}", fontsize="medium")
         _draw_profiles(profile_axes, layer)
     return figure
 
 
-def _weighted_layers(model):
-    found = list(dict.fromkeys(_find_weighted(model)))
+def draw_map(axes, phi, rank=None):
+    """Draws a density map with the value of each tap.
+
+    Args:
+        axes: `matplotlib.axes.Axes`.
+        phi: NumPy array, a density map.
+        rank: int, the number of spatial axes; those after it are channels, of which
+            the mean is drawn. By default all axes are spatial.
+
+    Returns:
+        A `matplotlib.image.AxesImage`, for a color bar.
+    """
+    phi = phi.mean(axis=tuple(range(phi.ndim if rank is None else rank, phi.ndim)))
+    while phi.ndim > 2:
+        phi = phi[(len(phi) - 1) // 2]
+    phi = np.atleast_2d(phi)
+    reach = max(np.abs(phi - 1).max(), 0.1)
+    image = axes.imshow(phi, cmap="RdBu_r", vmin=1 - reach, vmax=1 + reach)
+    axes.set(xticks=range(phi.shape[1]), yticks=range(phi.shape[0]))
+    if phi.size <= _MAX_CELLS_WITH_NUMBERS:
+        for (row, column), value in np.ndenumerate(phi):
+            color = "white" if abs(value - 1) > 0.6 * reach else "black"
+            text = f"{value:.2g}"
+            axes.text(column, row, text, ha="center", va="center", size=7, color=color)
+    return image
+
+
+def plot_history(history):
+    """Draws learned densities over the epochs, one panel for each layer.
+
+    Args:
+        history: dict by layer name of dicts by parameter: a list of NumPy arrays, one
+            for each epoch, as `keras_wconv.callbacks.DensityLogger` keeps it.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv import visualization
+    >>> history = {"conv": {"sigma": [np.array(1.0), np.array(1.2)]}}
+    >>> figure = visualization.plot_history(history)
+    >>> figure.axes[0].get_title()
+    'conv'
+    """
+    plt = require("matplotlib.pyplot", extra="plot")
+    columns = min(4, len(history))
+    rows = -(-len(history) // columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(3 * columns, 2.2 * rows),
+        sharex=True,
+        squeeze=False,
+        layout="tight",
+    )
+    for ax in axes.flat[len(history) :]:
+        ax.set_axis_off()
+    for ax, (layer, parameters) in zip(axes.flat, history.items(), strict=False):
+        curves = {
+            f"{name}[{index}]" if np.size(values[0]) > 1 else name: curve
+            for name, values in parameters.items()
+            for index, curve in enumerate(np.reshape(values, (len(values), -1)).T)
+        }
+        for name, curve in curves.items():
+            ax.plot(curve, label=name)
+        ax.axhline(1, color="gray", linewidth=0.6)
+        ax.set_title(layer, fontsize=9)
+        if len(curves) <= 4:
+            ax.legend(fontsize=6)
+    figure.supxlabel("epoch")
+    plt.close(figure)
+    return figure
+
+
+def _found(model):
+    found = weighted_layers(model)
     if not found:
         raise ValueError(
             "`model` has no weighted layer with a density. Expected one of "
@@ -129,53 +211,56 @@ def _weighted_layers(model):
     return found
 
 
-def _find_weighted(layer):
-    if isinstance(layer, WeightedConvolution) and layer.density is not None:
-        yield layer
-    for inner in layer._flatten_layers(include_self=False, recursive=False):
-        yield from _find_weighted(inner)
-
-
 def _kind(layer):
-    density = layer.density.initial if layer.density_trainable else layer.density
-    words = [type(density).__name__]
+    words = [type(layer.density.initial).__name__]
     words += ["learned"] * layer.density_trainable
+    words += ["per channel"] * layer.density_per_channel
     words += ["normalized"] * layer.normalize_density
     return ", ".join(words)
 
 
 def _profiles(layer):
     """The profile of each axis as text, once where all axes share it."""
-    texts = [
-        "  ".join(f"{value:.3g}" for value in profile)
-        for profile in layer.density_profiles
-    ]
-    return dict.fromkeys(texts)
+    lines = []
+    for profile in layer.density_profiles:
+        if profile.ndim == 1:
+            lines.append(_numbers(profile))
+            continue
+        channels = profile.reshape(len(profile), -1)
+        taps = channels.sum(0) ** 2 / np.square(channels).sum(0)
+        quartiles = _numbers(np.quantile(taps, [0, 0.25, 0.5, 0.75, 1]))
+        narrowest, widest = channels[:, taps.argmin()], channels[:, taps.argmax()]
+        lines += [
+            f"{channels.shape[1]} channels, quartiles of effective taps: {quartiles}",
+            f"narrowest, {taps.argmin()}: {_numbers(narrowest)}",
+            f"widest, {taps.argmax()}: {_numbers(widest)}",
+        ]
+    return dict.fromkeys(lines)
 
 
-def _draw_map(axes, phi):
-    while phi.ndim > 2:
-        phi = phi[(len(phi) - 1) // 2]
-    phi = np.atleast_2d(phi)
-    reach = max(np.abs(phi - 1).max(), 0.1)
-    image = axes.imshow(phi, cmap="RdBu_r", vmin=1 - reach, vmax=1 + reach)
-    axes.figure.colorbar(image, ax=axes)
-    axes.set(xticks=range(phi.shape[1]), yticks=range(phi.shape[0]))
-    if phi.size <= _MAX_CELLS_WITH_NUMBERS:
-        for (row, column), value in np.ndenumerate(phi):
-            color = "white" if abs(value - 1) > 0.6 * reach else "black"
-            text = f"{value:.2g}"
-            axes.text(column, row, text, ha="center", va="center", size=7, color=color)
+def _numbers(values):
+    return "  ".join(f"{value:.3g}" for value in values)
 
 
 def _draw_profiles(axes, layer):
     profiles = layer.density_profiles
     labels = [f"axis {axis}" for axis in range(len(profiles))]
-    if len(_profiles(layer)) == 1:
+    if all(np.array_equal(profile, profiles[0]) for profile in profiles):
         profiles, labels = profiles[:1], ["every axis"]
     for profile, label in zip(profiles, labels, strict=True):
-        axes.plot(profile, "o-", label=label)
-    axes.axhline(1, color="grey", linestyle=":", label="standard")
+        channels = profile.reshape(len(profile), -1)
+        middle = np.median(channels, axis=1)
+        (line,) = axes.plot(middle, "o-", label=label)
+        if channels.shape[1] > 1:
+            axes.fill_between(
+                range(len(profile)),
+                channels.min(1),
+                channels.max(1),
+                color=line.get_color(),
+                alpha=0.2,
+                label="all channels",
+            )
+    axes.axhline(1, color="gray", linestyle=":", label="standard")
     axes.set_xlabel("tap")
     axes.set_ylabel(
         "density, before normalization" if layer.normalize_density else "density"
@@ -216,13 +301,13 @@ def plot_search(coefficients, scores, direction="max", metric="score"):
         figsize=(3.4 * (1 + len(coefficients)), 3.2),
         layout="constrained",
     )
-    axes[0].plot(trials, scores, "o", color="grey", label="trial")
+    axes[0].plot(trials, scores, "o", color="gray", label="trial")
     axes[0].step(trials, so_far, where="post", label="best so far")
     axes[0].set(xlabel="trial", ylabel=metric)
     axes[0].legend()
     for panel, (name, values) in zip(axes[1:], coefficients.items(), strict=True):
         points = panel.scatter(values, scores, c=trials, cmap="viridis")
-        panel.axvline(1, color="grey", linestyle=":", label="standard")
+        panel.axvline(1, color="gray", linestyle=":", label="standard")
         panel.plot(values[winner], scores[winner], "r*", markersize=14, label="best")
         panel.set(xlabel=name)
         panel.legend()

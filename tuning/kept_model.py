@@ -5,7 +5,10 @@ import inspect
 import keras
 
 from .. import densities
-from ..layers.base import LearnedDensity, WeightedConvolution
+from .._cloning import sublayers
+from ..inspection import weighted_layers
+from ..layers import FixedDensity, HeldDensity
+from ..layers.layer_density import precision
 
 
 class KeptModel:
@@ -36,11 +39,11 @@ class KeptModel:
             )
         self._optimizer = self.model.optimizer
         self._own_signature = _signature(self.model)
-        self._densities = [
-            layer.density
-            for layer in _layers(self.model)
-            if isinstance(getattr(layer, "density", None), HeldDensity)
-        ]
+        self._densities = {
+            name: layer.density
+            for name, layer in weighted_layers(self.model).items()
+            if isinstance(layer.density, HeldDensity)
+        }
         self.start_as(model)
 
     def start_as(self, model):
@@ -57,14 +60,18 @@ class KeptModel:
         if _functions(model) != self._functions:
             return "a loss or activation function is made anew for each trial"
 
-        held = {id(weight) for density in self._densities for weight in density.weights}
+        held = {
+            id(weight)
+            for density in self._densities.values()
+            for weight in density.weights
+        }
         own = [v for v in self.model.variables if id(v) not in held]
         self._assign(own, model.variables)
         model.optimizer.build(model.trainable_variables)
         self._assign(self._optimizer.variables, model.optimizer.variables)
-        weighted = [layer for layer in _layers(model) if _has_fixed_density(layer)]
-        for density, layer in zip(self._densities, weighted, strict=True):
-            density.assign(_in_compute_precision(layer))
+        layers = weighted_layers(model)
+        for name, density in self._densities.items():
+            density.assign(_in_compute_precision(layers[name]))
         return _difference(self._own_signature, _signature(self.model))
 
     @staticmethod
@@ -74,26 +81,8 @@ class KeptModel:
             variable.assign(keras.ops.copy(value))
 
 
-@keras.saving.register_keras_serializable(package="keras_wconv")
-class HeldDensity(LearnedDensity):
-    """A density that stays as assigned, whatever around it is made trainable."""
-
-    def build(self, input_shape=None):
-        super().build(input_shape)
-        for weight in self.weights:
-            weight.trainable = False
-
-    @property
-    def trainable(self):
-        return False
-
-    @trainable.setter
-    def trainable(self, value):
-        pass
-
-
 def _check_described_by_config(model):
-    for part in (model, *_layers(model, with_models=True)):
+    for part in (model, *sublayers(model, recursive=True)):
         if isinstance(part, keras.Model) and not _is_of_keras(part):
             raise ValueError(f"{type(part).__name__} is not a class of Keras")
     if not (model.built and model.compiled):
@@ -104,51 +93,34 @@ def _is_of_keras(model):
     return type(model).__module__.partition(".")[0] == "keras"
 
 
-def _layers(model, with_models=False):
-    """All layers of a functional or sequential model and of those inside."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            if with_models:
-                yield layer
-            yield from _layers(layer, with_models)
-        else:
-            yield layer
-
-
 def _has_fixed_density(layer):
-    return (
-        isinstance(layer, WeightedConvolution)
-        and layer.density is not None
-        and not layer.density_trainable
-    )
+    return isinstance(getattr(layer, "density", None), FixedDensity)
 
 
 def _hold_density(layer):
     config = layer.get_config()
-    if not _has_fixed_density(layer):
-        return type(layer).from_config(config)
-    copy = type(layer).from_config({**config, "density": None})
-    copy.density = HeldDensity(
-        densities.Map(layer.density_map),
-        layer.kernel_size,
-        dtype=layer.dtype_policy,
-        name="density",
-    )
-    copy.density_trainable = True  # so that the layer takes its map from there
-    return copy
+    if _has_fixed_density(layer):
+        config["normalize_density"] = False  # The map is normalized already.
+        config["density"] = HeldDensity(
+            densities.Map(layer.density_map),
+            layer.kernel_size,
+            dtype=layer.dtype_policy,
+            name="density",
+        )
+    return type(layer).from_config(config)
 
 
 def _in_compute_precision(layer):
     # A compiler that keeps more precision than asked for would round constants alone.
-    precision = "float64" if layer.variable_dtype == "float64" else "float32"
-    phi = keras.ops.cast(layer.density_map.astype(precision), layer.compute_dtype)
-    return keras.ops.convert_to_numpy(phi).astype("float64")
+    phi = layer.density_map.astype(precision(layer.variable_dtype))
+    return keras.ops.convert_to_numpy(keras.ops.cast(phi, layer.compute_dtype))
 
 
 def _functions(model):
     """What a config knows by name alone, though it may be made for one trial."""
     used = keras.tree.flatten(model.loss)
-    used += [getattr(layer, "activation", None) for layer in _layers(model)]
+    layers = sublayers(model, recursive=True)
+    used += [getattr(layer, "activation", None) for layer in layers]
     return [function for function in used if inspect.isfunction(function)]
 
 

@@ -1,6 +1,6 @@
 """Convolution layers whose kernel is multiplied by a spatial density."""
 
-from .base import LearnedDensity, WeightedConvolution
+from .base import WeightedConvolution
 from .conv import WeightedConv1D, WeightedConv2D, WeightedConv3D
 from .conv_transpose import (
     WeightedConv1DTranspose,
@@ -8,9 +8,13 @@ from .conv_transpose import (
     WeightedConv3DTranspose,
 )
 from .depthwise_conv import WeightedDepthwiseConv1D, WeightedDepthwiseConv2D
+from .layer_density import FixedDensity, HeldDensity, LayerDensity, LearnedDensity
 from .separable_conv import WeightedSeparableConv1D, WeightedSeparableConv2D
 
 __all__ = [
+    "FixedDensity",
+    "HeldDensity",
+    "LayerDensity",
     "LearnedDensity",
     "WeightedConv1D",
     "WeightedConv1DTranspose",

@@ -10,11 +10,19 @@ from .base import WeightedConvolution
 class WeightedConv1D(WeightedConvolution, keras.layers.Conv1D):
     """1D convolution whose kernel is multiplied by a spatial density.
 
-    With `padding="causal"` the reference sample is the last tap and the profile has
-    one side: `k - 1` coefficients, oldest sample first, then 1.
+    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the convolution
+    of `keras.layers.Conv1D` and the density Φ of shape `(kernel_size,)` multiplies
+    every channel of the kernel W, `(kernel_size, channels / groups, filters)`.
 
-    Shapes, arguments and errors are those of `keras.layers.Conv1D`; a density that
-    does not fit `kernel_size` raises a `ValueError`.
+    With `padding="causal"` the reference sample is the last tap, and the profile has
+    one side: `kernel_size - 1` coefficients, oldest sample first, then 1.
+
+    Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps,
+    filters)`. With `data_format="channels_first"` the channels come second.
+
+    Raises:
+        ValueError: If the density does not fit `kernel_size`, and as
+            `keras.layers.Conv1D` does.
 
     Example:
 
@@ -26,7 +34,7 @@ class WeightedConv1D(WeightedConvolution, keras.layers.Conv1D):
     >>> layer.density_map.tolist()
     [0.25, 0.5, 1.0]
 
-    Args: those of `keras.layers.Conv1D`, and
+    Source: https://arxiv.org/abs/2505.24558; causal profiles are an extension.
     """
 
     def convolution_op(self, inputs, kernel):
@@ -51,8 +59,16 @@ class WeightedConv1D(WeightedConvolution, keras.layers.Conv1D):
 class WeightedConv2D(WeightedConvolution, keras.layers.Conv2D):
     """2D convolution whose kernel is multiplied by a spatial density.
 
-    Shapes, arguments and errors are those of `keras.layers.Conv2D`; a density that
-    does not fit `kernel_size` raises a `ValueError`.
+    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the convolution
+    of `keras.layers.Conv2D` and the density Φ of shape `kernel_size` multiplies every
+    channel of the kernel W, `kernel_size + (channels / groups, filters)`.
+
+    Input shape: `(batch, height, width, channels)`. Output shape: `(batch, new_height,
+    new_width, filters)`. With `data_format="channels_first"` the channels come second.
+
+    Raises:
+        ValueError: If the density does not fit `kernel_size`, and as
+            `keras.layers.Conv2D` does.
 
     Example:
 
@@ -67,7 +83,7 @@ class WeightedConv2D(WeightedConvolution, keras.layers.Conv2D):
     >>> model.layers[0].density_profiles[0].tolist()
     [0.2, 0.8, 1.0, 0.8, 0.2]
 
-    Args: those of `keras.layers.Conv2D`, and
+    Source: https://arxiv.org/abs/2505.24558.
     """
 
 
@@ -75,8 +91,17 @@ class WeightedConv2D(WeightedConvolution, keras.layers.Conv2D):
 class WeightedConv3D(WeightedConvolution, keras.layers.Conv3D):
     """3D convolution whose kernel is multiplied by a spatial density.
 
-    Shapes, arguments and errors are those of `keras.layers.Conv3D`; a density that
-    does not fit `kernel_size` raises a `ValueError`.
+    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the convolution
+    of `keras.layers.Conv3D` and the density Φ of shape `kernel_size` multiplies every
+    channel of the kernel W, `kernel_size + (channels / groups, filters)`.
+
+    Input shape: `(batch, depth, height, width, channels)`. Output shape: `(batch,
+    new_depth, new_height, new_width, filters)`. With `data_format="channels_first"` the
+    channels come second.
+
+    Raises:
+        ValueError: If the density does not fit `kernel_size`, and as
+            `keras.layers.Conv3D` does.
 
     Example:
 
@@ -88,5 +113,5 @@ class WeightedConv3D(WeightedConvolution, keras.layers.Conv3D):
     >>> layer.density_map[0, 0].round(3).tolist()
     [0.512, 0.64, 0.512]
 
-    Args: those of `keras.layers.Conv3D`, and
+    Source: https://arxiv.org/abs/2505.24558.
     """

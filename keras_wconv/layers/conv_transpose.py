@@ -9,6 +9,8 @@ from .base import WeightedConvolution
 class WeightedConvolutionTranspose(WeightedConvolution):
     """What the transposed family does with a kernel."""
 
+    density_channel_axis = -2  # A kernel is `kernel_size + (filters, channels)`.
+
     def convolution_op(self, inputs, kernel):
         return ops.conv_transpose(
             inputs,
@@ -27,8 +29,17 @@ class WeightedConv1DTranspose(
 ):
     """1D transposed convolution whose kernel is multiplied by a spatial density.
 
-    Shapes, arguments and errors are those of `keras.layers.Conv1DTranspose`; a
-    density that does not fit `kernel_size` raises a `ValueError`.
+    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the transposed
+    convolution of `keras.layers.Conv1DTranspose` and the density Φ of shape
+    `kernel_size` multiplies every channel of the kernel W, `kernel_size + (filters,
+    channels)`.
+
+    Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps,
+    filters)`. With `data_format="channels_first"` the channels come second.
+
+    Raises:
+        ValueError: If the density does not fit `kernel_size`, and as
+            `keras.layers.Conv1DTranspose` does.
 
     Example:
 
@@ -38,7 +49,7 @@ class WeightedConv1DTranspose(
     >>> layer(np.ones((2, 8, 3), "float32")).shape == (2, 17, 4)
     True
 
-    Args: those of `keras.layers.Conv1DTranspose`, and
+    Source: https://arxiv.org/abs/2505.24558; this family is an extension.
     """
 
 
@@ -48,8 +59,18 @@ class WeightedConv2DTranspose(
 ):
     """2D transposed convolution whose kernel is multiplied by a spatial density.
 
-    Shapes, arguments and errors are those of `keras.layers.Conv2DTranspose`; a
-    density that does not fit `kernel_size` raises a `ValueError`.
+    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the transposed
+    convolution of `keras.layers.Conv2DTranspose` and the density Φ of shape
+    `kernel_size` multiplies every channel of the kernel W, `kernel_size + (filters,
+    channels)`.
+
+    Input shape: `(batch, height, width, channels)`. Output shape: `(batch,
+    new_height, new_width, filters)`. With `data_format="channels_first"` the channels
+    come second.
+
+    Raises:
+        ValueError: If the density does not fit `kernel_size`, and as
+            `keras.layers.Conv2DTranspose` does.
 
     Example:
 
@@ -61,7 +82,7 @@ class WeightedConv2DTranspose(
     >>> layer.density_profiles[0].tolist()
     [0.7, 1.0, 1.0, 0.7]
 
-    Args: those of `keras.layers.Conv2DTranspose`, and
+    Source: https://arxiv.org/abs/2505.24558; this family is an extension.
     """
 
 
@@ -71,8 +92,18 @@ class WeightedConv3DTranspose(
 ):
     """3D transposed convolution whose kernel is multiplied by a spatial density.
 
-    Shapes, arguments and errors are those of `keras.layers.Conv3DTranspose`; a
-    density that does not fit `kernel_size` raises a `ValueError`.
+    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the transposed
+    convolution of `keras.layers.Conv3DTranspose` and the density Φ of shape
+    `kernel_size` multiplies every channel of the kernel W, `kernel_size + (filters,
+    channels)`.
+
+    Input shape: `(batch, depth, height, width, channels)`. Output shape: `(batch,
+    new_depth, new_height, new_width, filters)`. With `data_format="channels_first"`
+    the channels come second.
+
+    Raises:
+        ValueError: If the density does not fit `kernel_size`, and as
+            `keras.layers.Conv3DTranspose` does.
 
     Example:
 
@@ -82,5 +113,5 @@ class WeightedConv3DTranspose(
     >>> layer(np.ones((1, 4, 4, 4, 2), "float32")).shape == (1, 6, 6, 6, 2)
     True
 
-    Args: those of `keras.layers.Conv3DTranspose`, and
+    Source: https://arxiv.org/abs/2505.24558; this family is an extension.
     """

@@ -9,6 +9,8 @@ from .base import WeightedConvolution
 class WeightedDepthwiseConvolution(WeightedConvolution):
     """What the depthwise family does with a kernel."""
 
+    density_channel_axis = -2
+
     def convolution_op(self, inputs, kernel):
         return ops.depthwise_conv(
             inputs,
@@ -26,8 +28,18 @@ class WeightedDepthwiseConv1D(
 ):
     """1D depthwise convolution whose kernel is multiplied by a spatial density.
 
-    Shapes, arguments and errors are those of `keras.layers.DepthwiseConv1D`; a
-    density that does not fit `kernel_size` raises a `ValueError`.
+    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the depthwise
+    convolution of `keras.layers.DepthwiseConv1D` and the density Φ of shape
+    `kernel_size` multiplies every channel of the kernel W, `kernel_size + (channels,
+    depth_multiplier)`.
+
+    Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps,
+    channels * depth_multiplier)`. With `data_format="channels_first"` the channels
+    come second.
+
+    Raises:
+        ValueError: If the density does not fit `kernel_size`, and as
+            `keras.layers.DepthwiseConv1D` does.
 
     Example:
 
@@ -37,7 +49,7 @@ class WeightedDepthwiseConv1D(
     >>> layer(np.ones((2, 16, 3), "float32")).shape == (2, 14, 6)
     True
 
-    Args: those of `keras.layers.DepthwiseConv1D`, and
+    Source: https://arxiv.org/abs/2505.24558; this family is an extension.
     """
 
 
@@ -47,8 +59,18 @@ class WeightedDepthwiseConv2D(
 ):
     """2D depthwise convolution whose kernel is multiplied by a spatial density.
 
-    Shapes, arguments and errors are those of `keras.layers.DepthwiseConv2D`; a
-    density that does not fit `kernel_size` raises a `ValueError`.
+    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the depthwise
+    convolution of `keras.layers.DepthwiseConv2D` and the density Φ of shape
+    `kernel_size` multiplies every channel of the kernel W, `kernel_size + (channels,
+    depth_multiplier)`.
+
+    Input shape: `(batch, height, width, channels)`. Output shape: `(batch,
+    new_height, new_width, channels * depth_multiplier)`. With
+    `data_format="channels_first"` the channels come second.
+
+    Raises:
+        ValueError: If the density does not fit `kernel_size`, and as
+            `keras.layers.DepthwiseConv2D` does.
 
     Example:
 
@@ -58,5 +80,5 @@ class WeightedDepthwiseConv2D(
     >>> layer(np.ones((2, 16, 16, 3), "float32")).shape == (2, 14, 12, 3)
     True
 
-    Args: those of `keras.layers.DepthwiseConv2D`, and
+    Source: https://arxiv.org/abs/2505.24558; this family is an extension.
     """

@@ -10,6 +10,7 @@ class WeightedSeparableConvolution(WeightedConvolution):
     """What the separable family does with its depthwise kernel."""
 
     weighted_kernel = "depthwise_kernel"
+    density_channel_axis = -2
 
     def convolution_op(self, inputs, kernel):
         return ops.separable_conv(
@@ -29,10 +30,18 @@ class WeightedSeparableConv1D(
 ):
     """1D separable convolution whose depthwise kernel is multiplied by a density.
 
-    The pointwise kernel has one tap, the centre, and nothing to weight.
+    The layer computes `y = activation(V * ((Φ · W) * x) + b)`, with the depthwise and
+    the pointwise convolution of `keras.layers.SeparableConv1D`. The density Φ of
+    shape `kernel_size` multiplies every channel of the depthwise kernel W,
+    `kernel_size + (channels, depth_multiplier)`. The pointwise kernel V has one tap,
+    its center, and nothing to weight.
 
-    Shapes, arguments and errors are those of `keras.layers.SeparableConv1D`; a
-    density that does not fit `kernel_size` raises a `ValueError`.
+    Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps,
+    filters)`. With `data_format="channels_first"` the channels come second.
+
+    Raises:
+        ValueError: If the density does not fit `kernel_size`, and as
+            `keras.layers.SeparableConv1D` does.
 
     Example:
 
@@ -42,7 +51,7 @@ class WeightedSeparableConv1D(
     >>> layer(np.ones((2, 16, 3), "float32")).shape == (2, 14, 4)
     True
 
-    Args: those of `keras.layers.SeparableConv1D`, and
+    Source: https://arxiv.org/abs/2505.24558; this family is an extension.
     """
 
 
@@ -52,10 +61,19 @@ class WeightedSeparableConv2D(
 ):
     """2D separable convolution whose depthwise kernel is multiplied by a density.
 
-    The pointwise kernel has one tap, the centre, and nothing to weight.
+    The layer computes `y = activation(V * ((Φ · W) * x) + b)`, with the depthwise and
+    the pointwise convolution of `keras.layers.SeparableConv2D`. The density Φ of
+    shape `kernel_size` multiplies every channel of the depthwise kernel W,
+    `kernel_size + (channels, depth_multiplier)`. The pointwise kernel V has one tap,
+    its center, and nothing to weight.
 
-    Shapes, arguments and errors are those of `keras.layers.SeparableConv2D`; a
-    density that does not fit `kernel_size` raises a `ValueError`.
+    Input shape: `(batch, height, width, channels)`. Output shape: `(batch,
+    new_height, new_width, filters)`. With `data_format="channels_first"` the channels
+    come second.
+
+    Raises:
+        ValueError: If the density does not fit `kernel_size`, and as
+            `keras.layers.SeparableConv2D` does.
 
     Example:
 
@@ -65,5 +83,5 @@ class WeightedSeparableConv2D(
     >>> layer(np.ones((2, 16, 16, 3), "float32")).shape == (2, 14, 14, 4)
     True
 
-    Args: those of `keras.layers.SeparableConv2D`, and
+    Source: https://arxiv.org/abs/2505.24558; this family is an extension.
     """

@@ -318,7 +318,7 @@ def test_radial_refuses_a_function_that_is_not_finite_on_the_kernel():
         densities.Radial(lambda r: 1 / np.abs(1 - r))((3, 3))
 
 
-def test_a_map_of_zeros_cannot_be_normalised():
+def test_a_map_of_zeros_cannot_be_normalized():
     with pytest.raises(ValueError, match="`normalize_density` divides"):
         densities.normalize(np.zeros((3, 3)))
 
@@ -329,71 +329,3 @@ def test_a_density_without_call_says_so():
 
     with pytest.raises(NotImplementedError, match="`Unfinished` must implement"):
         Unfinished()((3,))
-
-
-# Selection: one argument for a whole network.
-
-
-def test_selection_of_none_leaves_all_plain():
-    select = densities.Selection(None)
-    assert select("a", (3, 3)) is None
-    select.check()
-
-
-def test_selection_of_one_density_takes_the_kernels_that_it_fits():
-    select = densities.Selection([0.7])
-    assert select("a", (3, 3)).coefficients == (0.7,)
-    assert select("b", (7, 7)) is None
-    assert select("c", (1, 1)) is None
-    assert select("d", (2,), causal=True).coefficients == (0.7,)
-    select.check()
-
-
-def test_selection_by_kernel_size():
-    select = densities.Selection({3: 0.7, (1, 7): [[], [0.1, 0.2, 0.3]], 5: None})
-    assert select("a", (3, 3, 3)).coefficients == (0.7,)
-    assert select("b", (1, 7)).per_axis
-    assert select("c", (5, 5)) is None
-    assert select("d", (1, 1)) is None
-    select.check()
-
-
-def test_selection_prefers_the_whole_kernel_size():
-    select = densities.Selection({3: 0.7, (3, 3): 0.5})
-    assert select("a", (3, 3)).coefficients == (0.5,)
-    assert select("b", (3,)).coefficients == (0.7,)
-
-
-def test_selection_by_function():
-    select = densities.Selection(lambda name, size: 0.7 if name == "stem" else None)
-    assert select("stem", (3, 3)).coefficients == (0.7,)
-    assert select("head", (3, 3)) is None
-    select.check()
-
-
-def test_selection_accepts_a_class_and_a_config():
-    config = densities.serialize(densities.Gaussian(2.0))
-    assert densities.Selection(config)("a", (3, 3)).sigma == 2.0
-    assert densities.Selection(densities.Gaussian)("a", (3, 3)).sigma == 1.0
-
-
-def test_selection_refuses_what_does_not_fit_where_it_was_named():
-    with pytest.raises(ValueError, match="does not fit the kernel"):
-        densities.Selection({3: [0.2, 0.8]})("a", (3, 3))
-    with pytest.raises(ValueError, match="does not fit the kernel"):
-        densities.Selection(lambda name, size: [0.2, 0.8])("a", (3, 3))
-
-
-def test_selection_check_names_the_sizes_that_a_dict_lacks():
-    select = densities.Selection({3: 0.7})
-    for size in ((3, 3), (7, 7), (1, 7), (1, 1)):
-        select("layer", size)
-    with pytest.raises(ValueError, match=r"`profile` .*lacks \(1, 7\), 7\. .*: 3"):
-        select.check("profile")
-
-
-def test_selection_check_finds_a_density_that_nothing_took():
-    select = densities.Selection([0.2, 0.8])
-    select("layer", (3, 3))
-    with pytest.raises(ValueError, match=r"fits no kernel .*kernels of 3"):
-        select.check()

@@ -71,7 +71,8 @@ def test_layers_of_one_density_share_a_row(model, tmp_path):
     figure = visualization.plot_densities(model)
     maps = [axes for axes in figure.axes if axes.get_images()]
     assert [axes.get_title() for axes in maps] == [
-        "2 layers, first to second\ngain 0.436",
+        "2 layers, time_distributed/inner/first to "
+        "time_distributed/inner/second\ngain 0.436",
         "third\ngain 1",
     ]
     np.testing.assert_allclose(

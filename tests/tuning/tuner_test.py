@@ -138,7 +138,7 @@ def test_best_model_is_a_plain_one_with_the_best_weights(tmp_path):
     trial = tuner.oracle.get_best_trials()[0]
     model = tuner.get_best_models()[0]
     coefficient = trial.hyperparameters["density_3_1"]
-    assert model.layers[0].density.coefficients == (coefficient,)
+    assert model.layers[0].density.initial.coefficients == (coefficient,)
     assert model.count_params() == 3 * 3 * 2 * 2 + 2 + 2 * 3 + 3
     loss = model.evaluate(*DATA["validation_data"], batch_size=12, verbose=0)
     assert loss == trial.score

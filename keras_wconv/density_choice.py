@@ -1,0 +1,108 @@
+"""Which layer of a network gets which density, from one `density=` argument."""
+
+import inspect
+
+from . import densities
+
+
+class DensityChoice:
+    """The density of each layer of a network.
+
+    Args:
+        density: None; one density, for all layers whose kernel it fits; a dict by
+            kernel size, `{3: [0.7], (1, 7): [[], [0.3, 0.5, 0.9]]}`; or a function
+            `f(name, kernel_size)` that returns the density of the layer, or None.
+
+    Kernels of 1 along every axis have nothing to weight and always stay plain.
+
+    Example:
+
+    >>> from keras_wconv.density_choice import DensityChoice
+    >>> choice = DensityChoice({3: [0.7], 7: [0.25, 0.15, 0.55]})
+    >>> choice("block1_conv1", (3, 3))
+    Separable(coefficients=[0.7])
+    >>> choice("shortcut", (1, 1)) is None
+    True
+    """
+
+    def __init__(self, density):
+        self._by_size = self._function = self._one = None
+        if isinstance(density, dict) and "class_name" not in density:
+            self._by_size = {
+                (size,) if isinstance(size, int) else tuple(size): densities.get(value)
+                for size, value in density.items()
+            }
+        elif callable(density) and not (
+            isinstance(density, densities.Density) or inspect.isclass(density)
+        ):
+            self._function = density
+        else:
+            self._one = densities.get(density)
+
+    def __call__(self, name, kernel_size, causal=False):
+        """Returns the density of a layer, or None if the layer stays plain.
+
+        Raises:
+            ValueError: If the density of a dict or a function does not fit.
+        """
+        kernel_size = tuple(kernel_size)
+        if _is_point(kernel_size):
+            return None
+        if self._by_size is not None:
+            density = self._by_size.get(self._key(kernel_size))
+        elif self._function is not None:
+            density = densities.get(self._function(name, kernel_size))
+        else:
+            density = self._one
+        if density is not None:
+            try:
+                density(kernel_size, causal)
+            except ValueError as error:
+                if density is self._one:
+                    return None
+                raise ValueError(f"Layer {name!r}: {error}") from error
+        return density
+
+    def check_coverage(self, chosen, argument="density"):
+        """Raises a `ValueError` if the argument was not meant for this network.
+
+        That is a dict that lacks a kernel size of the network, or a density that fits
+        no layer.
+
+        Args:
+            chosen: list of `(kernel_size, density)`, one for each layer of the
+                network: what the choice was asked for and what it returned.
+            argument: str, the name of the argument for the error.
+        """
+        sizes = sorted({tuple(size) for size, _ in chosen if not _is_point(size)})
+        if self._by_size is not None:
+            missing = [size for size in sizes if self._key(size) not in self._by_size]
+            if missing:
+                raise ValueError(
+                    f"`{argument}` is a dict by kernel size and lacks "
+                    f"{_names(missing)}. The network has kernels of {_names(sizes)}; "
+                    f"received: {_names(self._by_size)}. Give each a density, or None "
+                    "to leave it plain."
+                )
+        elif self._one is not None and not any(density for _, density in chosen):
+            raise ValueError(
+                f"`{argument}`={self._one} fits no kernel of the network, which has "
+                f"kernels of {_names(sizes)}. Give a density that fits one, or a dict "
+                "by kernel size."
+            )
+
+    def _key(self, kernel_size):
+        """The key of the dict for a kernel size: itself, or the size of all axes."""
+        isotropic = len(set(kernel_size)) == 1
+        if kernel_size not in self._by_size and isotropic:
+            return kernel_size[:1]
+        return kernel_size
+
+
+def _is_point(kernel_size):
+    return all(size == 1 for size in kernel_size)
+
+
+def _names(sizes):
+    names = (size[0] if len(set(size)) == 1 else size for size in sizes)
+    return ", ".join(str(name) for name in dict.fromkeys(names)) or "no size"

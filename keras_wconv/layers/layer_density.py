@@ -1,0 +1,336 @@
+"""The density of one layer: fixed, learned or held, with one interface."""
+
+import keras
+import numpy as np
+from keras import constraints, ops, regularizers
+
+from .. import densities
+
+
+class LayerDensity:
+    """A density at the kernel size of one layer.
+
+    Attributes:
+        initial: `keras_wconv.densities.Density`, as it was given.
+        kernel_size: tuple of int.
+        causal: bool, whether the last tap is the reference sample.
+        normalize: bool, whether Φ is divided by its root mean square.
+        learned: bool, whether training changes it.
+    """
+
+    learned = False
+
+    def map(self):
+        """Returns Φ as a tensor that broadcasts to the kernel, with gradients."""
+        raise NotImplementedError
+
+    def map_value(self, normalize=None):
+        """Returns Φ as it is now, a float64 NumPy array.
+
+        Args:
+            normalize: bool, in place of the attribute.
+
+        Returns:
+            An array of shape `kernel_size`; with two more axes where channels have
+            densities of their own.
+        """
+        raise NotImplementedError
+
+    def values(self):
+        """Returns the learned parameters by name, as NumPy arrays."""
+        return {}
+
+    def profiles(self):
+        """Returns the full profile of each axis, before normalization."""
+        phi = self.map_value(normalize=False)
+        rank = len(self.kernel_size)
+        return densities.lines_through_center(phi, self.causal, rank)
+
+
+class FixedDensity(LayerDensity):
+    """A density that is a constant and has no weights.
+
+    Args:
+        initial: `keras_wconv.densities.Density`.
+        kernel_size: tuple of int.
+        causal: bool, whether the last tap is the reference sample.
+        normalize: bool, whether Φ is divided by its root mean square.
+        dtype: str, that of the weights that Φ is multiplied with.
+    """
+
+    def __init__(self, initial, kernel_size, causal, normalize, dtype):
+        self.initial = initial
+        self.kernel_size = tuple(kernel_size)
+        self.causal = causal
+        self.normalize = normalize
+        phi = self.map_value()
+        # The precision that weights have, as if it were one: a learned density with
+        # the same values gives the same bits once both are cast to the compute dtype.
+        phi = _with_channel_axes(phi, len(self.kernel_size)).astype(precision(dtype))
+        # PyTorch would copy an array to the device in each call, and wait for it. The
+        # other backends make it a constant of the compiled function.
+        is_eager = keras.backend.backend() == "torch"
+        self._map = ops.convert_to_tensor(phi) if is_eager else phi
+
+    def build(self, kernel_shape):
+        """Checks Φ against the shape of the kernel."""
+        _check_channels(tuple(self._map.shape), kernel_shape, self.kernel_size)
+
+    def map(self):
+        return self._map
+
+    def map_value(self, normalize=None):
+        phi = self.initial(self.kernel_size, self.causal)
+        if self.normalize if normalize is None else normalize:
+            return densities.normalize(phi, rank=len(self.kernel_size))
+        return phi
+
+    def __repr__(self):
+        return repr(self.initial)
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class LearnedDensity(LayerDensity, keras.Layer):
+    """The weights of a learned density: the child layer named `density`.
+
+    There is one weight for each parameter of the density: `coefficients`, or
+    `coefficients_0`, `coefficients_1`, ... for one vector an axis; `map` for an
+    explicit map; `log_sigma` for a Gaussian and `log_scale` for a radial density, whose
+    parameters stay positive because their logarithms are learned; `raw_<name>` for any
+    other parameter of a density of your own.
+
+    Args:
+        initial: `keras_wconv.densities.Density`, where learning starts.
+        kernel_size: tuple of int.
+        causal: bool, whether the profile is one-sided.
+        normalize: bool, whether the map is divided by its root mean square.
+        channel_axis: None, or the axis of the kernel, -1 or -2, along which each
+            channel has parameters of its own.
+        regularizer: regularizer of each weight.
+        constraint: constraint of each weight.
+
+    Raises:
+        ValueError: If `initial` does not fit `kernel_size` or has nothing to learn.
+
+    Example:
+
+    >>> import keras_wconv
+    >>> layer = keras_wconv.WeightedConv2D(8, 5, density=[0.2, 0.8],
+    ...                                    density_trainable=True)
+    >>> layer.build((None, None, None, 3))
+    >>> [weight.name for weight in layer.density.weights]
+    ['coefficients']
+    >>> layer.density.values()["coefficients"].round(3).tolist()
+    [0.2, 0.8]
+    """
+
+    learned = True
+
+    def __init__(
+        self,
+        initial,
+        kernel_size,
+        causal=False,
+        normalize=False,
+        channel_axis=None,
+        regularizer=None,
+        constraint=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.initial = densities.get(initial)
+        self.kernel_size = tuple(kernel_size)
+        self.causal = causal
+        self.normalize = normalize
+        self.channel_axis = channel_axis
+        self.regularizer = regularizers.get(regularizer)
+        self.constraint = constraints.get(constraint)
+        self._start = {}
+        if self.initial is not None:
+            self._start = self.initial.parameters(self.kernel_size, causal)
+        if not any(start.size for start in self._start.values()):
+            raise ValueError(
+                "`density_trainable=True` has nothing to learn: expected `density` to "
+                "have parameters for kernel_size="
+                f"{self.kernel_size}. Start from a list of coefficients, an array, "
+                "'gaussian' or 'radial', for instance density=[1.0] for kernels of 3, "
+                "or leave the density fixed. "
+                f"Received: density={self.initial}"
+            )
+        taps = self.initial.taps(self.kernel_size, causal)
+        self._taps = taps if channel_axis is None else [t[..., None] for t in taps]
+        self.map_value()  # A map of zeros cannot be normalized.
+
+    def build(self, kernel_shape):
+        channels = ()
+        if self.channel_axis is not None:
+            channels = (kernel_shape[self.channel_axis],)
+        self._learned = {}
+        for name, start in self._start.items():
+            positive = name in self.initial.positive
+            start = np.log(start) if positive else start
+            start = np.broadcast_to(
+                start[(..., *[None] * len(channels))], (*start.shape, *channels)
+            )
+            self._learned[name] = self.add_weight(
+                name=_weight_name(name, positive),
+                shape=start.shape,
+                initializer=lambda shape, dtype, start=start: ops.cast(start, dtype),
+                regularizer=self.regularizer,
+                constraint=self.constraint,
+                # Φ is computed in full precision and cast once.
+                autocast=False,
+            )
+        rank = len(self.kernel_size)
+        _check_channels(
+            _with_channel_axes(self.map_value(), rank, self.channel_axis).shape,
+            kernel_shape,
+            self.kernel_size,
+        )
+        self._constants = self._taps
+        if keras.backend.backend() == "torch":
+            # PyTorch would copy arrays to the device in each call.
+            self._constants = [
+                ops.convert_to_tensor(
+                    taps, "int64" if taps.dtype.kind == "i" else precision(self.dtype)
+                )
+                for taps in self._taps
+            ]
+        self.built = True
+
+    def map(self):
+        parameters = {
+            name: ops.exp(weight) if name in self.initial.positive else weight
+            for name, weight in self._learned.items()
+        }
+        phi = self._map(parameters, self._constants, ops, self.normalize)
+        return _with_channel_axes(phi, len(self.kernel_size), self.channel_axis)
+
+    def map_value(self, normalize=None):
+        normalize = self.normalize if normalize is None else normalize
+        parameters = self.values() if self.built else self._start
+        taps = self._taps
+        if self.channel_axis is not None and not self.built:
+            taps = [each[..., 0] for each in taps]
+        phi = self._map(parameters, taps, np, normalize)
+        channels = phi.shape[len(self.kernel_size) :]
+        phi = np.broadcast_to(phi, (*self.kernel_size, *channels)).astype("float64")
+        if self.channel_axis is None:
+            return phi
+        return _with_channel_axes(phi, len(self.kernel_size), self.channel_axis)
+
+    def values(self):
+        values = {}
+        for name, weight in self._learned.items():
+            value = np.asarray(ops.convert_to_numpy(weight), "float64")
+            values[name] = np.exp(value) if name in self.initial.positive else value
+        return values
+
+    def assign(self, density):
+        """Sets the weights to a density of the same kind as the initial one.
+
+        Args:
+            density: what the `density` argument of a layer accepts.
+
+        Raises:
+            ValueError: If the layer is not built, or the density is of another kind.
+        """
+        if not self.built:
+            raise ValueError(
+                "`assign` sets weights, which exist once the layer is built. Build it "
+                "first, or give it the density when it is made."
+            )
+        density = densities.get(density)
+        values = {}
+        if density is not None:
+            values = density.parameters(self.kernel_size, self.causal)
+        if type(density) is not type(self.initial) or {
+            name: value.shape for name, value in values.items()
+        } != {name: start.shape for name, start in self._start.items()}:
+            raise ValueError(
+                f"`density` must have the form of {self.initial}, which this layer "
+                f"holds. Received: density={density}"
+            )
+        for name, value in values.items():
+            weight = self._learned[name]
+            value = np.log(value) if name in self.initial.positive else value
+            if self.channel_axis is not None:
+                value = np.broadcast_to(value[..., None], weight.shape)
+            weight.assign(value)
+
+    def _map(self, parameters, taps, xp, normalize):
+        phi = self.initial.map(taps, xp, **parameters)
+        rank = len(self.kernel_size)
+        return densities.normalize(phi, xp, rank) if normalize else phi
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "initial": densities.serialize(self.initial),
+                "kernel_size": self.kernel_size,
+                "causal": self.causal,
+                "normalize": self.normalize,
+                "channel_axis": self.channel_axis,
+                "regularizer": regularizers.serialize(self.regularizer),
+                "constraint": constraints.serialize(self.constraint),
+            }
+        )
+        return config
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class HeldDensity(LearnedDensity):
+    """A density that is a weight and stays as assigned: one compiled step serves all.
+
+    Whatever around it is made trainable, it is not. Tuners use it to train a model
+    with one density after the other.
+    """
+
+    learned = False
+
+    def build(self, kernel_shape):
+        super().build(kernel_shape)
+        for weight in self.weights:
+            weight.trainable = False
+
+    @property
+    def trainable(self):
+        return False
+
+    @trainable.setter
+    def trainable(self, value):
+        pass
+
+
+def precision(dtype):
+    """The precision of a density beside weights of a dtype."""
+    return "float64" if dtype == "float64" else "float32"
+
+
+def _weight_name(name, positive):
+    # `keras_wconv.optimizers.density_optimizer` finds the weights by these names.
+    if positive:
+        return f"log_{name}"
+    if name == "map" or name.startswith("coefficients"):
+        return name
+    return f"raw_{name}"
+
+
+def _with_channel_axes(phi, rank, channel_axis=None):
+    """Φ with the two channel axes of a kernel."""
+    if len(phi.shape) == rank + 2:
+        return phi
+    if len(phi.shape) == rank:
+        return phi[..., None, None]
+    return phi[..., None, :] if channel_axis == -1 else phi[..., None]
+
+
+def _check_channels(shape, kernel_shape, kernel_size):
+    given, channels = shape[-2:], tuple(kernel_shape[-2:])
+    if any(own not in (1, size) for own, size in zip(given, channels, strict=True)):
+        raise ValueError(
+            f"`density` was given as a map of shape {tuple(kernel_size) + given}. Its "
+            f"last two axes must broadcast to those of the kernel, {channels}, which "
+            f"has the shape {tuple(kernel_shape)}."
+        )
