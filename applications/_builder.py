@@ -8,6 +8,7 @@ import keras
 
 from .. import layers as weighted_layers
 from ..density_choice import DensityChoice
+from ..layers.base import check_density_options
 
 
 class Convolutions:
@@ -21,6 +22,7 @@ class Convolutions:
     """
 
     def __init__(self, rank, density=None, **density_options):
+        check_density_options(density_options)
         if density is None and density_options.get("density_trainable"):
             raise ValueError(
                 "`density_trainable` needs a `density` to start from. Received: "

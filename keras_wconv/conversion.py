@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import inspect
 
 import keras
 import numpy as np
@@ -10,6 +9,7 @@ from keras import ops
 
 from . import _cloning, densities, layers
 from .density_choice import DensityChoice
+from .layers.base import DENSITY_ARGUMENTS, check_density_options
 
 _WEIGHTED = {
     cls.__bases__[-1]: cls
@@ -29,13 +29,6 @@ _CONVOLUTIONS = (
     keras.layers.ConvLSTM3D,
 )
 _NO_DENSITY = "no density"
-_DENSITY_ARGUMENTS = {
-    name
-    for name, parameter in inspect.signature(
-        layers.WeightedConvolution.__init__
-    ).parameters.items()
-    if parameter.kind is parameter.KEYWORD_ONLY
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,12 +147,7 @@ def to_weighted(
             "`where` must be None or a function of a layer that returns whether to "
             f"convert it. Received: where={where!r}"
         )
-    unknown = set(density_options) - _DENSITY_ARGUMENTS
-    if unknown:
-        raise TypeError(
-            f"`density_options` must be of {sorted(_DENSITY_ARGUMENTS - {'density'})}. "
-            f"Received: {sorted(unknown)}"
-        )
+    check_density_options(density_options)
     choice = DensityChoice(density)
     chosen = []
     report = ConversionReport()
@@ -305,7 +293,7 @@ def _plain_config(layer):
     return {
         key: value
         for key, value in layer.get_config().items()
-        if key not in _DENSITY_ARGUMENTS
+        if key not in DENSITY_ARGUMENTS
     }
 
 

@@ -227,3 +227,22 @@ class WeightedConvolution:
             }
         )
         return config
+
+
+DENSITY_ARGUMENTS = {
+    name
+    for name, parameter in inspect.signature(
+        WeightedConvolution.__init__
+    ).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+}
+
+
+def check_density_options(options):
+    """Raises a `TypeError` for names that no weighted layer takes beside `density`."""
+    allowed = DENSITY_ARGUMENTS - {"density"}
+    unknown = sorted(set(options) - allowed)
+    if unknown:
+        raise TypeError(
+            f"The density options must be of {sorted(allowed)}. Received: {unknown}"
+        )

@@ -260,5 +260,5 @@ def test_bad_arguments(name, arguments, message):
 
 
 def test_unknown_argument():
-    with pytest.raises(TypeError, match="normalise_density"):
-        applications.DnCNN(3, 4, normalise_density=True)
+    with pytest.raises(TypeError, match="density_normalized"):
+        applications.DnCNN(3, 4, density_normalized=True)
