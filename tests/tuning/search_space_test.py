@@ -3,7 +3,8 @@
 import keras_tuner as kt
 import pytest
 
-from keras_wconv import WeightedConv1D, WeightedConv2D, densities, tuning
+from keras_wconv import WeightedConv1D, WeightedConv2D, tuning
+from keras_wconv.density_choice import DensityChoice
 
 
 def ranges_of(hp):
@@ -52,8 +53,8 @@ def test_kernel_sizes_and_stages_do_not_share_hyperparameters():
         "density_5_2",
         "stage2_3_1",
     ]
-    selection = densities.Selection(by_size)
-    assert selection("conv", (5, 5)).coefficients == (1.0, 1.0)
+    choice = DensityChoice(by_size)
+    assert choice("conv", (5, 5)).coefficients == (1.0, 1.0)
 
 
 def test_one_name_is_one_density():
