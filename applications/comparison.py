@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .. import densities
+from .._files import write_atomically
 from .._optional import require
 from ..conversion import fold
 from . import report
@@ -448,7 +449,7 @@ def compare_pictures(
         "backend": keras.backend.backend(),
         "keras": keras.__version__,
     }
-    _write(folder / "settings.json", json.dumps(settings, indent=1))
+    write_atomically(folder / "settings.json", json.dumps(settings, indent=1))
     with _progress() as progress:
         for name, arm in arms.items():
             bar = progress.add_task(f"Training the {name} DnCNN", total=task.epochs)
@@ -685,7 +686,7 @@ class RunLog:
         if path.exists():
             self._check(json.loads(path.read_text()), settings)
         else:
-            _write(path, json.dumps(settings, indent=1))
+            write_atomically(path, json.dumps(settings, indent=1))
         written = self._path.read_bytes() if self._path.exists() else b""
         whole = written[: written.rfind(b"\n") + 1]
         if whole != written:
@@ -722,13 +723,6 @@ class RunLog:
             file.flush()
             os.fsync(file.fileno())
         self.records.append(record)
-
-
-def _write(path, text):
-    """Write a file that is whole whenever it is there."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(path)
 
 
 def _flatten(value, prefix=""):

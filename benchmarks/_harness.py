@@ -13,9 +13,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_wconv.densities import PUBLISHED as DENSITIES  # noqa: F401
+
 from . import RESULTS
 
-DENSITIES = {3: [0.7], 5: [0.2, 0.8], 7: [0.25, 0.15, 0.55]}  # published examples
 STANDARD = "standard"
 VARIANTS = {
     STANDARD: None,

@@ -12,9 +12,8 @@ from pathlib import Path
 import keras
 
 from . import __version__
+from .densities import PUBLISHED
 
-# Declared, not searched: the published examples for kernels of 3, 5 and 7.
-_PUBLISHED = {3: [0.7], 5: [0.2, 0.8], 7: [0.25, 0.15, 0.55]}
 _TASKS = {
     "photographs": "Denoising",
     "div2k": "Denoising",
@@ -59,6 +58,7 @@ def main(arguments=None):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="keras-wconv",
+        allow_abbrev=False,
         description="Weighted convolutions: find a density, see what it does, ship it.",
     )
     parser.add_argument("--version", action="version", version=__version__)
@@ -69,6 +69,7 @@ def _parser():
             name,
             help=help,
             description=help,
+            allow_abbrev=False,  # "--data" would mean "--data-dir".
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         sub.add_argument("--traceback", action="store_true", help="of an error, whole")
@@ -249,12 +250,12 @@ def _task(options):
 
 
 def _published_density(kernel_size):
-    if kernel_size not in _PUBLISHED:
+    if kernel_size not in PUBLISHED:
         raise ValueError(
             f"No density is published for a kernel of {kernel_size}. Give one with "
             "`--density`."
         )
-    return _PUBLISHED[kernel_size]
+    return PUBLISHED[kernel_size]
 
 
 def _compare(options):

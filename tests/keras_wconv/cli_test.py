@@ -143,3 +143,10 @@ def test_a_mistake_is_one_line_and_status_2(arguments, message, tmp_path, capsys
 def test_folder_without_pictures_is_named(tmp_path, capsys):
     assert cli.main(["compare", "--task", str(tmp_path)]) == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_an_abbreviated_option_is_refused(capsys):
+    with pytest.raises(SystemExit) as status:
+        cli.main(["compare", "--data", "pictures"])
+    assert status.value.code == 2
+    assert "unrecognized arguments: --data" in capsys.readouterr().err
