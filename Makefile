@@ -9,9 +9,13 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 venv: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# The install links each file: a folder that has gained one is installed again.
+ROOMS := keras_wconv keras_wconv/layers applications experiments tuning
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(ROOMS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    --config-settings editable_mode=strict \
 	    --editable ".[all,tensorflow,jax,torch,dev]"
 	touch $@
 

@@ -1,7 +1,5 @@
-"""Networks and tasks made of weighted convolutions."""
+"""Networks made of weighted convolutions."""
 
-from .classification import Classification
-from .denoising import Denoising
 from .dncnn import DnCNN, DnCNN17, DnCNN20
 from .nafnet import NAFNet, NAFNetGoPro, NAFNetSIDD
 from .r3d import R3D, R3D18
@@ -29,8 +27,6 @@ __all__ = [
     "VGG13",
     "VGG16",
     "VGG19",
-    "Classification",
-    "Denoising",
     "DnCNN",
     "DnCNN17",
     "DnCNN20",

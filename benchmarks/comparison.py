@@ -13,14 +13,9 @@ import argparse
 import functools
 from pathlib import Path
 
-from keras_wconv.applications import (
-    Classification,
-    Denoising,
-    ResNet20,
-    comparison,
-    report,
-)
-from keras_wconv.applications.denoising import SmallDnCNN
+from keras_wconv.applications import ResNet20
+from keras_wconv.experiments import Classification, Denoising, comparison, report
+from keras_wconv.experiments.denoising import SmallDnCNN
 from keras_wconv.tuning import DirectLSearch
 from keras_wconv.tuning.search_space import PUBLISHED_RANGES
 

@@ -23,7 +23,7 @@ A comparison that you can trust
 - chooses on validation data and looks at the test data once;
 - has controls that separate what the density does.
 
-`applications.comparison` does these. On the command line the same is
+`experiments.comparison` does these. On the command line the same is
 
     keras-wconv compare --task photographs --controls
 
@@ -35,7 +35,7 @@ scikit-learn and scikit-image, so that this guide needs no download.
 
 import os
 
-from keras_wconv.applications import Classification, comparison, report
+from keras_wconv.experiments import Classification, comparison, report
 
 QUICK = "GUIDE_QUICK" in os.environ  # The tests run this guide with one epoch.
 
@@ -47,7 +47,8 @@ For your own data, put NumPy arrays into a `datasets.Dataset`, and take any buil
 `density`:
 
 ```python
-from keras_wconv.applications import Classification, ResNet20, datasets
+from keras_wconv.applications import ResNet20
+    from keras_wconv.experiments import Classification, datasets
 
 data = datasets.Dataset(
     "mine", (x_train, y_train), (x_validation, y_validation), (x_test, y_test), classes=7
@@ -58,7 +59,7 @@ task = Classification(data, ResNet20, epochs=30, learning_rate=0.05, flip=True, 
 For denoising, a folder of pictures is enough:
 
 ```python
-from keras_wconv.applications import Denoising, datasets
+from keras_wconv.experiments import Denoising, datasets
 
 task = Denoising.photographs(data=datasets.image_folder("my pictures"), sigma=25)
 ```

@@ -118,7 +118,7 @@ for name, model in (("standard", pretrained), ("weighted", weighted)):
 
 """
 One run on small data decides nothing: repeat it from several seeds, and choose the
-density on validation data. `keras_wconv.applications` has the comparison with its
+density on validation data. `keras_wconv.experiments` has the comparison with its
 controls, `keras_wconv.tuning` the search.
 
 ## Train from scratch: mind the gains

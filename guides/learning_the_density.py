@@ -20,8 +20,8 @@ import os
 import keras
 
 import keras_wconv
-from keras_wconv.applications import Denoising, comparison
 from keras_wconv.callbacks import DensityLogger
+from keras_wconv.experiments import Denoising, comparison
 
 QUICK = "GUIDE_QUICK" in os.environ  # The tests run this guide with one epoch.
 
@@ -52,7 +52,7 @@ optimizer = keras_wconv.optimizers.density_optimizer(
 )
 
 """
-The tasks of `keras_wconv.applications` do this by themselves when the network has
+The tasks of `keras_wconv.experiments` do this by themselves when the network has
 learned densities.
 
 ## A network

@@ -54,7 +54,8 @@ less:
 import functools
 import os
 
-from keras_wconv.applications import VGG16, Classification, Denoising, DnCNN
+from keras_wconv.applications import VGG16, DnCNN
+from keras_wconv.experiments import Classification, Denoising
 
 vgg = functools.partial(VGG16, batch_normalization=True, hidden_units=())
 

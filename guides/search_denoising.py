@@ -22,7 +22,7 @@ import numpy as np
 from skimage import data
 
 from keras_wconv import applications, tuning
-from keras_wconv.applications.denoising import psnr
+from keras_wconv.experiments.denoising import psnr
 
 quick = "GUIDE_QUICK" in os.environ
 rng = np.random.default_rng(0)

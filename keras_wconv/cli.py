@@ -207,7 +207,7 @@ def _recipe(options):
 
 def _network(options):
     """The builder that was asked for, or None for that of the task."""
-    from . import applications
+    from . import applications, experiments
 
     network_options = dict(options.network_options)
     if options.kernel_size is not None:
@@ -227,17 +227,17 @@ def _network(options):
             "`--kernel-size` and `--network-options` without `--network` are those of "
             f"a DnCNN, which does not fit --task {options.task}. Name the network."
         )
-    return functools.partial(applications.denoising.SmallDnCNN, **network_options)
+    return functools.partial(experiments.denoising.SmallDnCNN, **network_options)
 
 
 def _task(options):
-    from . import applications
+    from . import experiments
 
     network = _network(options)
     recipe = _recipe(options)
     if Path(options.task).is_dir():
-        data = applications.datasets.image_folder(options.task)
-        return applications.Denoising.photographs(network, data, **recipe)
+        data = experiments.datasets.image_folder(options.task)
+        return experiments.Denoising.photographs(network, data, **recipe)
     if options.task not in _TASKS:
         raise ValueError(
             f"`--task` must be one of {', '.join(_TASKS)}, or a folder of pictures. "
@@ -245,7 +245,7 @@ def _task(options):
         )
     if options.data_dir is not None:
         recipe["data_dir"] = options.data_dir
-    make = getattr(getattr(applications, _TASKS[options.task]), options.task)
+    make = getattr(getattr(experiments, _TASKS[options.task]), options.task)
     return make(network, **recipe) if network else make(**recipe)
 
 
@@ -259,7 +259,7 @@ def _published_density(kernel_size):
 
 
 def _compare(options):
-    from .applications import comparison, datasets, report
+    from .experiments import comparison, datasets, report
 
     density = options.density
     if density is None:
@@ -301,8 +301,8 @@ def _compare(options):
 def _search(options):
     from . import tuning
     from ._optional import require
-    from .applications import selection
     from .conversion import fold
+    from .experiments import search
 
     kt = require("keras_tuner", extra="tuning")
 
@@ -360,10 +360,10 @@ def _search(options):
         if trial.status == "COMPLETED" and not _is_standard(density):
             candidates.append(density)
     fresh = range(options.seed + 1, options.seed + 1 + options.seeds)
-    chosen = selection.select(
+    chosen = search.select(
         task, options.output / "final", candidates[: options.best], fresh
     )
-    selection.write_report(
+    search.write_report(
         chosen,
         task,
         options.output,
@@ -374,7 +374,7 @@ def _search(options):
     best = _load(chosen.model)
     best.save(options.output / "best.keras")
     fold(best).save(options.output / "folded.keras")
-    print(selection.conclusion(chosen, task))
+    print(search.conclusion(chosen, task))
     print(
         f"\nWritten to {options.output}: report.md, report.html, trials.csv, "
         "best.keras, folded.keras"

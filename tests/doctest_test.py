@@ -10,6 +10,7 @@ PACKAGES = (
     "keras_wconv",
     "keras_wconv.layers",
     "keras_wconv.applications",
+    "keras_wconv.experiments",
     "keras_wconv.tuning",
 )
 

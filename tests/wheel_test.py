@@ -31,9 +31,9 @@ def wheel(tmp_path_factory):
     return next(target.glob("*.whl"))
 
 
-def test_wheel_holds_the_three_packages_and_no_tests(wheel):
+def test_wheel_holds_the_rooms_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for module in ("", "layers/", "applications/", "tuning/"):
+    for module in ("", "layers/", "applications/", "experiments/", "tuning/"):
         assert f"keras_wconv/{module}__init__.py" in names
     assert "keras_wconv/py.typed" in names
     rooms = {name.split("/")[0] for name in names}
@@ -43,7 +43,7 @@ def test_wheel_holds_the_three_packages_and_no_tests(wheel):
     assert not [name for name in names if name.endswith("_test.py")]
 
 
-def test_installed_wheel_imports_all_three(wheel, tmp_path):
+def test_installed_wheel_imports_them_all(wheel, tmp_path):
     environment = tmp_path / "fresh"
     venv = [sys.executable, "-m", "venv", "--without-pip", str(environment)]
     subprocess.run(venv, check=True)
@@ -52,6 +52,7 @@ def test_installed_wheel_imports_all_three(wheel, tmp_path):
     subprocess.run([*pip, str(wheel)], check=True, cwd=tmp_path)
     script = (
         "import keras_wconv, keras_wconv.applications, keras_wconv.tuning\n"
+        "import keras_wconv.experiments\n"
         "import keras_wconv.applications.vgg\n"
         "print(keras_wconv.tuning.__file__)"
     )

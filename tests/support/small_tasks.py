@@ -5,7 +5,8 @@ import functools
 import keras
 import numpy as np
 
-from keras_wconv.applications import VGG, Classification, Denoising, DnCNN, datasets
+from keras_wconv.applications import VGG, DnCNN
+from keras_wconv.experiments import Classification, Denoising, datasets
 
 # Tracing takes TensorFlow longer than these trainings do; JAX is slow without.
 EAGERLY = keras.backend.backend() != "jax"

@@ -60,9 +60,9 @@ def density_maps(model):
 
     Example:
 
-    >>> from keras_wconv import applications
-    >>> from keras_wconv.applications import comparison
-    >>> model = applications.DnCNN(depth=2, filters=4, density=[0.5])
+    >>> from keras_wconv.applications import DnCNN
+    >>> from keras_wconv.experiments import comparison
+    >>> model = DnCNN(depth=2, filters=4, density=[0.5])
     >>> comparison.density_maps(model)["conv1"].tolist()
     [[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]]
     """
@@ -101,7 +101,7 @@ def rescale_steps(optimizer, maps):
 
     >>> import keras
     >>> import numpy as np
-    >>> from keras_wconv.applications import comparison
+    >>> from keras_wconv.experiments import comparison
     >>> kernel = keras.Variable([1.0, 1.0], name="kernel")
     >>> maps = {kernel.path: np.array([1.0, 0.5])}
     >>> optimizer = comparison.rescale_steps(keras.optimizers.SGD(1.0), maps)
@@ -152,9 +152,9 @@ class Arm:
 
     Example:
 
-    >>> from keras_wconv import applications
-    >>> from keras_wconv.applications import comparison
-    >>> task = applications.Classification.digits(epochs=1)
+    >>> from keras_wconv import experiments
+    >>> from keras_wconv.experiments import comparison
+    >>> task = experiments.Classification.digits(epochs=1)
     >>> arm = comparison.Arm("C", task, [0.7])
     >>> arm.start(seed=0)
     >>> arm.model.name
@@ -275,9 +275,9 @@ def compare(
 
     Example:
 
-    >>> from keras_wconv import applications
-    >>> from keras_wconv.applications import comparison
-    >>> task = applications.Classification.digits(epochs=1)
+    >>> from keras_wconv import experiments
+    >>> from keras_wconv.experiments import comparison
+    >>> task = experiments.Classification.digits(epochs=1)
     >>> results = comparison.compare(task, "digits", [0.7], seeds=(0, 1), arms="AB")
     >>> sorted(results.metrics("test", "accuracy"))
     ['A', 'B']
@@ -428,7 +428,7 @@ def compare_pictures(
 
     Example:
 
-    >>> from keras_wconv.applications import comparison
+    >>> from keras_wconv.experiments import comparison
     >>> rows = comparison.compare_pictures("photographs", epochs=1, steps_per_epoch=1)
     >>> rows[0]["picture"], sorted(rows[0])[-2:]
     ('camera', ['weighted_psnr', 'weighted_ssim'])
@@ -469,7 +469,7 @@ def search_among(candidates, direction="max"):
 
     Example:
 
-    >>> from keras_wconv.applications import comparison
+    >>> from keras_wconv.experiments import comparison
     >>> search = comparison.search_among([[0.5], [0.9], [1.2]])
     >>> search(lambda density: -abs(density[0] - 1))
     [0.9]
@@ -486,7 +486,7 @@ def learning_rates(centre, count):
 
     Example:
 
-    >>> from keras_wconv.applications import comparison
+    >>> from keras_wconv.experiments import comparison
     >>> comparison.learning_rates(0.01, 5)
     [0.0025, 0.005, 0.01, 0.02, 0.04]
     """
@@ -624,7 +624,7 @@ class Effect:
 
     Example:
 
-    >>> from keras_wconv.applications import comparison
+    >>> from keras_wconv.experiments import comparison
     >>> comparison.Effect.of([0.1, 0.2, 0.3]).format(unit="dB")
     '+0.200 dB (-0.048 to +0.448)'
     """
@@ -670,7 +670,7 @@ class RunLog:
 
     Example:
 
-    >>> from keras_wconv.applications import comparison
+    >>> from keras_wconv.experiments import comparison
     >>> log = comparison.RunLog("runs", {"epochs": 3})
     >>> log.append({"arm": "A", "seed": 0, "test": {"psnr": 27.5}})
     >>> comparison.RunLog("runs", {"epochs": 3}).find({"arm": "A"})["seed"]

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import small_tasks
 
-from keras_wconv.applications import comparison, report
+from keras_wconv.experiments import comparison, report
 
 
 class Checker(HTMLParser):

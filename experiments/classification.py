@@ -5,11 +5,11 @@ import functools
 import keras
 import numpy as np
 
+from ..applications.r3d import R3D18
+from ..applications.time_series_resnet import TimeSeriesResNet
+from ..applications.vgg import VGG, VGG16
 from . import datasets
-from .r3d import R3D18
 from .task import Task
-from .time_series_resnet import TimeSeriesResNet
-from .vgg import VGG, VGG16
 
 # Keras decays weights decoupled from the gradient. With momentum 0.9, a coupled L2 of
 # 5e-4, which is the usual one, decays a weight ten times as much as its value says.
@@ -45,8 +45,8 @@ class Classification(Task):
 
     Example:
 
-    >>> from keras_wconv import applications
-    >>> task = applications.Classification.digits(epochs=1)
+    >>> from keras_wconv import experiments
+    >>> task = experiments.Classification.digits(epochs=1)
     >>> model = task.model(density=[0.7])
     >>> task.compile(model)
     >>> history = task.fit(model, seed=0)
@@ -221,7 +221,7 @@ def augment(images, rng, pad=0, flip=False, rotation=0.0):
     Example:
 
     >>> import numpy as np
-    >>> from keras_wconv.applications import classification
+    >>> from keras_wconv.experiments import classification
     >>> images = np.arange(8).reshape(2, 2, 2, 1)
     >>> bool(np.all(classification.augment(images, np.random.default_rng(0)) == images))
     True

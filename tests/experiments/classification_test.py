@@ -5,13 +5,8 @@ import numpy as np
 import pytest
 import small_tasks
 
-from keras_wconv.applications import (
-    VGG,
-    Classification,
-    DnCNN,
-    classification,
-    datasets,
-)
+from keras_wconv.applications import VGG, DnCNN
+from keras_wconv.experiments import Classification, classification, datasets
 
 
 def test_inputs_are_standardised_by_the_training_split():

@@ -54,7 +54,7 @@ class Dataset:
 
     Example:
 
-    >>> from keras_wconv.applications import datasets
+    >>> from keras_wconv.experiments import datasets
     >>> digits = datasets.digits()
     >>> inputs, labels = digits.validation
     >>> inputs.shape, digits.classes
@@ -81,7 +81,7 @@ class Pictures(Sequence):
     Example:
 
     >>> import numpy as np
-    >>> from keras_wconv.applications import datasets
+    >>> from keras_wconv.experiments import datasets
     >>> pictures = datasets.Pictures([("black", np.zeros((4, 6, 1), "uint8"))])
     >>> len(pictures), pictures.names, pictures[0].shape
     (1, ['black'], (4, 6, 1))
@@ -131,7 +131,7 @@ class Batches(keras.utils.PyDataset):
     Example:
 
     >>> import numpy as np
-    >>> from keras_wconv.applications import datasets
+    >>> from keras_wconv.experiments import datasets
     >>> numbers = np.arange(10)
     >>> def load(indices, rng):
     ...     return numbers[indices], numbers[indices]
@@ -229,7 +229,7 @@ def time_series(train=300, validation=150, test=600, length=128, noise=1.0, seed
 
     Example:
 
-    >>> from keras_wconv.applications import datasets
+    >>> from keras_wconv.experiments import datasets
     >>> datasets.time_series().train[0].shape
     (300, 128, 1)
 
@@ -268,7 +268,7 @@ def volumes(train=300, validation=150, test=300, size=16, noise=0.5, seed=0):
 
     Example:
 
-    >>> from keras_wconv.applications import datasets
+    >>> from keras_wconv.experiments import datasets
     >>> datasets.volumes(size=8).train[0].shape
     (300, 8, 8, 8, 1)
     """
@@ -314,7 +314,7 @@ def photographs(channels=1):
 
     Example:
 
-    >>> from keras_wconv.applications import datasets
+    >>> from keras_wconv.experiments import datasets
     >>> datasets.photographs().test.names
     ['camera', 'chelsea', 'china', 'moon']
     """

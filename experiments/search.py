@@ -59,10 +59,10 @@ def select(task, folder, candidates, seeds=(101, 102, 103), confidence=0.95):
 
     Example:
 
-    >>> from keras_wconv import applications
-    >>> from keras_wconv.applications import selection
-    >>> task = applications.Classification.digits(epochs=1)
-    >>> chosen = selection.select(task, "final", [[0.7]], seeds=(101, 102))
+    >>> from keras_wconv import experiments
+    >>> from keras_wconv.experiments import search
+    >>> task = experiments.Classification.digits(epochs=1)
+    >>> chosen = search.select(task, "final", [[0.7]], seeds=(101, 102))
     >>> chosen.density, sorted(chosen.test)
     ([0.7], ['chosen', 'standard'])
     """

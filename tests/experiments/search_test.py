@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import small_tasks
 
-from keras_wconv.applications import comparison, selection
+from keras_wconv.experiments import comparison, search
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def task():
 
 
 def test_density_of_ones_is_the_standard_network_to_the_last_bit(task, tmp_path):
-    chosen = selection.select(task, tmp_path, [[1.0]], seeds=(1, 2))
+    chosen = search.select(task, tmp_path, [[1.0]], seeds=(1, 2))
     np.testing.assert_array_equal(chosen.test["chosen"], chosen.test["standard"])
     assert chosen.effect.mean == 0
     assert not chosen.helps
@@ -44,18 +44,18 @@ def test_validation_chooses_and_test_does_not(task, tmp_path, monkeypatch):
     def evaluate(model, split):
         return {"psnr": scores[model.density][split]}
 
-    monkeypatch.setattr(selection, "Arm", Arm)
+    monkeypatch.setattr(search, "Arm", Arm)
     monkeypatch.setattr(task, "evaluate", evaluate)
-    chosen = selection.select(task, tmp_path, [[0.9], [0.5]], seeds=(1, 2))
+    chosen = search.select(task, tmp_path, [[0.9], [0.5]], seeds=(1, 2))
     assert chosen.density == [0.5]
     assert chosen.helps
     assert chosen.model.read_text() == "0.5"
     assert chosen.effect.mean == -1.0
-    assert "side of the standard network" in selection.conclusion(chosen, task)
+    assert "side of the standard network" in search.conclusion(chosen, task)
 
 
 def test_a_kill_loses_at_most_the_run_in_progress(task, tmp_path, monkeypatch):
-    whole = selection.select(task, tmp_path / "whole", [[0.7]], seeds=(1, 2))
+    whole = search.select(task, tmp_path / "whole", [[0.7]], seeds=(1, 2))
     train, trained = comparison.Arm.train, []
 
     def killed_at_the_third(self, seed, callbacks=()):
@@ -66,14 +66,14 @@ def test_a_kill_loses_at_most_the_run_in_progress(task, tmp_path, monkeypatch):
 
     monkeypatch.setattr(comparison.Arm, "train", killed_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        selection.select(task, tmp_path / "killed", [[0.7]], seeds=(1, 2))
+        search.select(task, tmp_path / "killed", [[0.7]], seeds=(1, 2))
 
     def counted(self, seed, callbacks=()):
         trained.append(seed)
         return train(self, seed, callbacks)
 
     monkeypatch.setattr(comparison.Arm, "train", counted)
-    resumed = selection.select(task, tmp_path / "killed", [[0.7]], seeds=(1, 2))
+    resumed = search.select(task, tmp_path / "killed", [[0.7]], seeds=(1, 2))
     assert trained == [1, 2, 1, 2]
     for name in ("chosen", "standard"):
         np.testing.assert_array_equal(whole.test[name], resumed.test[name])
@@ -81,6 +81,6 @@ def test_a_kill_loses_at_most_the_run_in_progress(task, tmp_path, monkeypatch):
 
 def test_bad_input(task, tmp_path):
     with pytest.raises(ValueError, match="`seeds` should be two at least"):
-        selection.select(task, tmp_path, [[0.7]], seeds=(1,))
+        search.select(task, tmp_path, [[0.7]], seeds=(1,))
     with pytest.raises(ValueError, match="`candidates` should have a density"):
-        selection.select(task, tmp_path, [])
+        search.select(task, tmp_path, [])

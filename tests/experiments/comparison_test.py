@@ -8,8 +8,8 @@ import small_tasks
 from layer_checks import float64
 from scipy import stats
 
-from keras_wconv.applications import Denoising, comparison, datasets
 from keras_wconv.densities import Gaussian
+from keras_wconv.experiments import Denoising, comparison, datasets
 
 ADAM = functools.partial(keras.optimizers.AdamW, weight_decay=0.01)
 SGD = functools.partial(

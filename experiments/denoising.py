@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from .._optional import require
+from ..applications.dncnn import DnCNN, DnCNN17
 from . import datasets
-from .dncnn import DnCNN, DnCNN17
 from .task import Task
 
 # The batches of a laptop are too small for the statistics of batch normalization.
@@ -28,7 +28,7 @@ def psnr(y_true, y_pred):
     Example:
 
     >>> import numpy as np
-    >>> from keras_wconv.applications import denoising
+    >>> from keras_wconv.experiments import denoising
     >>> clean, noisy = np.zeros((1, 8, 8, 1)), np.full((1, 8, 8, 1), 0.1)
     >>> round(float(denoising.psnr(clean, noisy)[0]), 3)
     20.0
@@ -73,8 +73,8 @@ class Denoising(Task):
 
     Example:
 
-    >>> from keras_wconv import applications
-    >>> task = applications.Denoising.photographs(epochs=1, steps_per_epoch=2)
+    >>> from keras_wconv import experiments
+    >>> task = experiments.Denoising.photographs(epochs=1, steps_per_epoch=2)
     >>> model = task.model(density=[0.7])
     >>> task.compile(model)
     >>> history = task.fit(model, seed=0)

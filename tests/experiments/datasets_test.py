@@ -7,13 +7,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from keras_wconv.applications import (
-    VGG,
-    Classification,
-    Denoising,
-    DnCNN,
-    datasets,
-)
+from keras_wconv.applications import VGG, DnCNN
+from keras_wconv.experiments import Classification, Denoising, datasets
 
 
 def test_digits_are_split_once_and_for_all():

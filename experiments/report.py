@@ -29,7 +29,7 @@ class Page:
 
     Example:
 
-    >>> from keras_wconv.applications import report
+    >>> from keras_wconv.experiments import report
     >>> page = report.Page("Results")
     >>> page.text("Two runs.")
     >>> page.table(["run", "PSNR"], [["first", 27.5], ["second", 27.25]])
