@@ -20,7 +20,7 @@ _TIE = 1e-13
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Rectangle:
-    centre: tuple[float, ...]
+    center: tuple[float, ...]
     parent: "_Rectangle | None" = None
     trisections: list[int] | None = None  # of each axis; None until the batch is told
     value: float | None = None  # what the search sees; failures get a stand-in
@@ -68,13 +68,12 @@ class DirectLSearch:
     def __init__(self, dimensions, epsilon=1e-4, min_side=0.01, locally_biased=True):
         if not isinstance(dimensions, int) or dimensions < 1:
             raise ValueError(
-                f"`dimensions` should be an integer of at least 1. "
+                f"`dimensions` must be an integer of at least 1. "
                 f"Received: {dimensions!r}"
             )
         if not 0 <= epsilon < math.inf:
             raise ValueError(
-                f"`epsilon` should be a finite number of at least 0. "
-                f"Received: {epsilon}"
+                f"`epsilon` must be a finite number of at least 0. Received: {epsilon}"
             )
         if min_side is not None and not 0 < min_side < 1:
             raise ValueError(
@@ -92,9 +91,9 @@ class DirectLSearch:
         self._told = []  # (point, value or None), in the order of telling
         self._failures = []  # those of the batch that have no value yet
         self._all_failed = True
-        centre = self._sample((0.5,) * dimensions)
-        centre.trisections = [0] * dimensions
-        self._divisions = [(centre, self._sample_around(centre))]
+        center = self._sample((0.5,) * dimensions)
+        center.trisections = [0] * dimensions
+        self._divisions = [(center, self._sample_around(center))]
 
     @property
     def done(self):
@@ -124,7 +123,7 @@ class DirectLSearch:
         if point not in self._open:
             seen = "told already" if point in self._asked else "never asked"
             raise ValueError(
-                "`point` should be one of those that `ask` returns. "
+                "`point` must be one of those that `ask` returns. "
                 f"Received: {point}, which was {seen}"
             )
         value = math.nan if value is None else float(value)
@@ -144,7 +143,7 @@ class DirectLSearch:
         Of equal values it is the one sampled first.
         """
         succeeded = (
-            (rectangle.centre, rectangle.value)
+            (rectangle.center, rectangle.value)
             for rectangle in self._asked.values()
             if rectangle.value is not None and not rectangle.failed
         )
@@ -213,17 +212,17 @@ class DirectLSearch:
                 rectangle.value = _slightly_above(rectangle.parent.value)
         self._failures.clear()
 
-    def _sample(self, centre, parent=None):
-        self._asked[centre] = self._open[centre] = _Rectangle(centre, parent)
-        return self._open[centre]
+    def _sample(self, center, parent=None):
+        self._asked[center] = self._open[center] = _Rectangle(center, parent)
+        return self._open[center]
 
     def _sample_around(self, rectangle):
-        """Asks for the centres of the outer thirds along every longest axis."""
+        """Asks for the centers of the outer thirds along every longest axis."""
         side = rectangle.longest_side
         pairs = []
         for axis, trisections in enumerate(rectangle.trisections):
             if 3.0**-trisections == side:
-                plus, minus = list(rectangle.centre), list(rectangle.centre)
+                plus, minus = list(rectangle.center), list(rectangle.center)
                 plus[axis] += side / 3
                 minus[axis] -= side / 3
                 plus = self._sample(tuple(plus), rectangle)

@@ -1,22 +1,14 @@
 """DIRECT-L as a KerasTuner oracle."""
 
 import functools
-import json
 import math
-from pathlib import Path
 
 import keras_tuner as kt
 from keras_tuner.engine.hyperparameters import Fixed, Float, HyperParameters
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from . import _keras_tuner
 from .direct_l import DirectLSearch
-
-
-def write_json(path, content):
-    """Writes a JSON file that is whole at every moment, whenever this is killed."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(json.dumps(content))
-    temporary.replace(path)
 
 
 def _synchronized(method):
@@ -39,7 +31,7 @@ def _synchronized(method):
     return wrapper
 
 
-class DirectLOracle(kt.Oracle):
+class DirectLOracle(_keras_tuner.Oracle):
     """Oracle that searches with DIRECT-L.
 
     The search space consists of `hp.Float`s, with linear, log or reverse_log sampling
@@ -101,7 +93,7 @@ class DirectLOracle(kt.Oracle):
     ):
         if max_trials is not None and max_trials < 1:
             raise ValueError(
-                "`max_trials` should be at least 1, or None to search until the "
+                "`max_trials` must be at least 1, or None to search until the "
                 f"resolution is reached. Received: max_trials={max_trials}"
             )
         super().__init__(
@@ -115,9 +107,6 @@ class DirectLOracle(kt.Oracle):
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
         self._seed_is_given = seed is not None
-        if self._seed_is_given:
-            # The base class takes 0 for no seed.
-            self.seed = self._seed_state = seed
         self._search_arguments = {
             "epsilon": epsilon,
             "min_side": min_side,
@@ -238,34 +227,39 @@ class DirectLOracle(kt.Oracle):
 
     @_synchronized
     def end_trial(self, trial):
+        # A restarted chief hands out again what was running: two workers may report it.
+        if trial.trial_id in self.end_order:
+            self._release(trial.trial_id)
+            return
+        metrics = self.trials[trial.trial_id].metrics.metrics
+        if trial.status == TrialStatus.COMPLETED and not metrics:
+            return  # Begun again since its metrics came: the other report counts.
+        self.forget_retry(trial.trial_id)
         try:
             super().end_trial(trial)
         except RuntimeError:
             # Too many failures in a row: the trial has ended nevertheless.
             if trial.trial_id in self.end_order:
-                self._save_trial(self.trials[trial.trial_id])
-                self.ongoing_trials = {
-                    tuner_id: ongoing
-                    for tuner_id, ongoing in self.ongoing_trials.items()
-                    if ongoing.trial_id != trial.trial_id
-                }
+                self.save_trial(self.trials[trial.trial_id])
+                self._release(trial.trial_id)
                 self.save()
             raise
+
+    def _release(self, trial_id):
+        self.ongoing_trials = {
+            tuner_id: ongoing
+            for tuner_id, ongoing in self.ongoing_trials.items()
+            if ongoing.trial_id != trial_id
+        }
 
     # === Files: oracle.json, which counts, and a trial.json for each trial ===
 
     @_synchronized
     def save(self):
-        write_json(Path(self._get_oracle_fname()), self.get_state())
-
-    def _save_trial(self, trial):
-        write_json(self._trial_path(trial.trial_id), trial.get_state())
-
-    def _trial_path(self, trial_id):
-        return Path(self._get_trial_dir(trial_id), "trial.json")
+        self._tell_ended_trials()
+        super().save()
 
     def get_state(self):
-        self._tell_ended_trials()
         state = super().get_state()
         state["direct_l"] = {
             "objective": str(self.objective),
@@ -282,10 +276,10 @@ class DirectLOracle(kt.Oracle):
             ValueError: If the directory is another oracle's, or the search space or an
                 argument has changed.
         """
-        state = json.loads(Path(self._get_oracle_fname()).read_text())
+        state = self.load_state()
         if "direct_l" not in state:
             raise ValueError(
-                f"The directory {self._project_dir} holds the search of another "
+                f"The directory {self.folder} holds the search of another "
                 "oracle than `DirectLOracle`. Give `directory` or `project_name` "
                 "another name, or pass `overwrite=True`."
             )
@@ -304,7 +298,7 @@ class DirectLOracle(kt.Oracle):
             self._num_told = len(saved["search"]["told"])
         # What oracle.json does not know of was never handed out.
         self.trials = {
-            trial_id: self._load_trial(trial_id) or self._restore_trial(trial_id, state)
+            trial_id: self.load_trial(trial_id) or self._restore_trial(trial_id, state)
             for trial_id in state["start_order"]
         }
         super().set_state(state)
@@ -315,14 +309,8 @@ class DirectLOracle(kt.Oracle):
                 # Killed between the trial's file and the oracle's.
                 self.end_order.append(trial.trial_id)
             else:
-                self._retry_queue.append(trial.trial_id)
+                self.run_again(trial.trial_id)
         self.ongoing_trials = {}
-
-    def _load_trial(self, trial_id):
-        try:
-            return Trial.from_state(json.loads(self._trial_path(trial_id).read_text()))
-        except (FileNotFoundError, ValueError):
-            return None
 
     def _restore_trial(self, trial_id, state):
         """Makes a trial of what oracle.json knows, where its own file is lost."""
@@ -364,7 +352,7 @@ class DirectLOracle(kt.Oracle):
             ]
         if changes:
             raise ValueError(
-                f"The search saved in {self._project_dir} cannot go on as another "
+                f"The search saved in {self.folder} cannot go on as another "
                 f"one: {'; '.join(changes)}. Change it back, or start a new search "
                 "with another `project_name` or `overwrite=True`."
             )

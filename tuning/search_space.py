@@ -61,7 +61,7 @@ def density(hp, kernel_size, name="density", ranges=None, causal=False):
     counts = [densities.num_coefficients(size, causal) for size in sizes]
     if not any(counts):
         raise ValueError(
-            "`kernel_size` should have taps beside its centre for a density to weight. "
+            "`kernel_size` must have taps beside its center for a density to weight. "
             f"Received: kernel_size={kernel_size}"
         )
     if isinstance(kernel_size, int):
@@ -70,7 +70,7 @@ def density(hp, kernel_size, name="density", ranges=None, causal=False):
         ranges = [None] * len(sizes)
     if len(ranges) != len(sizes):
         raise ValueError(
-            f"`ranges` should have a list of ranges for each axis of "
+            f"`ranges` must have a list of ranges for each axis of "
             f"kernel_size={kernel_size}. Received: {ranges}"
         )
     return [
@@ -90,7 +90,7 @@ def _coefficients(hp, prefix, count, ranges):
     ranges = list(ranges or [])
     if len(ranges) != count:
         raise ValueError(
-            f"`ranges` should have a (low, high) for each of the {count} coefficients "
+            f"`ranges` must have a (low, high) for each of the {count} coefficients "
             f"of {prefix!r}, outermost first. Received: {ranges}"
         )
     return [

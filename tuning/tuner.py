@@ -1,18 +1,17 @@
 """KerasTuner tuners whose trials share one compiled model."""
 
-import gc
 import time
 import warnings
-from pathlib import Path
 
 import keras
 import keras_tuner as kt
 
+from . import _keras_tuner
 from .kept_model import KeptModel
-from .oracle import DirectLOracle, write_json
+from .oracle import DirectLOracle
 
 
-class DensityTuner(kt.Tuner):
+class DensityTuner(_keras_tuner.Tuner):
     """Tuner that compiles once where trials differ in nothing but density values.
 
     One compiled training step serves all values of a density. The first model is
@@ -74,7 +73,6 @@ class DensityTuner(kt.Tuner):
         self._waiting = False
         self._execution = None  # the number of the one that runs
         self._kept = None
-        self._frozen = False
         self._warned = False
         super().__init__(oracle, hypermodel, **kwargs)
 
@@ -101,17 +99,6 @@ class DensityTuner(kt.Tuner):
             self._waiting = False
             self._drop_kept()
 
-    def save(self):
-        if not self._is_worker():
-            self.oracle.save()
-        write_json(Path(self._get_tuner_fname()), self.get_state())
-
-    def reload(self):
-        if not self._is_worker():
-            # What is declared now, for the oracle to compare with what it saved.
-            self._populate_initial_space()
-        super().reload()
-
     def run_trial(self, trial, *args, **kwargs):
         self._execution = -1
         try:
@@ -132,33 +119,30 @@ class DensityTuner(kt.Tuner):
                 "names that start with 'val_' need `validation_data`."
             )
 
-    def _build_and_fit_model(self, trial, *args, callbacks=(), **kwargs):
+    def train_trial(self, trial, *args, callbacks=(), **kwargs):
         self._execution += 1
         kwargs["callbacks"] = [_Seed(self.seed + self._execution), *callbacks]
         try:
-            return super()._build_and_fit_model(trial, *args, **kwargs)
+            return super().train_trial(trial, *args, **kwargs)
         except BaseException:
             # What it was in the middle of is not known.
             self._drop_kept()
             raise
 
-    def _try_build(self, hp):
+    def model_for_trial(self, hp):
         if self._execution is None:
             # For the user to have, as `get_best_models` does.
-            return super()._try_build(hp)
-        keras.utils.set_random_seed(self.seed + self._execution)
-        return self._model_for_trial(hp)
-
-    def _model_for_trial(self, hp):
+            return super().model_for_trial(hp)
         if self._kept is not None:
-            self._freeze_heap()
-        model = super()._try_build(hp)
-        if self._kept is not None:
-            difference = self._kept.start_as(model)
+            keras.utils.set_random_seed(self.seed + self._execution)
+            with _keras_tuner.collected():
+                difference = self._kept.start_as(self.build_briefly(hp))
             if difference is None:
                 return self._kept.model
             self._drop_kept()
             self._warn_once(f"Trials differ in more than densities: {difference}.")
+        keras.utils.set_random_seed(self.seed + self._execution)
+        model = super().model_for_trial(hp)
         if self.distribution_strategy is not None:
             return model
         try:
@@ -170,22 +154,8 @@ class DensityTuner(kt.Tuner):
             self._kept = kept
         return kept.model
 
-    def _freeze_heap(self):
-        """Leaves what was there before the second trial to no garbage collection.
-
-        The base class collects twice for every model that it builds. To walk through
-        all that the backends have loaded takes as long as a few steps of training.
-        """
-        if not self._frozen:
-            gc.collect()
-            gc.freeze()
-            self._frozen = True
-
     def _drop_kept(self):
         self._kept = None
-        if self._frozen:
-            gc.unfreeze()
-            self._frozen = False
 
     def _warn_once(self, reason):
         if not self._warned:

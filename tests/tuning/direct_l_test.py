@@ -134,7 +134,7 @@ def test_floor_exhausts_the_grid(locally_biased):
     points = run(search, waves, 1000)
     assert search.done
     assert search.ask() == []
-    # Sides above 1 / 9 are cut down to it: every cell of a 9 x 9 grid has its centre.
+    # Sides above 1 / 9 are cut down to it: every cell of a 9 x 9 grid has its center.
     assert len(points) == len(set(points)) == 81
     assert search.best()[1] == min(map(waves, points))
 
@@ -233,10 +233,10 @@ def test_state_of_another_search_is_refused():
 
 def test_bad_arguments():
     for dimensions in (0, -1, 1.5, "2"):
-        with pytest.raises(ValueError, match="`dimensions` should be an integer"):
+        with pytest.raises(ValueError, match="`dimensions` must be an integer"):
             DirectLSearch(dimensions)
     for epsilon in (-1e-4, math.nan, math.inf):
-        with pytest.raises(ValueError, match="`epsilon` should be a finite number"):
+        with pytest.raises(ValueError, match="`epsilon` must be a finite number"):
             DirectLSearch(1, epsilon=epsilon)
     for min_side in (0, 1, -0.1, math.nan):
         with pytest.raises(ValueError, match="`min_side` is a part of"):

@@ -1,15 +1,13 @@
 """DirectLOracle as KerasTuner's own oracle tests have it, and what they leave out."""
 
 import itertools
-import json
 import math
 import threading
 
 import keras_tuner as kt
 import pytest
 
-from keras_wconv.tuning import DirectLOracle
-from keras_wconv.tuning import oracle as oracle_module
+from keras_wconv.tuning import DirectLOracle, _keras_tuner
 
 
 @pytest.fixture(autouse=True)
@@ -315,19 +313,19 @@ class Killed(BaseException):
 def test_killed_at_every_write(tmp_path, monkeypatch, moment):
     """Each write of a file in turn is the last thing that the process does."""
     expected = results(drive(make_oracle(tmp_path / "expected", max_trials=8)))
-    write, writes_left = oracle_module.write_json, 0
+    write, writes_left = _keras_tuner.write_atomically, 0
 
-    def deadly_write(path, content):
+    def deadly_write(path, text):
         nonlocal writes_left
         writes_left -= 1
         if writes_left == 0 and moment == "torn":
-            path.with_name(f"{path.name}.tmp").write_text(json.dumps(content)[:20])
+            path.with_name(f"{path.name}.tmp").write_text(text[:20])
         if writes_left != 0 or moment == "after":
-            write(path, content)
+            write(path, text)
         if writes_left == 0:
             raise Killed
 
-    monkeypatch.setattr(oracle_module, "write_json", deadly_write)
+    monkeypatch.setattr(_keras_tuner, "write_atomically", deadly_write)
     for number in itertools.count(1):
         directory, writes_left = tmp_path / str(number), number
         oracle = make_oracle(directory, max_trials=8)
@@ -451,7 +449,7 @@ def test_entries_that_are_not_tuned_are_left_alone(tmp_path):
 
 @pytest.mark.parametrize("max_trials", [0, -1])
 def test_max_trials_below_one(max_trials):
-    with pytest.raises(ValueError, match="`max_trials` should be at least 1"):
+    with pytest.raises(ValueError, match="`max_trials` must be at least 1"):
         DirectLOracle("val_loss", max_trials=max_trials)
 
 

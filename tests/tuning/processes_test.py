@@ -52,3 +52,11 @@ def test_chief_and_workers_equal_one_process(tmp_path):
             if status == "IDLE"
         ]
         assert min(idle, default=1.0) > 0.1
+
+
+def test_chief_that_is_killed_and_started_again_goes_on(tmp_path):
+    search = outcome("chief_killed", tmp_path)
+    assert len(search["outcomes"]) == 3
+    for exit_codes, trials in search["outcomes"]:
+        assert exit_codes == [0, 0]
+        assert trials == search["alone"]

@@ -1,6 +1,6 @@
 """Searches in processes of their own, killed and distributed, for `processes_test`.
 
-python search_processes.py (killed | distributed) DIRECTORY
+python search_processes.py (killed | distributed | chief_killed) DIRECTORY
 
 It prints the results as JSON. The processes are forked from one that has imported
 KerasTuner, and minimise a function: nothing is trained.
@@ -96,45 +96,80 @@ def take_part(directory, max_trials, tuner_id, port):
     search(directory, max_trials, LoggedOracle)
 
 
-def distributed(directory, max_trials=24):
-    run(search, directory / "alone", max_trials)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = directory / "shared"
+class Cluster:
+    """A chief and workers on the loopback, which search in one folder."""
 
-    def start(tuner_id):
-        arguments = (shared, max_trials, tuner_id, port)
+    def __init__(self, directory, max_trials):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._directory = directory
+        self._max_trials = max_trials
+
+    def start(self, tuner_id):
+        arguments = (self._directory, self._max_trials, tuner_id, self._port)
         process = fork.Process(target=take_part, args=arguments, daemon=True)
         process.start()
         return process
 
-    def requests():
-        log = shared / "search" / "requests.jsonl"
+    def requests(self):
+        log = self._directory / "search" / "requests.jsonl"
         lines = log.read_text().splitlines(keepends=True) if log.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
-    chief, killed = start("chief"), start("worker0")
-    while len(requests()) < 2:
-        time.sleep(0.01)
-    # Before the search is over: the chief then waits for this worker to be back.
-    killed.kill()
-    killed.join()
-    workers = [start("worker1"), start("worker0")]
+    def wait_for_requests(self, count):
+        while len(self.requests()) < count:
+            time.sleep(0.01)
+
+
+def kill(process):
+    process.kill()
+    process.join()
+
+
+def finish(chief, workers):
+    """Wait for the workers; return their exit codes."""
     for worker in workers:
         worker.join(timeout=60)
-    exit_codes = [worker.exitcode for worker in workers]
-    # It would wait for up to 20 seconds more.
-    chief.kill()
-    chief.join()
+    # The chief would wait for up to 20 seconds more.
+    kill(chief)
+    return [worker.exitcode for worker in workers]
+
+
+def distributed(directory, max_trials=24):
+    run(search, directory / "alone", max_trials)
+    cluster = Cluster(directory / "shared", max_trials)
+    chief, killed = cluster.start("chief"), cluster.start("worker0")
+    cluster.wait_for_requests(2)
+    # Before the search is over: the chief then waits for this worker to be back.
+    kill(killed)
+    workers = [cluster.start("worker1"), cluster.start("worker0")]
+    exit_codes = finish(chief, workers)
     return {
         "alone": results(directory / "alone"),
-        "distributed": results(shared),
+        "distributed": results(directory / "shared"),
         "exit_codes": exit_codes,
-        "requests": requests(),
+        "requests": cluster.requests(),
     }
 
 
+def chief_killed(directory, max_trials=24, moments=(1, 3, 8)):
+    """The chief dies during a trial, and starts again in the same folder."""
+    run(search, directory / "alone", max_trials)
+    outcomes = []
+    for moment in moments:
+        cluster = Cluster(directory / str(moment), max_trials)
+        chief = cluster.start("chief")
+        workers = [cluster.start("worker0"), cluster.start("worker1")]
+        cluster.wait_for_requests(moment)
+        kill(chief)
+        time.sleep(0.5)
+        exit_codes = finish(cluster.start("chief"), workers)
+        outcomes.append([exit_codes, results(directory / str(moment))])
+    return {"alone": results(directory / "alone"), "outcomes": outcomes}
+
+
 if __name__ == "__main__":
-    outcome = {"killed": killed, "distributed": distributed}[sys.argv[1]]
+    modes = {mode.__name__: mode for mode in (killed, distributed, chief_killed)}
+    outcome = modes[sys.argv[1]]
     print("\n" + json.dumps(outcome(Path(sys.argv[2]))))

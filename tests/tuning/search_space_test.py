@@ -82,7 +82,7 @@ def test_causal_kernels_have_a_coefficient_for_each_past_tap():
 def test_bad_arguments():
     hp = kt.HyperParameters()
     for kernel_size in (1, 2, (1, 1)):
-        with pytest.raises(ValueError, match="`kernel_size` should have taps beside"):
+        with pytest.raises(ValueError, match="`kernel_size` must have taps beside"):
             tuning.density(hp, kernel_size)
     with pytest.raises(ValueError, match="No ranges are published for 4 coefficients"):
         tuning.density(hp, 9)

