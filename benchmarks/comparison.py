@@ -1,82 +1,92 @@
-"""Does a density help? The comparisons of README.md, from search to report.
+"""Does a density help? The comparisons of README.md.
 
-Four networks on data that ship with scikit-learn and scikit-image: a small VGG and
-ResNet20 on digits, DnCNN with kernels of 3 and of 7 on photographs. For each, DIRECT-L
-looks for a density on the validation split, the standard network gets as many runs to
-look for its own learning rate, and all arms are trained with five seeds.
+In each, DIRECT-L looks for a density, the weighted network gets a learning rate of its
+own, and the standard network gets as many trainings in all for its start and learning
+rate. All is tuned on the validation split, at one length of training; the arms are then
+trained with five seeds at several lengths and evaluated on the test split.
 
-`python -m benchmarks.comparison` runs them, goes on where it was stopped, and takes
-about half an hour on two cores. It writes `comparison/` in benchmarks/results.
+`python -m benchmarks.comparison` does what is missing from the files and takes hours on
+two cores. It writes a folder for each into benchmarks/results/comparison.
 """
 
 import argparse
 import functools
 from pathlib import Path
 
-from keras_wconv.applications import ResNet20
-from keras_wconv.experiments import Classification, Denoising, comparison, report
+from keras_wconv import tuning
+from keras_wconv.applications import ResNet20, TimeSeriesResNet
+from keras_wconv.densities import Gaussian
+from keras_wconv.experiments import (
+    Classification,
+    Denoising,
+    Page,
+    compare,
+    datasets,
+    report,
+)
 from keras_wconv.experiments.denoising import SmallDnCNN
-from keras_wconv.tuning import DirectLSearch
-from keras_wconv.tuning.search_space import PUBLISHED_RANGES
 
 from . import RESULTS
 
-ARMS = "ATBCDFGNL"
-PHOTOGRAPHS = {"epochs": 6, "batch_size": 8}
-EXPERIMENTS = {  # name: task, coefficients of its density, runs of each search
-    "digits_vgg": (Classification.digits, 1, 5),
+QUESTION = "A,S,ST,B,BT"
+CONTROLS = f"{QUESTION},C,D,F,G,N,L,glorot"
+SHAPE = f"{QUESTION},F,L"
+
+
+def by_coefficients(size):
+    return functools.partial(tuning.density, kernel_size=size)
+
+
+def by_width(size):
+    """Return a search for the width of a Gaussian, from a sixteenth of the kernel."""
+    return lambda hp: Gaussian(hp.Float("sigma", size / 16, size, sampling="log"))
+
+
+def photographs(**network):
+    return Denoising.photographs(
+        functools.partial(SmallDnCNN, **network), batch_size=8, epochs=20
+    )
+
+
+def series(size):
+    """Noisy time series, and a residual network whose kernels all have one size."""
+    network = functools.partial(
+        TimeSeriesResNet, filters=(16, 32), kernel_sizes=(size, size, size)
+    )
+    return Classification(
+        datasets.time_series(noise=2.0),
+        network,
+        epochs=50,
+        batch_size=30,
+        learning_rate=0.02,
+        schedule="cosine",
+    )
+
+
+EXPERIMENTS = {  # name: task, search, arms by budget, budget at which all is tuned
+    "photographs_dncnn_3": (
+        functools.partial(photographs),
+        by_coefficients(3),
+        {300: QUESTION, 1000: CONTROLS, 3000: QUESTION, 10000: QUESTION},
+        1000,
+    ),
+    "photographs_dncnn_7": (
+        functools.partial(photographs, depth=5, filters=16, kernel_size=7),
+        by_coefficients(7),
+        {300: QUESTION, 1000: CONTROLS, 3000: QUESTION},
+        1000,
+    ),
+    "series_9": (functools.partial(series, 9), by_width(9), {500: SHAPE}, 500),
+    "series_33": (functools.partial(series, 33), by_width(33), {500: SHAPE}, 500),
     "digits_resnet20": (
         functools.partial(
             Classification.digits, ResNet20, learning_rate=0.05, epochs=8
         ),
-        1,
-        5,
-    ),
-    "photographs_dncnn_3": (
-        functools.partial(
-            Denoising.photographs,
-            functools.partial(SmallDnCNN, filters=24),
-            **PHOTOGRAPHS,
-        ),
-        1,
-        5,
-    ),
-    "photographs_dncnn_7": (
-        functools.partial(
-            Denoising.photographs,
-            functools.partial(SmallDnCNN, depth=5, filters=16, kernel_size=7),
-            **PHOTOGRAPHS,
-        ),
-        3,
-        7,
+        by_coefficients(3),
+        None,
+        None,
     ),
 }
-
-
-def direct_l(coefficients, runs):
-    """Return a search in the published ranges for `comparison.compare`.
-
-    It gives the best density that is not the standard convolution, which the search
-    tries too: whether that is better than the standard is what the comparison asks.
-    """
-    ranges = PUBLISHED_RANGES[coefficients]
-
-    def search(evaluate):
-        optimizer = DirectLSearch(coefficients)
-        tried = {}
-        while len(tried) < runs:
-            for point in optimizer.ask():
-                density = tuple(
-                    round(low + x * (high - low), 4)
-                    for x, (low, high) in zip(point, ranges, strict=True)
-                )
-                tried[density] = evaluate(list(density))
-                optimizer.tell(point, -tried[density])
-        # The first point may be the standard convolution, which is the other arm.
-        weighted = [density for density in tried if set(density) != {1.0}]
-        return list(max(weighted, key=tried.get))
-
-    return search
 
 
 def main():
@@ -85,30 +95,33 @@ def main():
     )
     parser.add_argument("--only", choices=EXPERIMENTS, action="append")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one epoch and two seeds")
-    parser.add_argument("--output", type=Path, help="default: benchmarks/results")
+    parser.add_argument("--longest", type=int, help="leave out longer trainings")
+    parser.add_argument("--output", type=Path, default=RESULTS / "comparison")
     options = parser.parse_args()
-    output = options.output or (Path("runs/bench") if options.quick else RESULTS)
     command = "python -m benchmarks.comparison"
-    page = report.Page("Does a density help? Four networks")
+    page = Page("Does a density help?")
     page.code(command)
     for name in options.only or EXPERIMENTS:
-        make, coefficients, runs = EXPERIMENTS[name]
+        make, search, budgets, tune_at = EXPERIMENTS[name]
+        if budgets and options.longest:
+            budgets = {n: arms for n, arms in budgets.items() if n <= options.longest}
         print(f"=== {name} ===", flush=True)
-        results = comparison.compare(
-            make(epochs=1) if options.quick else make(),
-            output / "comparison" / name,
-            search=direct_l(coefficients, runs),
-            seeds=range(2 if options.quick else options.seeds),
-            arms=ARMS,
+        results = compare(
+            make(),
+            options.output / name,
+            search=search,
+            seeds=range(options.seeds),
+            arms=CONTROLS,
+            budgets=budgets,
+            tune_at=tune_at,
         )
         report.write_comparison(results, f"{command} --only {name}")
         print(results.conclusion(), flush=True)
         page.heading(name)
         page.text(results.conclusion())
-        page.text(f"Density found: {results.density}. Details: {name}/report.md.")
         page.figure(name, report.effects_figure(results), f"{name}: effects and runs.")
-    page.write(output / "comparison")
+    if options.only is None:
+        page.write(options.output)
 
 
 if __name__ == "__main__":

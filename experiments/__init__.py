@@ -1,14 +1,26 @@
 """Does a density help? Tasks, paired comparisons, and the search for a density."""
 
-from . import comparison, datasets, report, search
+from . import arms, datasets
+from .arms import Arm
 from .classification import Classification
+from .comparison import compare, train_pair
 from .denoising import Denoising
+from .page import Page
+from .results import Effect, Results
+from .search import search
+from .task import Task
 
 __all__ = [
+    "Arm",
     "Classification",
     "Denoising",
-    "comparison",
+    "Effect",
+    "Page",
+    "Results",
+    "Task",
+    "arms",
+    "compare",
     "datasets",
-    "report",
     "search",
+    "train_pair",
 ]

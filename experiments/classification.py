@@ -23,7 +23,7 @@ class Classification(Task):
 
     The defaults are the usual CIFAR protocol: 200 epochs of SGD with Nesterov momentum,
     a rate of 0.1 that is multiplied by 0.2 at 60, 120 and 160, and batches of 128.
-    Inputs are standardised by the mean and deviation of the training split.
+    Inputs are standardized by the mean and deviation of the training split.
 
     Args:
         data: `datasets.Dataset` with classes.
@@ -57,6 +57,8 @@ class Classification(Task):
     name = "classification"
     monitor = "accuracy"
     direction = "max"
+    unit, scale = "percentage points", 100
+    differences = (0.5, 1.0, 2.0)
     loss = "sparse_categorical_crossentropy"
     metrics = ("accuracy",)
 
@@ -74,12 +76,6 @@ class Classification(Task):
         rotation=0.0,
         density_learning_rate=1e-2,
     ):
-        if data.classes is None:
-            raise ValueError(
-                "`data` should be a dataset with classes, such as datasets.digits(). "
-                f"Received: {data.name!r}, pictures without labels. They are for the "
-                "task Denoising."
-            )
         super().__init__(
             data,
             network,
@@ -154,6 +150,14 @@ class Classification(Task):
         }
         return cls(datasets.volumes(), network, **{**defaults, **recipe})
 
+    def check_data(self, data):
+        if data.classes is None:
+            raise ValueError(
+                "`data` must be a dataset with classes, such as datasets.digits(). "
+                f"Received: {data.name!r}, pictures without labels. They are for the "
+                "task Denoising."
+            )
+
     def model(self, density=None, **density_options):
         model = self.network(
             input_shape=self.data.train[0].shape[1:],
@@ -163,7 +167,7 @@ class Classification(Task):
         )
         if model.output_shape != (None, self.data.classes):
             raise ValueError(
-                f"`network` should end in {self.data.classes} classes. Received: "
+                f"`network` must end in {self.data.classes} classes. Received: "
                 f"{model.name!r}, which ends in {model.output_shape}"
             )
         return model
@@ -175,17 +179,13 @@ class Classification(Task):
             x = inputs[indices]
             if self.pad or self.flip or self.rotation:
                 x = augment(x, rng, self.pad, self.flip, self.rotation)
-            return self._standardise(x), labels[indices]
+            return self._standardize(x), labels[indices]
 
         return datasets.Batches(len(inputs), self.batch_size, load, seed)
 
-    def validation_data(self):
-        return self._split("validation")
-
-    def evaluate(self, model, split="validation"):
-        inputs, labels = self._split(split)
-        metrics = model.evaluate(inputs, labels, verbose=0, return_dict=True)
-        return {name: float(value) for name, value in metrics.items()}
+    def examples(self, split):
+        inputs, labels = getattr(self.data, split)
+        return self._standardize(inputs), labels
 
     def get_config(self):
         return {
@@ -195,11 +195,7 @@ class Classification(Task):
             "rotation": self.rotation,
         }
 
-    def _split(self, split):
-        inputs, labels = getattr(self.data, split)
-        return self._standardise(inputs), labels
-
-    def _standardise(self, inputs):
+    def _standardize(self, inputs):
         return ((inputs - self._mean) / self._std).astype("float32")
 
 
@@ -228,12 +224,12 @@ def augment(images, rng, pad=0, flip=False, rotation=0.0):
     """
     count, height, width, _ = images.shape
     y, x = np.mgrid[:height, :width].astype("float32")
-    centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
+    center_y, center_x = (height - 1) / 2, (width - 1) / 2
     angle = np.radians(rng.uniform(-rotation, rotation, (count, 1, 1)), dtype="float32")
     cos, sin = np.cos(angle), np.sin(angle)
-    from_y, from_x = y - centre_y, x - centre_x
-    y = np.rint(cos * from_y - sin * from_x + centre_y).astype(int)
-    x = np.rint(sin * from_y + cos * from_x + centre_x).astype(int)
+    from_y, from_x = y - center_y, x - center_x
+    y = np.rint(cos * from_y - sin * from_x + center_y).astype(int)
+    x = np.rint(sin * from_y + cos * from_x + center_x).astype(int)
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     if flip:
         x = np.where(rng.random((count, 1, 1)) < 0.5, width - 1 - x, x)

@@ -73,7 +73,7 @@ class Pictures(Sequence):
 
     However many there are, only what is looked at comes into memory. The files lie in
     a temporary folder (the environment variable `TMPDIR` decides where) that goes with
-    the object: about 6 GB for DIV2K in colour.
+    the object: about 6 GB for DIV2K in color.
 
     Args:
         named: iterable of `(name, uint8 array of (height, width, channels))`.
@@ -144,7 +144,7 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         if steps is None and items < size:
             raise ValueError(
-                f"`batch_size` should be at most the {items} training examples that "
+                f"`batch_size` must be at most the {items} training examples that "
                 f"there are. Received: {size}"
             )
         self.items = items
@@ -307,7 +307,7 @@ def photographs(channels=1):
     (camera, chelsea, china, moon).
 
     Args:
-        channels: int, 1 for grey and 3 for colour. Grey photographs are repeated.
+        channels: int, 1 for gray and 3 for color. Gray photographs are repeated.
 
     Returns:
         `Dataset` of `Pictures`.
@@ -343,7 +343,7 @@ def image_folder(path, channels=1, seed=0):
 
     Args:
         path: str or `pathlib.Path`.
-        channels: int, 1 for grey and 3 for colour.
+        channels: int, 1 for gray and 3 for color.
         seed: int, of the division.
 
     Returns:
@@ -357,7 +357,7 @@ def image_folder(path, channels=1, seed=0):
     path = Path(path)
     if not path.is_dir():
         raise ValueError(
-            f"`path` should be a folder of pictures. Received: {str(path)!r}, which is "
+            f"`path` must be a folder of pictures. Received: {str(path)!r}, which is "
             "not a folder."
         )
     suffixes = set(image.registered_extensions())
@@ -403,7 +403,7 @@ def image_folder(path, channels=1, seed=0):
     empty = [split for split in SPLITS if not splits[split]]
     if empty:
         raise ValueError(
-            "`path` should hold at least three pictures that can be read, or "
+            "`path` must hold at least three pictures that can be read, or "
             f"subfolders {SPLITS} with a picture in each. Received: {str(path)!r}, "
             f"{len(files)} picture files, none left for: {', '.join(empty)}. "
             "datasets.photographs() needs no files."
@@ -454,7 +454,7 @@ def div2k(channels=3, data_dir=None):
     published validation pictures, on which results are reported, are the test split.
 
     Args:
-        channels: int, 1 for grey and 3 for colour.
+        channels: int, 1 for gray and 3 for color.
         data_dir: optional folder of tensorflow-datasets.
 
     Returns:
@@ -498,12 +498,9 @@ def _load_tfds(name, splits, data_dir, instead, features=None):
             # TensorFlow only reads files here: the accelerator is the backend's.
             tensorflow.config.set_visible_devices([], "GPU")
     decoders = features and tfds.decode.PartialDecoding(dict.fromkeys(features, True))
-    requests = require("requests", extra="data")
     try:
         builder = tfds.builder(name, data_dir=data_dir)
         if not builder.is_prepared():
-            # Where there is no network, tensorflow-datasets tries for minutes.
-            requests.head(builder.info.homepage, timeout=20)
             builder.download_and_prepare()
     except (OSError, tfds.download.DownloadError) as error:
         raise RuntimeError(
@@ -521,7 +518,7 @@ def _convert(picture, channels):
     modes = {1: "L", 3: "RGB"}
     if channels not in modes:
         raise ValueError(
-            f"`channels` should be 1 (grey) or 3 (colour). Received: {channels}"
+            f"`channels` must be 1 (gray) or 3 (color). Received: {channels}"
         )
     if not isinstance(picture, image.Image):
         picture = image.fromarray(picture)

@@ -6,8 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from .. import visualization
 from .._optional import require
 from ..applications.dncnn import DnCNN, DnCNN17
+from ..inspection import weighted_layers
 from . import datasets
 from .task import Task
 
@@ -90,6 +92,8 @@ class Denoising(Task):
     name = "denoising"
     monitor = "psnr"
     direction = "max"
+    unit = "dB"
+    differences = (0.05, 0.1, 0.2)
     metrics = (psnr,)
 
     def __init__(
@@ -110,31 +114,10 @@ class Denoising(Task):
         evaluation_size=None,
         density_learning_rate=1e-2,
     ):
-        if data.classes is not None:
-            raise ValueError(
-                "`data` should be a dataset of pictures, such as "
-                f"datasets.photographs(). Received: {data.name!r}, labelled examples. "
-                "They are for the task Classification."
-            )
         if batch_size % patches_per_picture:
             raise ValueError(
-                "`batch_size` should be a multiple of `patches_per_picture`. Received: "
+                "`batch_size` must be a multiple of `patches_per_picture`. Received: "
                 f"{batch_size} and {patches_per_picture}"
-            )
-        small = [
-            f"{name} {shape[0]}x{shape[1]}"
-            for split in datasets.SPLITS
-            for name, shape in zip(
-                getattr(data, split).names, getattr(data, split).shapes, strict=True
-            )
-            if min(shape[:2]) < patch_size
-        ]
-        if small:
-            raise ValueError(
-                f"`patch_size` should be at most the smallest side of every picture. "
-                f"Received: {patch_size}, and {len(small)} smaller pictures: "
-                f"{', '.join(small[:5])}{', ...' if len(small) > 5 else ''}. Take them "
-                "out, or give a smaller `patch_size`."
             )
         super().__init__(
             data,
@@ -146,6 +129,21 @@ class Denoising(Task):
             schedule,
             density_learning_rate,
         )
+        small = [
+            f"{name} {shape[0]}x{shape[1]}"
+            for split in datasets.SPLITS
+            for name, shape in zip(
+                getattr(data, split).names, getattr(data, split).shapes, strict=True
+            )
+            if min(shape[:2]) < patch_size
+        ]
+        if small:
+            raise ValueError(
+                f"`patch_size` must be at most the smallest side of every picture. "
+                f"Received: {patch_size}, and {len(small)} smaller pictures: "
+                f"{', '.join(small[:5])}{', ...' if len(small) > 5 else ''}. Take them "
+                "out, or give a smaller `patch_size`."
+            )
         blind = np.ndim(sigma) > 0
         self.sigma = tuple(sigma) if blind else (sigma, sigma)
         self.test_sigmas = tuple(test_sigmas or ((15, 25, 50) if blind else (sigma,)))
@@ -158,7 +156,7 @@ class Denoising(Task):
 
     @classmethod
     def photographs(cls, network=SmallDnCNN, data=None, **recipe):
-        """Shipped grey photographs, a small DnCNN; for a laptop.
+        """Shipped gray photographs, a small DnCNN; for a laptop.
 
         Args:
             network: builder, in place of `SmallDnCNN`.
@@ -181,11 +179,19 @@ class Denoising(Task):
         """DIV2K by the usual protocol, DnCNN by default."""
         return cls(datasets.div2k(channels, data_dir), network, **recipe)
 
+    def check_data(self, data):
+        if data.classes is not None:
+            raise ValueError(
+                "`data` must be a dataset of pictures, such as "
+                f"datasets.photographs(). Received: {data.name!r}, labeled examples. "
+                "They are for the task Classification."
+            )
+
     def model(self, density=None, **density_options):
         model = self.network(channels=self.channels, density=density, **density_options)
         if model.output_shape != model.input_shape:
             raise ValueError(
-                "`network` should return a picture of the shape that it was given. "
+                "`network` must return a picture of the shape that it was given. "
                 f"Received: {model.name!r}, which makes {model.output_shape} of "
                 f"{model.input_shape}"
             )
@@ -233,11 +239,10 @@ class Denoising(Task):
         return np.stack(noisy), np.stack(clean)
 
     def evaluate(self, model, split="validation"):
-        rows = [row for *_, row in self.denoise(model, split)]
-        return {
-            key: float(np.mean([row[key] for row in rows]))
-            for key in ("noisy_psnr", "noisy_ssim", "psnr", "ssim")
-        }
+        return self.average(self.measure(model, split))
+
+    def measure(self, model, split="test"):
+        return [row for *_, row in self.denoise(model, split)]
 
     def denoise(self, model, split="test"):
         """Denoise the pictures of a split, one after the other.
@@ -248,7 +253,7 @@ class Denoising(Task):
 
         Yields:
             `(clean, noisy, output, metrics)`: arrays of `(height, width, channels)`, of
-            which the output is clipped, and a dict of the picture's name, sigma, and
+            which the output is clipped, and a dict of the example's name, sigma, and
             PSNR and SSIM by scikit-image, before and after.
         """
         measure = require("skimage.metrics", extra="data")
@@ -256,7 +261,8 @@ class Denoising(Task):
             for name, clean, noisy in self._pairs(split, sigma, self.evaluation_size):
                 output = model.predict_on_batch(noisy[None])[0].astype("float32")
                 output = np.clip(output, 0, 1)
-                metrics = {"picture": name, "sigma": sigma}
+                example = name if len(self.test_sigmas) == 1 else f"{name}, {sigma:g}"
+                metrics = {"example": example, "sigma": sigma}
                 for prefix, picture in (("noisy_", noisy), ("", output)):
                     psnr = measure.peak_signal_noise_ratio(clean, picture, data_range=1)
                     ssim = measure.structural_similarity(
@@ -265,6 +271,32 @@ class Denoising(Task):
                     metrics[f"{prefix}psnr"] = float(psnr)
                     metrics[f"{prefix}ssim"] = float(ssim)
                 yield clean, noisy, output, metrics
+
+    def illustrate(self, page, models):
+        """Add PSNR and SSIM by picture, the pictures, and the densities."""
+        rows, drawn = [], []
+        for name, model in models.items():
+            for i, (clean, noisy, output, row) in enumerate(self.denoise(model)):
+                if i == len(rows):
+                    rows.append([row["example"], row["noisy_psnr"], row["noisy_ssim"]])
+                    noisy_title = f"noisy\n{row['noisy_psnr']:.2f} dB"
+                    drawn.append({row["example"]: clean, noisy_title: noisy})
+                rows[i] += [row["psnr"], row["ssim"]]
+                drawn[i][f"{name}\n{row['psnr']:.2f} dB"] = output
+        names = ("noisy", *models)
+        columns = [f"{name} {metric}" for name in names for metric in ("PSNR", "SSIM")]
+        means = [float(np.mean(column)) for column in list(zip(*rows, strict=True))[1:]]
+        page.table(["picture", *columns], [*rows, ["mean", *means]])
+        side = self.evaluation_size
+        of = f"central {side} x {side} pixels" if side else "whole picture"
+        page.figure(
+            "pictures", _draw_pictures(drawn), f"Test pictures; PSNR of the {of}."
+        )
+        for name, model in models.items():
+            if weighted_layers(model):
+                figure = visualization.plot_densities(model)
+                page.figure("densities", figure, f"The densities of {name}.")
+                break
 
     def get_config(self):
         return {
@@ -289,3 +321,25 @@ class Denoising(Task):
             rng = np.random.default_rng((datasets.SPLITS.index(split), index))
             noise = rng.standard_normal(clean.shape, dtype="float32")
             yield name, clean, clean + noise * np.float32(sigma / 255)
+
+
+def _draw_pictures(drawn, count=4, side=128):
+    """Draw the center of the first pictures, one row each, a title above each."""
+    plt = require("matplotlib.pyplot", extra="plot")
+    drawn = drawn[:count]
+    figure, axes = plt.subplots(
+        len(drawn),
+        len(drawn[0]),
+        figsize=(2.6 * len(drawn[0]), 2.9 * len(drawn)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for row, pictures in zip(axes, drawn, strict=True):
+        for ax, (title, picture) in zip(row, pictures.items(), strict=True):
+            top, left = (max(0, (size - side) // 2) for size in picture.shape[:2])
+            shown = picture[top : top + side, left : left + side]
+            ax.imshow(np.clip(shown, 0, 1), cmap="gray", vmin=0, vmax=1)
+            ax.set_title(title, fontsize=9)
+            ax.set_axis_off()
+    plt.close(figure)
+    return figure

@@ -1,27 +1,60 @@
 """What the tasks share: a network, its training recipe, and an honest evaluation."""
 
-import keras
+import copy
 
+import keras
+import numpy as np
+
+from ..inspection import learned_layers
 from ..optimizers import density_optimizer
+from .datasets import Batches
 
 SCHEDULES = ("constant", "cosine", "steps")
 
 
 class Task:
-    """A network to train on a dataset with a recipe. See its two subclasses.
+    """A network to train on a dataset with a recipe.
 
-    A comparison or a search calls `model`, `compile`, `fit` and `evaluate`, in this
-    order, and knows nothing else of a task.
+    For a task of your own, set the class attributes. Arrays of inputs and targets need
+    no more; override `batches` and `examples` for other data, and `model` for a network
+    that depends on them. `Classification` and `Denoising` are made that way.
+
+    Args:
+        data: `datasets.Dataset`.
+        network: function of `density` and density options that returns a Keras model.
+        epochs: int.
+        batch_size: int.
+        learning_rate: float, the peak of the schedule.
+        optimizer: function of `learning_rate` that returns a Keras optimizer.
+        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
+            the training).
+        density_learning_rate: float, of learned densities.
 
     Attributes:
         name: str, of the task.
         monitor: str, the metric to choose by: `evaluate(model)[task.monitor]`, and
             `"val_" + task.monitor` in the logs of a training.
         direction: `"max"` or `"min"`, which way `monitor` is better.
+        scale, unit: what reports multiply `monitor` by, and its unit then.
+        differences: tuple of floats, the differences of `monitor` that reports say how
+            many seeds they need, in `unit`.
         loss, metrics: what the network is compiled with.
+
+    Raises:
+        ValueError: If the schedule is unknown or the data do not suit the task.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_wconv import experiments
+    >>> class Regression(experiments.Task):
+    ...     name, loss = "regression", "mse"
+    ...     monitor, direction, metrics = "mae", "min", ("mae",)
     """
 
     name = monitor = direction = loss = None
+    unit, scale = "", 1
+    differences = ()
     metrics = ()
 
     def __init__(
@@ -37,8 +70,9 @@ class Task:
     ):
         if schedule not in SCHEDULES:
             raise ValueError(
-                f"`schedule` should be one of {SCHEDULES}. Received: {schedule!r}"
+                f"`schedule` must be one of {SCHEDULES}. Received: {schedule!r}"
             )
+        self.check_data(data)
         self.data = data
         self.network = network
         self.epochs = epochs
@@ -48,26 +82,79 @@ class Task:
         self.schedule = schedule
         self.density_learning_rate = density_learning_rate
 
+    def check_data(self, data):
+        """Raise a ValueError if the data do not suit the task."""
+
     def model(self, density=None, **density_options):
         """Build the network, not compiled. `density=None` is the standard one."""
-        raise NotImplementedError
+        return self.network(density=density, **density_options)
 
     def batches(self, seed):
         """Return the training batches, a `datasets.Batches`."""
-        raise NotImplementedError
+        inputs, targets = self.data.train
+
+        def load(indices, rng):
+            return inputs[indices], targets[indices]
+
+        return Batches(len(inputs), self.batch_size, load, seed)
+
+    def examples(self, split):
+        """Return `(inputs, targets)` of the `"validation"` or the `"test"` split."""
+        return getattr(self.data, split)
 
     def validation_data(self):
         """Return `(inputs, targets)` for the metrics of every epoch of a training."""
-        raise NotImplementedError
+        return self.examples("validation")
 
     def evaluate(self, model, split="validation"):
         """Return the metrics on the `"validation"` or the `"test"` split, a dict."""
-        raise NotImplementedError
+        inputs, targets = self.examples(split)
+        metrics = model.evaluate(inputs, targets, verbose=0, return_dict=True)
+        return {name: float(value) for name, value in metrics.items()}
+
+    def measure(self, model, split="test"):
+        """Return the metrics of a split, a list of one dict for each `"example"`.
+
+        Tasks that measure the split as a whole return one dict.
+        """
+        return [{"example": split, **self.evaluate(model, split)}]
+
+    @staticmethod
+    def average(rows):
+        """Return the means of the metrics of `measure`."""
+        names = [name for name in rows[0] if name not in ("example", "sigma")]
+        return {name: float(np.mean([row[name] for row in rows])) for name in names}
+
+    def illustrate(self, page, models):
+        """Add to a `page.Page` what trained models, a dict by name, make of the data.
+
+        Nothing by default.
+        """
 
     @property
     def steps(self):
         """Batches an epoch."""
         return len(self.batches(0))
+
+    @property
+    def total_steps(self):
+        """Batches of the whole training."""
+        return self.epochs * self.steps
+
+    def with_steps(self, total_steps):
+        """Return the task with a training of another length, its schedule with it.
+
+        Raises:
+            ValueError: If `total_steps` is not a multiple of the steps of an epoch.
+        """
+        if total_steps < 1 or total_steps % self.steps:
+            raise ValueError(
+                f"A training must have a multiple of {self.steps} steps, which is one "
+                f"epoch. Received: {total_steps}"
+            )
+        task = copy.copy(self)
+        task.epochs = total_steps // self.steps
+        return task
 
     def optimizer(self, learning_rate=None):
         """Return a new optimizer as the recipe has it.
@@ -77,7 +164,7 @@ class Task:
         """
         rate = self.learning_rate if learning_rate is None else learning_rate
         schedules = keras.optimizers.schedules
-        total = self.epochs * self.steps
+        total = self.total_steps
         if self.schedule == "cosine":
             rate = schedules.CosineDecay(rate, total, alpha=1e-4)
         elif self.schedule == "steps":
@@ -100,7 +187,7 @@ class Task:
             **kwargs: for `keras.Model.compile`, such as `jit_compile`.
         """
         optimizer = optimizer or self.optimizer(learning_rate)
-        if any(getattr(layer, "density_trainable", False) for layer in model.layers):
+        if learned_layers(model):
             restarts = keras.optimizers.schedules.CosineDecayRestarts(
                 self.density_learning_rate, 10 * self.steps, t_mul=2.0
             )

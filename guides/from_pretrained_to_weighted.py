@@ -140,7 +140,7 @@ for normalize in (False, True):
     print(f"normalize_density={normalize}: {ratio:.2g} of the standard variance")
 
 """
-The plain density leaves about 2e-5 of the variance, the normalised one about all of it.
+The plain density leaves about 2e-5 of the variance, the normalized one about all of it.
 That is for 0.7 at 64 pixels: on pictures of 32, stronger densities such as 0.5 or 0.3 miss
 it by more than a factor of 3. `python -m benchmarks --only variance` measures both.
 

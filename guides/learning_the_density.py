@@ -20,8 +20,8 @@ import os
 import keras
 
 import keras_wconv
+from keras_wconv import experiments
 from keras_wconv.callbacks import DensityLogger
-from keras_wconv.experiments import Denoising, comparison
 
 QUICK = "GUIDE_QUICK" in os.environ  # The tests run this guide with one epoch.
 
@@ -62,7 +62,7 @@ It writes a CSV file, and with `log_dir=` scalars for TensorBoard.
 """
 
 recipe = {"epochs": 1, "steps_per_epoch": 2} if QUICK else {}
-task = Denoising.photographs(**recipe)
+task = experiments.Denoising.photographs(**recipe)
 model = task.model(density=[1.0], density_trainable=True)
 task.compile(model)
 densities = DensityLogger("densities.csv")
@@ -91,12 +91,12 @@ The arm L of a comparison is the network with learned densities, starting at `de
 It answers with an interval, beside the fixed density (B) and the standard network (A).
 """
 
-results = comparison.compare(
+results = experiments.compare(
     task,
     "learned",
     density=[1.0],
     seeds=range(2 if QUICK else 5),
-    arms="ABL",
+    arms="A,B,L",
 )
 for name, effect in results.effects().items():
     print(f"{name:25} {effect.format(unit='dB')}")

@@ -110,8 +110,8 @@ The papers find the density with DIRECT-L. So does
 
     keras-wconv search --task cifar100 --network VGG16 --trials 9
 
-Every trial is a training. Give the standard network as many, for its learning rate:
-`comparison.compare(..., search=...)` does so without being asked.
+Every trial is a training. The standard network gets as many, for its start and its learning
+rate. `experiments.compare(..., search=...)` does the same from Python.
 
 ## Before you believe a result
 

@@ -102,8 +102,9 @@ the best is above it, and then whether it stays there on other seeds and other p
 
     keras-wconv search --task photographs
 
-does the search, the final selection on fresh seeds, and the report, on these photographs
-or with `--task FOLDER` on your own.
+does the search, gives the standard network's start and learning rate as many trials, trains
+the best of both on fresh seeds, and writes the report. `--task FOLDER` takes your own
+pictures.
 
 ## A density for each size of kernel, for each stage, for each axis
 

@@ -9,10 +9,10 @@ Description: Replace Conv2D by WeightedConv2D, look at the density, train, fold,
 """
 ## What it is
 
-A convolution multiplies each neighbour of a pixel by a weight and adds up. All taps of
+A convolution multiplies each neighbor of a pixel by a weight and adds up. All taps of
 the kernel start alike and learn at the same rate, whether they touch the pixel or lie
 three pixels away. A *weighted* convolution multiplies the kernel by a spatial density Φ,
-1 at the centre and something else further out, so that near and distant taps start, and
+1 at the center and something else further out, so that near and distant taps start, and
 learn, at different strengths:
 
     weighted_conv(x, w) = conv(x, w * Φ)

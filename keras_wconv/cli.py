@@ -1,7 +1,6 @@
 """The command `keras-wconv`: search, compare, show, fold, export."""
 
 import argparse
-import csv
 import functools
 import json
 import os
@@ -95,21 +94,27 @@ def _parser():
     compare.add_argument(
         "--controls",
         action="store_true",
-        help="arms that tell start, step, gain and place of the density apart",
+        help="also arms that tell start, step, gain and place of the density apart",
     )
-    compare.add_argument("--arms", help="letters of the arms, in place of --controls")
+    compare.add_argument("--arms", help="keys of arms, such as A,ST,B,BT")
+    compare.add_argument(
+        "--budgets", type=_integers, help="lengths of the training: 300,1000,3000"
+    )
+    compare.add_argument(
+        "--trials", type=int, default=9, help="trainings to tune one arm"
+    )
     compare.add_argument("--seed", type=int, default=0, help="of the one pair")
     compare.add_argument("--output", type=Path, default=Path("runs/compare"))
 
     search = command(
         "search",
         _search,
-        "Find the density of a network with DIRECT-L, then train the best few and the "
-        "standard network anew and compare them. The same command goes on where it "
-        "was stopped.",
+        "Find the density of a network with DIRECT-L, and compare it with the standard "
+        "network, whose start and learning rate get as many trials. The same command "
+        "goes on where it was stopped.",
     )
     _add_task(search)
-    search.add_argument("--trials", type=int, default=9, help="networks to train")
+    search.add_argument("--trials", type=int, default=9, help="trainings for each side")
     search.add_argument(
         "--resolution",
         type=float,
@@ -120,10 +125,9 @@ def _parser():
         "--per-axis", action="store_true", help="coefficients of its own for each axis"
     )
     search.add_argument(
-        "--best", type=int, default=2, help="densities to train again on fresh seeds"
+        "--best", type=int, default=2, help="setups of each side to train anew"
     )
     search.add_argument("--seeds", type=int, default=3, help="fresh seeds of each")
-    search.add_argument("--seed", type=int, default=0, help="of all trials")
     search.add_argument("--output", type=Path, default=Path("runs/search"))
     search.add_argument(
         "--overwrite", action="store_true", help="begin again instead of going on"
@@ -258,39 +262,40 @@ def _published_density(kernel_size):
     return PUBLISHED[kernel_size]
 
 
+def _integers(text):
+    return [int(number) for number in text.split(",")]
+
+
 def _compare(options):
-    from .experiments import comparison, datasets, report
+    from . import experiments
+    from .experiments import report
 
     density = options.density
     if density is None:
         density = _published_density(options.kernel_size or 3)
-    arms = options.arms or ("ABCDFG" if options.controls else "AB")
     density_options = {"normalize_density": True} if options.normalize_density else {}
-    on_pictures = options.task == "photographs" or Path(options.task).is_dir()
-    one_pair = options.seeds is None and arms == "AB"
-    if on_pictures and one_pair and options.network is None:
-        data = None
-        if options.task != "photographs":
-            data = datasets.image_folder(options.task)
-        rows = comparison.compare_pictures(
+    task = _task(options)
+    many = (options.seeds, options.arms, options.budgets, options.controls or None)
+    if many == (None, None, None, None):
+        rows = experiments.train_pair(
+            task,
             options.output,
             density,
-            options.kernel_size or 3,
-            data,
             options.seed,
             options.command_line,
-            density_options,
-            **_recipe(options),
+            **density_options,
         )
-        _print_pictures(rows)
+        _print_pair(task, rows)
     else:
-        seeds = range(5 if options.seeds is None else options.seeds)
-        results = comparison.compare(
-            _task(options),
+        arms = "A,ST,B,BT,C,D,F,G" if options.controls else "A,ST,B,BT"
+        results = experiments.compare(
+            task,
             options.output,
             density,
-            seeds=seeds,
-            arms=arms,
+            seeds=range(5 if options.seeds is None else options.seeds),
+            arms=options.arms or arms,
+            budgets=options.budgets,
+            trials=options.trials,
             **density_options,
         )
         report.write_comparison(results, options.command_line)
@@ -299,135 +304,38 @@ def _compare(options):
 
 
 def _search(options):
-    from . import tuning
-    from ._optional import require
-    from .conversion import fold
-    from .experiments import search
+    from . import experiments
 
-    kt = require("keras_tuner", extra="tuning")
-
-    task = _task(options)
     size = options.kernel_size or 3
-    kernel_size = (size, size) if options.per_axis else size
-
-    class Network(kt.HyperModel):
-        """The network of the task, weighted by the density of a trial."""
-
-        def build(self, hp):
-            model = task.model(tuning.density(hp, kernel_size))
-            task.compile(model)
-            return model
-
-        def fit(self, hp, model, callbacks=(), **kwargs):
-            history = task.fit(model, options.seed, callbacks=callbacks, validate=True)
-            # The last epoch: the best of many flatters noise.
-            return {name: values[-1] for name, values in history.history.items()}
-
-    with _search_progress() as progress:
-        bar = progress.add_task("Searching", total=options.trials, best="")
-
-        class Tuner(tuning.DirectL):
-            """Shows the best so far and the time left."""
-
-            def on_trial_end(self, trial):
-                super().on_trial_end(trial)
-                update()
-
-        tuner = Tuner(
-            Network(),
-            kt.Objective(f"val_{task.monitor}", task.direction),
-            max_trials=options.trials,
-            min_side=options.resolution,
-            seed=options.seed,
-            directory=options.output,
-            project_name="trials",
-            overwrite=options.overwrite,
-        )
-
-        def update():
-            done = [t for t in tuner.oracle.trials.values() if t.status != "RUNNING"]
-            scored = [t.score for t in tuner.oracle.get_best_trials() if t.score]
-            best = f"best {task.monitor} {scored[0]:.4f}" if scored else ""
-            progress.update(bar, completed=len(done), best=best)
-
-        update()
-        tuner.search(verbose=0)
-    figure = _write_trials(tuner, task, options.output)
-
-    candidates = []
-    for trial in tuner.oracle.get_best_trials(options.trials):
-        density = tuning.density(trial.hyperparameters, kernel_size)
-        if trial.status == "COMPLETED" and not _is_standard(density):
-            candidates.append(density)
-    fresh = range(options.seed + 1, options.seed + 1 + options.seeds)
-    chosen = search.select(
-        task, options.output / "final", candidates[: options.best], fresh
-    )
-    search.write_report(
-        chosen,
-        task,
+    results = experiments.search(
+        _task(options),
         options.output,
-        figure,
-        len(tuner.oracle.trials),
-        options.command_line,
+        kernel_size=(size, size) if options.per_axis else size,
+        trials=options.trials,
+        best=options.best,
+        seeds=range(options.seeds),
+        resolution=options.resolution,
+        overwrite=options.overwrite,
+        command=options.command_line,
     )
-    best = _load(chosen.model)
-    best.save(options.output / "best.keras")
-    fold(best).save(options.output / "folded.keras")
-    print(search.conclusion(chosen, task))
+    print(results.conclusion())
     print(
         f"\nWritten to {options.output}: report.md, report.html, trials.csv, "
         "best.keras, folded.keras"
     )
 
 
-def _is_standard(coefficients):
-    return all(value == 1 for value in keras.tree.flatten(coefficients))
-
-
-def _write_trials(tuner, task, folder):
-    """Writes the table of a search; returns its figure."""
-    from . import visualization
-
-    trials = [tuner.oracle.trials[name] for name in tuner.oracle.start_order]
-    names = list(trials[0].hyperparameters.values)
-    coefficients = {n: [t.hyperparameters[n] for t in trials] for n in names}
-    scores = [t.score for t in trials]
-    with (folder / "trials.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["trial", *names, task.monitor, "status"])
-        for trial in trials:
-            values = (trial.hyperparameters[name] for name in names)
-            table.writerow([trial.trial_id, *values, trial.score, trial.status])
-    return visualization.plot_search(
-        coefficients, scores, task.direction, f"validation {task.monitor}"
-    )
-
-
-def _search_progress():
-    from rich import progress
-
-    return progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[best]}"),
-        progress.TextColumn("left"),
-        progress.TimeRemainingColumn(),
-    )
-
-
-def _print_pictures(rows):
+def _print_pair(task, rows):
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="PSNR in dB (SSIM) of held-out pictures")
-    names = [key.removesuffix("_psnr") for key in rows[0] if key.endswith("_psnr")]
-    for column in ("picture", *names):
-        table.add_column(column, justify="left" if column == "picture" else "right")
-    for row in rows:
-        cells = (f"{row[f'{n}_psnr']:.2f} ({row[f'{n}_ssim']:.3f})" for n in names)
-        table.add_row(row["picture"], *cells)
+    table = Table(title=f"Test {task.monitor}{f' in {task.unit}' * bool(task.unit)}")
+    table.add_column("example")
+    for name in rows:
+        table.add_column(name, justify="right")
+    for measured in zip(*rows.values(), strict=True):
+        cells = (f"{task.scale * row[task.monitor]:.2f}" for row in measured)
+        table.add_row(measured[0]["example"], *cells)
     Console().print(table)
 
 

@@ -9,7 +9,7 @@ from keras_wconv.applications import VGG, DnCNN
 from keras_wconv.experiments import Classification, classification, datasets
 
 
-def test_inputs_are_standardised_by_the_training_split():
+def test_inputs_are_standardized_by_the_training_split():
     task = small_tasks.classification()
     x, _ = task.data.train
     validation, _ = task.validation_data()
@@ -64,7 +64,7 @@ def test_augmentation_keeps_the_dtype(dtype):
 
 
 @pytest.mark.skipif(
-    keras.backend.backend() == "jax", reason="JAX initialises so many shapes slowly."
+    keras.backend.backend() == "jax", reason="JAX initializes so many shapes slowly."
 )
 @pytest.mark.parametrize("make", [Classification.time_series, Classification.volumes])
 def test_series_and_volumes(make):
@@ -98,7 +98,7 @@ def test_cifar_recipe_is_the_published_one(monkeypatch):
 
 
 def test_pictures_without_labels_are_refused():
-    with pytest.raises(ValueError, match="`data` should be a dataset with classes"):
+    with pytest.raises(ValueError, match="`data` must be a dataset with classes"):
         Classification(small_tasks.denoising().data, VGG)
 
 
@@ -106,7 +106,7 @@ def test_network_that_does_not_classify_is_refused():
     def network(input_shape, classes, **options):
         return DnCNN(depth=2, filters=2, **options)
 
-    with pytest.raises(ValueError, match=r"`network` should end in 2 classes.*dncnn"):
+    with pytest.raises(ValueError, match=r"`network` must end in 2 classes.*dncnn"):
         small_tasks.classification(network).model()
 
 
@@ -117,7 +117,7 @@ def test_augmentation_of_series_is_refused():
 
 def test_batch_larger_than_the_training_split_is_refused():
     task = small_tasks.classification(batch_size=100)
-    with pytest.raises(ValueError, match="`batch_size` should be at most the 24"):
+    with pytest.raises(ValueError, match="`batch_size` must be at most the 24"):
         task.batches(0)
 
 

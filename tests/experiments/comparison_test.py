@@ -5,149 +5,18 @@ import keras
 import numpy as np
 import pytest
 import small_tasks
-from layer_checks import float64
-from scipy import stats
 
-from keras_wconv.densities import Gaussian
-from keras_wconv.experiments import Denoising, comparison, datasets
+from keras_wconv import tuning
+from keras_wconv.experiments import compare as compare_networks
+from keras_wconv.experiments import runs, train_pair
 
-ADAM = functools.partial(keras.optimizers.AdamW, weight_decay=0.01)
-SGD = functools.partial(
-    keras.optimizers.SGD, momentum=0.9, nesterov=True, weight_decay=0.01
-)
-
-
-def start_of(arm):
-    arm.start(seed=3)
-    return {w.path: keras.ops.convert_to_numpy(w) for w in arm.model.weights}
-
-
-@pytest.fixture(scope="module")
-def starts():
-    task = small_tasks.denoising()
-    arms = {letter: comparison.Arm(letter, task, [0.5]) for letter in comparison.ARMS}
-    return {letter: start_of(arm) for letter, arm in arms.items()}
-
-
-@pytest.mark.parametrize("letter", "BDFGNLT")
-def test_arms_share_their_start(starts, letter):
-    for path, value in starts["A"].items():
-        np.testing.assert_array_equal(value, starts[letter][path])
-
-
-@pytest.mark.parametrize("letter", "CE")
-def test_start_arms_begin_at_the_effective_kernel(starts, letter):
-    phi = np.outer([0.5, 1, 0.5], [0.5, 1, 0.5])[..., None, None]
-    for path, value in starts["A"].items():
-        factor = phi if path.endswith("/kernel") else 1
-        np.testing.assert_allclose(starts[letter][path], factor * value, rtol=1e-6)
-
-
-def test_arms_see_the_same_batches(monkeypatch):
-    task = small_tasks.denoising(epochs=1)
-    seen = {}
-    for letter in "AB":
-        drawn = seen.setdefault(letter, [])
-        original = type(task).batches
-
-        def batches(self, seed, original=original, drawn=drawn):
-            made = original(self, seed)
-            drawn.append([made[i] for i in range(len(made))])
-            return made
-
-        monkeypatch.setattr(type(task), "batches", batches)
-        arm = comparison.Arm(letter, task, [0.5])
-        drawn.clear()
-        arm.train(seed=1)
-        monkeypatch.setattr(type(task), "batches", original)
-    for first, second in zip(*(seen[letter][0] for letter in "AB"), strict=True):
-        np.testing.assert_array_equal(first[0], second[0])
-
-
-@pytest.mark.parametrize("optimizer", [SGD, ADAM])
-def test_start_and_step_are_the_weighted_network(optimizer):
-    with float64():
-        keras.config.set_floatx("float64")
-        keras.config.set_dtype_policy("float64")
-        try:
-            task = small_tasks.denoising(
-                task_class=Denoising,
-                channels=3,  # PyTorch cannot train a single filter in float64.
-                epochs=4,
-                optimizer=optimizer,
-            )
-            weighted, controls = (
-                comparison.Arm(letter, task, [0.3]).train(seed=0) for letter in "BE"
-            )
-            (inputs, _) = task.batches(seed=9)[0]
-            for layer in weighted.layers:
-                if hasattr(layer, "effective_kernel"):
-                    plain = controls.get_layer(layer.name).kernel
-                    np.testing.assert_allclose(
-                        keras.ops.convert_to_numpy(layer.effective_kernel),
-                        keras.ops.convert_to_numpy(plain),
-                        rtol=1e-9,
-                        atol=1e-12,
-                    )
-            np.testing.assert_allclose(
-                keras.ops.convert_to_numpy(weighted(inputs)),
-                keras.ops.convert_to_numpy(controls(inputs)),
-                rtol=1e-9,
-                atol=1e-12,
-            )
-        finally:
-            keras.config.set_floatx("float32")
-
-
-def test_start_alone_and_step_alone_are_not():
-    task = small_tasks.denoising(epochs=2)
-    results = [
-        comparison.Arm(letter, task, [0.3]).train(seed=0).get_weights()[-1]
-        for letter in "ABCD"
-    ]
-    for i, first in enumerate(results):
-        assert not any(np.allclose(first, other) for other in results[:i])
-
-
-def test_gain_has_the_mean_square_of_the_density_and_no_shape():
-    task = small_tasks.denoising()
-    maps = comparison.density_maps(comparison.Arm("F", task, [0.5]).model)
-    phi = np.outer([0.5, 1, 0.5], [0.5, 1, 0.5])
-    for gain in maps.values():
-        np.testing.assert_allclose(gain, np.sqrt(np.mean(phi**2)))
-
-
-def test_permuted_density_has_its_values_in_other_places():
-    network = functools.partial(small_tasks.small_dncnn, kernel_size=5)
-    task = small_tasks.denoising(network)
-    maps = comparison.density_maps(comparison.Arm("G", task, Gaussian(1.5)).model)
-    phi = Gaussian(1.5)((5, 5))
-    for permuted in maps.values():
-        np.testing.assert_allclose(np.sort(permuted, None), np.sort(phi, None))
-        assert permuted[2, 2] == phi[2, 2]
-        assert not np.allclose(permuted, phi)
-        np.testing.assert_array_equal(permuted, maps["conv1"])
-
-
-def test_arm_can_be_trained_again_from_another_seed():
-    task = small_tasks.denoising(epochs=1)
-    used, fresh = (comparison.Arm("L", task, [0.5]) for _ in range(2))
-    used.train(seed=0)
-    for a, b in zip(
-        used.train(seed=1).get_weights(), fresh.train(seed=1).get_weights(), strict=True
-    ):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_unknown_arm_is_refused():
-    with pytest.raises(ValueError, match="Expected an arm of"):
-        comparison.Arm("Z", small_tasks.denoising(), [0.5])
+SEARCH = functools.partial(tuning.density, kernel_size=3)
 
 
 def compare(folder, task=None, **arguments):
     task = task or small_tasks.denoising(epochs=1)
-    settings = {"density": [0.5], "seeds": (0, 1), "arms": "ABC", **arguments}
-    return comparison.compare(task, folder, **settings)
+    settings = {"density": [0.5], "seeds": (0, 1), "arms": "A,B,C", **arguments}
+    return compare_networks(task, folder, **settings)
 
 
 def lines(folder):
@@ -160,7 +29,7 @@ class Killed(BaseException):
 
 def test_kill_loses_at_most_the_run_in_progress(tmp_path, monkeypatch):
     whole = compare(tmp_path / "whole")
-    train = comparison.Arm.train
+    train = runs.Network.train
     trained = []
 
     def train_until_killed(self, seed, callbacks=()):
@@ -169,7 +38,7 @@ def test_kill_loses_at_most_the_run_in_progress(tmp_path, monkeypatch):
         trained.append(seed)
         return train(self, seed, callbacks)
 
-    monkeypatch.setattr(comparison.Arm, "train", train_until_killed)
+    monkeypatch.setattr(runs.Network, "train", train_until_killed)
     with pytest.raises(Killed):
         compare(tmp_path / "killed")
     assert len(lines(tmp_path / "killed")) == 3
@@ -178,120 +47,124 @@ def test_kill_loses_at_most_the_run_in_progress(tmp_path, monkeypatch):
     trained[:] = [None]  # Two runs until it is killed again.
     with pytest.raises(Killed):
         compare(tmp_path / "killed")
-    assert len(lines(tmp_path / "killed")) == 5
-    monkeypatch.setattr(comparison.Arm, "train", train)
+    monkeypatch.setattr(runs.Network, "train", train)
     resumed = compare(tmp_path / "killed")
-    assert len(lines(tmp_path / "killed")) == 6
+    assert len(runs.RunLog(tmp_path / "killed", settings(tmp_path)).records) == 6
     for arm, values in whole.metrics("test", "psnr").items():
         np.testing.assert_array_equal(values, resumed.metrics("test", "psnr")[arm])
 
 
+def settings(folder):
+    return json.loads((folder / "whole" / "settings.json").read_text())
+
+
 def test_finished_comparison_trains_nothing_again(tmp_path, monkeypatch):
-    first = compare(tmp_path)
-    monkeypatch.setattr(comparison.Arm, "train", None)
-    assert compare(tmp_path).runs == first.runs
+    arguments = {"arms": "A,ST,B", "trials": 2}
+    first = compare(tmp_path, **arguments)
+    monkeypatch.setattr(runs.Network, "train", None)
+    monkeypatch.setattr(small_tasks.EagerDenoising, "fit", None)
+    assert compare(tmp_path, **arguments).runs == first.runs
+
+
+def test_trials_are_answered_from_the_log_alone(tmp_path, monkeypatch):
+    """The log of another machine is enough, without KerasTuner's files."""
+    first = compare(tmp_path / "a", arms="A,ST,B", trials=2)
+    (tmp_path / "b").mkdir()
+    for name in ("runs.jsonl", "settings.json"):
+        (tmp_path / "b" / name).write_bytes((tmp_path / "a" / name).read_bytes())
+    monkeypatch.setattr(small_tasks.EagerDenoising, "fit", None)
+    assert compare(tmp_path / "b", arms="A,ST,B", trials=2).runs == first.runs
+
+
+def test_more_arms_seeds_and_budgets_add_runs(tmp_path):
+    compare(tmp_path, arms="A,B")
+    before = lines(tmp_path)
+    results = compare(tmp_path, arms="A,B,F", seeds=(0, 1, 2), budgets=[2, 4])
+    after = lines(tmp_path)
+    assert after[: len(before)] == before
+    assert len(after) == 3 * 3 * 2
+    assert results.budgets == [2, 4]
+    gains = results.doublings()[2, 4]
+    values = [results.metrics("test", "psnr", steps)["A"] for steps in (2, 4)]
+    assert gains["A"].mean == pytest.approx(np.mean(values[1] - values[0]))
+
+
+def test_budget_trains_its_whole_schedule():
+    task = small_tasks.denoising(epochs=1).with_steps(6)
+    assert (task.epochs, task.total_steps) == (3, 6)
+    with pytest.raises(ValueError, match="a multiple of 2 steps"):
+        task.with_steps(3)
 
 
 def test_folder_with_other_settings_is_refused(tmp_path):
-    compare(tmp_path, arms="AB")
+    compare(tmp_path, arms="A,B")
     with pytest.raises(ValueError, match=r"epochs is 1 there and 3 now"):
-        compare(tmp_path, small_tasks.denoising(epochs=3), arms="AB")
-    with pytest.raises(ValueError, match=r"density\.0 is 0\.5 there and 0\.6 now"):
-        compare(tmp_path, density=[0.6], arms="AB")
+        compare(tmp_path, small_tasks.denoising(epochs=3), arms="A,B")
 
 
-def test_searches_have_the_same_number_of_runs_and_never_see_the_test(tmp_path):
-    results = compare(
-        tmp_path,
-        density=None,
-        search=comparison.search_among([[0.5], [0.9], [1.1]]),
-        arms="AB",
-    )
-    stages = {"search": [], "sweep": [], "final": []}
-    for record in lines(tmp_path):
-        stages[record["stage"]].append(record)
-    assert len(stages["search"]) == len(stages["sweep"]) == 3
-    for record in (*stages["search"], *stages["sweep"]):
+def test_both_sides_get_the_same_number_of_trainings(tmp_path):
+    results = compare(tmp_path, density=None, search=SEARCH, arms="A,ST,B,BT", trials=3)
+    tuning_runs = [record for record in lines(tmp_path) if record["stage"] == "tuning"]
+    counts = {
+        arm: sum(record["arm"] == arm for record in tuning_runs)
+        for arm in ("ST", "B", "BT")
+    }
+    # BT has the search for the density behind it, too.
+    assert counts == {"ST": 6, "B": 3, "BT": 3}
+    assert results.trainings[2] == {"A": 0, "ST": 6, "B": 3, "BT": 6}
+    assert results.is_fair()
+    for record in tuning_runs:
         assert record["seed"] not in (0, 1)
         assert "test" not in record
-    best = max(stages["search"], key=lambda record: record["validation"]["psnr"])
-    assert results.density == best["density"]
-    best = max(stages["sweep"], key=lambda record: record["validation"]["psnr"])
-    assert results.rates["T"] == best["learning_rate"]
-    assert list(results.runs) == ["A", "T", "B"]
+    searched = [record for record in tuning_runs if record["arm"] == "B"]
+    weighted = [record for record in searched if record["density"] != [1.0]]
+    best = max(weighted, key=lambda record: record["validation"]["psnr"])
+    assert results.setups[2]["B"].density == best["density"]
+    assert results.setups[2]["BT"].density == best["density"]
+    starts = [record for record in tuning_runs if record["arm"] == "ST"]
+    best = max(starts, key=lambda record: record["validation"]["psnr"])
+    assert results.setups[2]["ST"].start == best["start"]
+    assert results.setups[2]["ST"].learning_rate == best["learning_rate"]
 
 
-@pytest.fixture
-def results():
-    """Results of made-up runs: B is better than A and T, and C is not."""
-
-    def make(arms, direction="max"):
-        task = small_tasks.denoising()
-        task.direction = direction
-        runs = {
-            arm: [{"test": {"psnr": value}, "validation": {}} for value in values]
-            for arm, values in arms.items()
-        }
-        return comparison.Results(
-            task, None, [0.5], [0, 1, 2], runs, dict.fromkeys(arms, 0.1), []
-        )
-
-    return make
+def test_the_best_few_are_trained_anew_and_validation_chooses(tmp_path):
+    results = compare(tmp_path, arms="A,B,S", trials=3, best=2)
+    final = [r for r in lines(tmp_path) if (r["arm"], r["stage"]) == ("S", "final")]
+    starts = {record["start"] for record in final}
+    assert len(starts) == 2
+    means = {
+        start: np.mean([r["validation"]["psnr"] for r in final if r["start"] == start])
+        for start in starts
+    }
+    assert results.setups[2]["S"].start == max(means, key=means.get)
 
 
-def test_interval_is_that_of_the_paired_t_test(results):
-    a, b = [27.1, 28.3, 26.9], [27.5, 28.4, 27.6]
-    effect = results({"A": a, "B": b}).effects()["weighted - standard"]
-    expected = stats.ttest_rel(b, a).confidence_interval(0.95)
-    assert (effect.low, effect.high) == pytest.approx(tuple(expected))
-    assert effect.mean == pytest.approx(np.mean(b) - np.mean(a))
-
-
-def test_effects_of_start_and_step_and_interaction_add_up(results):
-    values = np.random.default_rng(0).normal(27, 1, (4, 3))
-    effects = results(dict(zip("ABCD", values, strict=True))).effects()
-    parts = ("start (C - A)", "step (D - A)", "interaction (B - C - D + A)")
-    total = sum(effects[part].mean for part in parts)
-    assert total == pytest.approx(effects["weighted - standard"].mean)
-
-
-@pytest.mark.parametrize(
-    ("weighted", "direction", "says"),
-    [
-        ([28.0, 29.0, 27.9], "max", "The weighted network is better"),
-        ([26.0, 27.0, 25.9], "max", "The weighted network is worse"),
-        ([28.0, 29.0, 27.9], "min", "The weighted network is worse"),
-        ([27.3, 27.9, 27.0], "max", "These runs do not show a difference"),
-        ([27.1, 28.1, 27.0], "max", "These runs do not show a difference"),
-    ],
-)
-def test_conclusion_says_what_the_interval_allows(results, weighted, direction, says):
-    arms = {"A": [27.1, 28.1, 27.0], "B": weighted}
-    assert results(arms, direction).conclusion().startswith(says)
-
-
-def test_tuned_baseline_is_the_question_when_there_is_one(results):
-    arms = {"A": [27.0, 27.1, 27.2], "T": [28.0, 28.1, 28.2], "B": [27.5, 27.6, 27.8]}
-    conclusion = results(arms).conclusion()
-    assert conclusion.startswith("The weighted network is worse")
-    assert "own learning rate" in conclusion
+def test_tuning_at_one_length_serves_all(tmp_path):
+    compare(tmp_path, arms="A,ST,B", budgets=[2, 4], tune_at=2, trials=2)
+    tuned = [record for record in lines(tmp_path) if record["stage"] == "tuning"]
+    assert [record["steps"] for record in tuned] == [2, 2]
 
 
 def test_one_seed_allows_no_interval(tmp_path):
     for seeds in ([0], [1, 1]):
-        with pytest.raises(ValueError, match=r"`seeds` should be two at least"):
+        with pytest.raises(ValueError, match=r"`seeds` must be at least two"):
             compare(tmp_path, seeds=seeds)
 
 
+def test_seed_of_the_tuning_is_not_reported(tmp_path):
+    with pytest.raises(ValueError, match=r"`seeds` must not contain 1000"):
+        compare(tmp_path, seeds=(0, 1000))
+
+
 def test_density_and_search_are_given_one_at_a_time(tmp_path):
-    for arguments in ({"density": None}, {"search": lambda evaluate: [0.5]}):
+    for arguments in ({"density": None}, {"search": SEARCH}):
         with pytest.raises(ValueError, match="Exactly one of `density` and `search`"):
             compare(tmp_path, **arguments)
 
 
 def test_arms_that_are_none_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"`arms` should be letters of .*\['X'\]"):
-        compare(tmp_path, arms="ABX")
+    with pytest.raises(ValueError, match=r"`arms` must be keys of .*Received: X"):
+        compare(tmp_path, arms="A,B,X")
 
 
 def test_density_that_does_not_fit_is_refused_before_any_run(tmp_path):
@@ -300,17 +173,11 @@ def test_density_that_does_not_fit_is_refused_before_any_run(tmp_path):
     assert not (tmp_path / "runs.jsonl").exists()
 
 
-def test_pictures_are_compared(tmp_path):
-    parts = [small_tasks.pictures(count, size=64) for count in (3, 1, 2)]
-    rows = comparison.compare_pictures(
-        tmp_path,
-        density=[0.5],
-        data=datasets.Dataset("squares", *parts),
-        epochs=1,
-        steps_per_epoch=1,
-    )
-    assert [row["picture"] for row in rows] == ["picture0", "picture1"]
-    assert rows[0]["noisy_psnr"] == pytest.approx(20.17, abs=0.3)
+def test_a_pair_of_networks(tmp_path):
+    task = small_tasks.denoising(epochs=1)
+    rows = train_pair(task, tmp_path, [0.5])
+    assert [row["example"] for row in rows["weighted"]] == ["picture0", "picture1"]
+    assert rows["standard"][0]["noisy_psnr"] == pytest.approx(20.17, abs=0.5)
     models = {
         name: keras.models.load_model(tmp_path / f"{name}.keras", compile=False)
         for name in ("standard", "weighted", "folded")

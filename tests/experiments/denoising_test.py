@@ -79,13 +79,13 @@ def test_central_squares_and_whole_pictures():
     whole = small_tasks.denoising()
     square = small_tasks.denoising(evaluation_size=16)
     _, clean, _ = next(whole._pairs("test", 25, None))
-    _, centre, _ = next(square._pairs("test", 25, 16))
-    np.testing.assert_array_equal(centre, clean[4:20, 4:20])
+    _, center, _ = next(square._pairs("test", 25, 16))
+    np.testing.assert_array_equal(center, clean[4:20, 4:20])
     assert square.validation_data()[0].shape == (2, 16, 16, 1)
 
 
-def test_labelled_data_are_refused():
-    with pytest.raises(ValueError, match="`data` should be a dataset of pictures"):
+def test_labeled_data_are_refused():
+    with pytest.raises(ValueError, match="`data` must be a dataset of pictures"):
         Denoising(datasets.digits(), small_tasks.small_dncnn)
 
 
@@ -95,7 +95,7 @@ def test_network_that_does_not_return_a_picture_is_refused():
             input_shape=(16, 16, channels), classes=3, **options
         )
 
-    with pytest.raises(ValueError, match=r"`network` should return a picture .*vgg"):
+    with pytest.raises(ValueError, match=r"`network` must return a picture .*vgg"):
         small_tasks.denoising(network).model()
 
 
@@ -105,7 +105,7 @@ def test_pictures_smaller_than_a_patch_are_named():
 
 
 def test_batches_are_of_whole_pictures():
-    with pytest.raises(ValueError, match="`batch_size` should be a multiple of"):
+    with pytest.raises(ValueError, match="`batch_size` must be a multiple of"):
         small_tasks.denoising(batch_size=5)
 
 

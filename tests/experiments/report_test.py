@@ -1,63 +1,43 @@
 import re
-from html.parser import HTMLParser
 
 import small_tasks
+from page_checker import PageChecker
 
-from keras_wconv.experiments import comparison, report
-
-
-class Checker(HTMLParser):
-    """Collects what a page would load, and checks that its tags are closed."""
-
-    VOID = ("meta", "img")
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.loaded = [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.loaded += [value for key, value in attrs if key in ("src", "href")]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def test_text_is_escaped(tmp_path):
-    page = report.Page("a < b & c")
-    page.heading("<h>")
-    page.text("<script>")
-    page.code("x < y")
-    page.table(["<th>"], [["<td>"]])
-    page.write(tmp_path)
-    text = (tmp_path / "report.html").read_text()
-    assert "<script>" not in text and "<td><td>" not in text
-    checker = Checker()
-    checker.feed(text)
-    assert not checker.open
+from keras_wconv.experiments import compare, report
 
 
 def test_report_of_a_comparison(tmp_path):
     task = small_tasks.denoising(epochs=1)
-    results = comparison.compare(
+    results = compare(
         task,
         tmp_path,
-        search=comparison.search_among([[0.5], [0.9]]),
+        [0.5],
         seeds=(0, 1),
-        arms="ABL",
+        arms="A,ST,B,L",
+        budgets=[2, 4],
+        trials=2,
     )
     report.write_comparison(results, command="keras-wconv compare --controls")
     markdown = (tmp_path / "report.md").read_text()
     assert results.conclusion() in markdown
     assert "keras-wconv compare --controls" in markdown
     assert "noisy PSNR" in markdown and "Test noisy_psnr of every run: " in markdown
-    for name in results.effects():
-        assert f"| {name} |" in markdown
-    for name in re.findall(r"\]\((\w+\.png)\)", markdown):
+    for name, effect in results.effects().items():
+        assert f"| {name} | {effect.formula} | {effect.mean:.3f} |" in markdown
+    for name, difference in results.by_example().items():
+        assert f"| {name} | {difference:.3f} |" in markdown
+    assert "From 2 to 4 steps" in markdown
+    figures = re.findall(r"\]\((\w+\.png)\)", markdown)
+    assert set(figures) == {
+        "effects.png",
+        "budgets.png",
+        "pictures.png",
+        "densities.png",
+    }
+    for name in figures:
         assert (tmp_path / name).stat().st_size > 5_000
-    checker = Checker()
+    checker = PageChecker()
     checker.feed((tmp_path / "report.html").read_text())
     assert not checker.open
-    assert len(checker.loaded) == 2
+    assert len(checker.loaded) == len(figures)
     assert all(value.startswith("data:image/png;base64,") for value in checker.loaded)

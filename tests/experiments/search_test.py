@@ -1,10 +1,15 @@
-"""The final selection: paired, chosen on validation, resumable."""
+"""The search for a density and its final comparison."""
 
+import csv
+import json
+
+import keras
 import numpy as np
 import pytest
 import small_tasks
 
-from keras_wconv.experiments import comparison, search
+from keras_wconv import experiments
+from keras_wconv.experiments import runs
 
 
 @pytest.fixture
@@ -12,75 +17,92 @@ def task():
     return small_tasks.denoising(epochs=1)
 
 
-def test_density_of_ones_is_the_standard_network_to_the_last_bit(task, tmp_path):
-    chosen = search.select(task, tmp_path, [[1.0]], seeds=(1, 2))
-    np.testing.assert_array_equal(chosen.test["chosen"], chosen.test["standard"])
-    assert chosen.effect.mean == 0
-    assert not chosen.helps
+def search(task, folder, **arguments):
+    return experiments.search(
+        task, folder, **{"trials": 3, "best": 1, "seeds": (1, 2), **arguments}
+    )
 
 
-def test_validation_chooses_and_test_does_not(task, tmp_path, monkeypatch):
-    """The candidate that is best on the test split is not chosen for it."""
-    scores = {
-        None: {"validation": 1.0, "test": 1.0},
-        0.5: {"validation": 2.0, "test": 0.0},
-        0.9: {"validation": 1.5, "test": 9.0},
-    }
-
-    class Model:
-        def __init__(self, density):
-            self.density = density
-
-        def save(self, path):
-            path.write_text(str(self.density))
-
-    class Arm:
-        def __init__(self, letter, task, density):
-            self.density = None if letter == "A" else density[0]
-
-        def train(self, seed, callbacks):
-            return Model(self.density)
-
-    def evaluate(model, split):
-        return {"psnr": scores[model.density][split]}
-
-    monkeypatch.setattr(search, "Arm", Arm)
-    monkeypatch.setattr(task, "evaluate", evaluate)
-    chosen = search.select(task, tmp_path, [[0.9], [0.5]], seeds=(1, 2))
-    assert chosen.density == [0.5]
-    assert chosen.helps
-    assert chosen.model.read_text() == "0.5"
-    assert chosen.effect.mean == -1.0
-    assert "side of the standard network" in search.conclusion(chosen, task)
+def test_what_the_folder_holds(task, tmp_path):
+    results = search(task, tmp_path, command="keras-wconv search")
+    with (tmp_path / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    values = [float(row["density_3_1"]) for row in rows]
+    # The middle of [0.5, 1.5], which is the standard convolution, then its thirds.
+    np.testing.assert_allclose(values, [1, 1 + 1 / 3, 1 - 1 / 3])
+    density = results.setups[task.total_steps]["B"].density
+    best = keras.saving.load_model(tmp_path / "best.keras", compile=False)
+    assert best.get_layer("conv1").density_map[0, 1] == pytest.approx(density[0])
+    folded = keras.saving.load_model(tmp_path / "folded.keras")
+    (inputs, _) = task.batches(seed=9)[0]
+    np.testing.assert_allclose(
+        folded.predict(inputs, verbose=0), best.predict(inputs, verbose=0), atol=1e-5
+    )
+    markdown = (tmp_path / "report.md").read_text()
+    assert results.conclusion() in markdown
+    assert "3 trials of DIRECT-L" in markdown
+    assert json.loads((tmp_path / "results.json").read_text())["seeds"] == [1, 2]
+    # The conclusion compares with a standard network that was tuned as much.
+    assert results.is_fair()
+    assert results.trainings[task.total_steps] == {"A": 0, "ST": 3, "B": 3}
 
 
-def test_a_kill_loses_at_most_the_run_in_progress(task, tmp_path, monkeypatch):
-    whole = search.select(task, tmp_path / "whole", [[0.7]], seeds=(1, 2))
-    train, trained = comparison.Arm.train, []
+def test_a_kill_loses_at_most_the_training_in_progress(task, tmp_path, monkeypatch):
+    whole = search(task, tmp_path / "whole")
+    fit, trained = small_tasks.EagerDenoising.fit, []
 
-    def killed_at_the_third(self, seed, callbacks=()):
-        if len(trained) == 2:
+    def killed(self, model, *args, **kwargs):
+        if len(trained) == limit:
             raise KeyboardInterrupt
-        trained.append(seed)
-        return train(self, seed, callbacks)
+        trained.append(model)
+        return fit(self, model, *args, **kwargs)
 
-    monkeypatch.setattr(comparison.Arm, "train", killed_at_the_third)
-    with pytest.raises(KeyboardInterrupt):
-        search.select(task, tmp_path / "killed", [[0.7]], seeds=(1, 2))
+    monkeypatch.setattr(small_tasks.EagerDenoising, "fit", killed)
+    for limit in (2, 3, 7):  # In the search, and twice in the final runs.
+        with pytest.raises(KeyboardInterrupt):
+            search(task, tmp_path / "killed")
+        lines = (tmp_path / "killed" / "runs.jsonl").read_text().splitlines()
+        assert len(lines) == limit
+    limit = None
+    resumed = search(task, tmp_path / "killed")
+    assert len(trained) == 3 + 3 + 6
+    for arm, values in whole.metrics("test", "psnr").items():
+        np.testing.assert_array_equal(values, resumed.metrics("test", "psnr")[arm])
 
-    def counted(self, seed, callbacks=()):
-        trained.append(seed)
-        return train(self, seed, callbacks)
 
-    monkeypatch.setattr(comparison.Arm, "train", counted)
-    resumed = search.select(task, tmp_path / "killed", [[0.7]], seeds=(1, 2))
-    assert trained == [1, 2, 1, 2]
-    for name in ("chosen", "standard"):
-        np.testing.assert_array_equal(whole.test[name], resumed.test[name])
+def test_finished_search_trains_nothing_again_and_can_begin_anew(
+    task, tmp_path, monkeypatch
+):
+    first = search(task, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(small_tasks.EagerDenoising, "fit", None)
+        again = search(task, tmp_path)
+    assert again.runs == first.runs
+    # Without its networks, as after a clone, the best one is trained again.
+    for path in (tmp_path / "models").iterdir():
+        path.unlink()
+    (tmp_path / "best.keras").unlink()
+    search(task, tmp_path)
+    assert (tmp_path / "best.keras").exists()
+    before = (tmp_path / "runs.jsonl").read_text()
+    search(task, tmp_path, overwrite=True, seeds=(3, 4))
+    assert (tmp_path / "runs.jsonl").read_text() != before
+
+
+def test_search_that_tries_the_standard_convolution_alone(task, tmp_path):
+    with pytest.raises(ValueError, match="no density but the standard convolution"):
+        search(task, tmp_path, trials=1)
 
 
 def test_bad_input(task, tmp_path):
-    with pytest.raises(ValueError, match="`seeds` should be two at least"):
-        search.select(task, tmp_path, [[0.7]], seeds=(1,))
-    with pytest.raises(ValueError, match="`candidates` should have a density"):
-        search.select(task, tmp_path, [])
+    with pytest.raises(ValueError, match="`seeds` must be at least two"):
+        search(task, tmp_path, seeds=(1,))
+
+
+def test_density_of_ones_is_the_standard_network_to_the_last_bit(task, tmp_path):
+    results = experiments.compare(task, tmp_path, [1.0], seeds=(1, 2), arms="A,B")
+    values = results.metrics("test", "psnr")
+    np.testing.assert_array_equal(values["A"], values["B"])
+    assert runs.RunLog(
+        tmp_path, json.loads((tmp_path / "settings.json").read_text())
+    ).find({"arm": "B", "seed": 1})

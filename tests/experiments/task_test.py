@@ -100,7 +100,7 @@ def test_schedules_span_the_recipe(schedule, rates):
 
 
 def test_unknown_schedule_is_refused():
-    with pytest.raises(ValueError, match=r"`schedule` should be one of .*'linear'"):
+    with pytest.raises(ValueError, match=r"`schedule` must be one of .*'linear'"):
         small_tasks.classification(schedule="linear")
 
 

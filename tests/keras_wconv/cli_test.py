@@ -96,12 +96,12 @@ def test_search_writes_what_it_promises_and_goes_on(tmp_path, capsys):
     values = [float(line.split(",")[1]) for line in first[1:]]
     # The middle of [0.5, 1.5], which is the standard convolution, then its thirds.
     np.testing.assert_allclose(values, [1, 1 + 1 / 3, 1 - 1 / 3])
-    runs = (output / "final" / "runs.jsonl").read_text()
+    runs = (output / "runs.jsonl").read_text()
 
     assert cli.main([*command, "--trials", "3"]) == 0
     assert (output / "trials.csv").read_text().splitlines() == first
-    assert (output / "final" / "runs.jsonl").read_text() == runs
-    assert "Of the densities trained anew" in capsys.readouterr().out
+    assert (output / "runs.jsonl").read_text() == runs
+    assert "ST (standard, own start and learning rate)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def conv_transpose(inputs, kernel, strides, padding, dilation_rate, output_paddi
 
 
 def density_map(coefficients, kernel_size, causal=False):
-    """Outer product of the profiles, by counting each tap's steps to the centre."""
+    """Outer product of the profiles, by counting each tap's steps to the center."""
     phi = np.ones(kernel_size)
     for tap in np.ndindex(*kernel_size):
         for position, size, values in zip(tap, kernel_size, coefficients, strict=True):
