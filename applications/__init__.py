@@ -1,4 +1,16 @@
-"""Networks made of weighted convolutions."""
+"""Networks made of weighted convolutions.
+
+With `density=None` each network is the standard one. Otherwise `density` is
+
+- a density, as a layer takes it (see `keras_wconv.densities.get`), for all layers whose
+  kernels it fits;
+- a dict of densities by kernel size, such as `{3: [0.7], 7: [0.25, 0.15, 0.55]}`;
+- a function of a layer's name and kernel size that returns a density or `None`.
+
+Kernels of 1 have nothing to weight and always stay plain. Further arguments, such as
+`normalize_density=True` or `density_trainable=True`, are those of the weighted layers
+(see `keras_wconv.WeightedConv2D`) and go to each of them.
+"""
 
 from .dncnn import DnCNN, DnCNN17, DnCNN20
 from .nafnet import NAFNet, NAFNetGoPro, NAFNetSIDD

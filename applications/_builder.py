@@ -128,7 +128,7 @@ def obtain_input(
     def check(suits, expected):
         if not suits:
             raise ValueError(
-                f"`{argument}` should have {expected}. Received: {shape}, the batch "
+                f"`{argument}` must have {expected}. Received: {shape}, the batch "
                 f"axis not counted, with the data format {data_format!r}"
             )
 
@@ -151,7 +151,7 @@ def pool(x, pooling):
         return x
     if pooling not in kinds:
         raise ValueError(
-            f'`pooling` should be None, "avg" or "max". Received: {pooling!r}'
+            f'`pooling` must be None, "avg" or "max". Received: {pooling!r}'
         )
     layer_class = getattr(keras.layers, f"Global{kinds[pooling]}Pooling{x.ndim - 2}D")
     return layer_class(name=f"{pooling}_pool")(x)
@@ -180,7 +180,7 @@ def _load_weights(model, weights):
     path = Path(weights)
     if not path.is_file():
         raise ValueError(
-            "`weights` should be None or the path of a `.weights.h5`, `.keras` or "
+            "`weights` must be None or the path of a `.weights.h5`, `.keras` or "
             f"legacy `.h5` file. No file of this name was found: {weights}"
         )
     try:

@@ -40,7 +40,7 @@ def DnCNN(
         filters: int, channels of the hidden layers.
         kernel_size: int, of every convolution. The paper uses 3; 5 and 7 have more
             density coefficients.
-        channels: int, 1 for grey images and 3 for colour.
+        channels: int, 1 for gray images and 3 for color.
         batch_normalization: bool. `False` gives the network as published
             implementations ship it, with its normalizations merged.
         use_bias: bool, whether the convolutions have biases.
@@ -50,12 +50,9 @@ def DnCNN(
         input_shape: optional shape without the batch axis. By default images of any
             height and width.
         name: str, of the model.
-        density: `None` for the standard network; a density (see
-            `keras_wconv.densities.get`) for the kernels that it fits; a dict of
-            densities by kernel size; or a function of a layer's name and kernel size
-            that returns a density or `None`.
-        **density_options: `normalize_density`, `density_trainable`,
-            `density_regularizer` and `density_constraint` of the weighted layers.
+        density: of the layers, see `keras_wconv.applications`; `None` for the standard
+            network.
+        **density_options: of the weighted layers, see `keras_wconv.applications`.
 
     Input and output shape:
         `(batch, height, width, channels)`, or channels first if that is
@@ -75,7 +72,7 @@ def DnCNN(
     [0.7, 1.0, 0.7]
     """
     if depth < 2:
-        raise ValueError(f"`depth` should be at least 2. Received: {depth}")
+        raise ValueError(f"`depth` must be at least 2. Received: {depth}")
     inputs = obtain_input(
         input_tensor,
         input_shape,

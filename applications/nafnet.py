@@ -47,14 +47,11 @@ def NAFNet(
         input_shape: optional shape without the batch axis. By default images of any
             height and width; those that the levels do not divide are padded.
         name: str, of the model.
-        density: `None` for the standard network; a density (see
-            `keras_wconv.densities.get`) for the kernels that it fits; a dict of
-            densities by kernel size; or a function of a layer's name and kernel size
-            that returns a density or `None`. All kernels of 3 take part: the first,
+        density: of the layers, see `keras_wconv.applications`; `None` for the standard
+            network. All kernels of 3 take part: the first,
             the last and each block's depthwise one. The 2x2 of the downsampling, which
             have no coefficients, stay plain.
-        **density_options: `normalize_density`, `density_trainable`,
-            `density_regularizer` and `density_constraint` of the weighted layers.
+        **density_options: of the weighted layers, see `keras_wconv.applications`.
 
     Input and output shape:
         `(batch, height, width, channels)`, or channels first if that is
@@ -81,7 +78,7 @@ def NAFNet(
     """
     if len(encoder_blocks) != len(decoder_blocks):
         raise ValueError(
-            "`encoder_blocks` and `decoder_blocks` should have as many levels as each "
+            "`encoder_blocks` and `decoder_blocks` must have as many levels as each "
             f"other. Received: encoder_blocks={encoder_blocks}, "
             f"decoder_blocks={decoder_blocks}"
         )

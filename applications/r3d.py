@@ -35,12 +35,9 @@ def R3D(
             By default of 16 pictures of 112x112 pixels with the top, of any size
             without. 400 classes are those of Kinetics.
         weights: `None`, or the path of a file that this network saved.
-        density: `None` for the standard network; a density (see
-            `keras_wconv.densities.get`) for the kernels that it fits; a dict of
-            densities by kernel size; or a function of a layer's name and kernel size
-            that returns a density or `None`.
-        **density_options: `normalize_density`, `density_trainable`,
-            `density_regularizer` and `density_constraint` of the weighted layers.
+        density: of the layers, see `keras_wconv.applications`; `None` for the standard
+            network.
+        **density_options: of the weighted layers, see `keras_wconv.applications`.
 
     Input shape:
         `(batch, time, height, width, channels)`, or channels first if that is

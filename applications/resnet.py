@@ -52,12 +52,9 @@ def ResNet(
         include_top, input_tensor, input_shape, pooling, classes,
         classifier_activation, name: as in `keras.applications.ResNet50`.
         weights: `None`, or the path of a file that this network saved.
-        density: `None` for the standard network; a density (see
-            `keras_wconv.densities.get`) for the kernels that it fits; a dict of
-            densities by kernel size; or a function of a layer's name and kernel size
-            that returns a density or `None`.
-        **density_options: `normalize_density`, `density_trainable`,
-            `density_regularizer` and `density_constraint` of the weighted layers.
+        density: of the layers, see `keras_wconv.applications`; `None` for the standard
+            network.
+        **density_options: of the weighted layers, see `keras_wconv.applications`.
 
     Input shape:
         `(batch, height, width, channels)`, or channels first if that is
@@ -82,10 +79,10 @@ def ResNet(
     'WeightedConv2D'
     """
     if stem not in ("imagenet", "cifar"):
-        raise ValueError(f'`stem` should be "imagenet" or "cifar". Received: {stem!r}')
+        raise ValueError(f'`stem` must be "imagenet" or "cifar". Received: {stem!r}')
     if shortcut not in ("projection", "padding"):
         raise ValueError(
-            f'`shortcut` should be "projection" or "padding". Received: {shortcut!r}'
+            f'`shortcut` must be "projection" or "padding". Received: {shortcut!r}'
         )
     size, stem_strides = (224, 4) if stem == "imagenet" else (32, 1)
     inputs = obtain_input(

@@ -40,12 +40,9 @@ def TimeSeriesResNet(
         classifier_activation, name: as in `keras.applications`, for time series. By
             default of any length and with one channel.
         weights: `None`, or the path of a file that this network saved.
-        density: `None` for the standard network; a density (see
-            `keras_wconv.densities.get`) for the kernels that it fits; a dict of
-            densities by kernel size; or a function of a layer's name and kernel size
-            that returns a density or `None`.
-        **density_options: `normalize_density`, `density_trainable`,
-            `density_regularizer` and `density_constraint` of the weighted layers.
+        density: of the layers, see `keras_wconv.applications`; `None` for the standard
+            network.
+        **density_options: of the weighted layers, see `keras_wconv.applications`.
 
     Input shape:
         `(batch, steps, channels)`, or channels first if that is

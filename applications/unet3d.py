@@ -42,13 +42,10 @@ def UNet3D(
         classes: int, number of classes of a voxel.
         classifier_activation: activation of the output. `None` gives the logits.
         name: str, of the model.
-        density: `None` for the standard network; a density (see
-            `keras_wconv.densities.get`) for the kernels that it fits; a dict of
-            densities by kernel size; or a function of a layer's name and kernel size
-            that returns a density or `None`. The 2x2x2 up-convolutions, which have
+        density: of the layers, see `keras_wconv.applications`; `None` for the standard
+            network. The 2x2x2 up-convolutions, which have
             no coefficients, stay plain.
-        **density_options: `normalize_density`, `density_trainable`,
-            `density_regularizer` and `density_constraint` of the weighted layers.
+        **density_options: of the weighted layers, see `keras_wconv.applications`.
 
     Input shape:
         `(batch, depth, height, width, channels)`, or channels first if that is

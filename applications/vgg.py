@@ -49,12 +49,9 @@ def VGG(
         classifier_activation, name: as in `keras.applications.VGG16`. The input can be
             of any size from 32, and any fixed one with `include_top`.
         weights: `None`, or the path of a file that this network saved.
-        density: `None` for the standard network; a density (see
-            `keras_wconv.densities.get`) for the kernels that it fits; a dict of
-            densities by kernel size; or a function of a layer's name and kernel size
-            that returns a density or `None`.
-        **density_options: `normalize_density`, `density_trainable`,
-            `density_regularizer` and `density_constraint` of the weighted layers.
+        density: of the layers, see `keras_wconv.applications`; `None` for the standard
+            network.
+        **density_options: of the weighted layers, see `keras_wconv.applications`.
 
     Input shape:
         `(batch, height, width, channels)`, or channels first if that is

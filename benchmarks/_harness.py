@@ -23,7 +23,7 @@ VARIANTS = {
     # The standard case once more: how far noise alone moves a ratio from 1.
     "standard again": None,
     "fixed": {},
-    "normalised": {"normalize_density": True},
+    "normalized": {"normalize_density": True},
     "learned": {"density_trainable": True},
 }
 

@@ -85,14 +85,14 @@ def shekel(terms):
     return function
 
 
-def hartman(exponents, centres):
+def hartman(exponents, centers):
     def function(*x):
         return -sum(
             c
             * math.exp(
-                -sum(a * (xi - p) ** 2 for xi, a, p in zip(x, row, centre, strict=True))
+                -sum(a * (xi - p) ** 2 for xi, a, p in zip(x, row, center, strict=True))
             )
-            for c, row, centre in zip(_HARTMAN_C, exponents, centres, strict=True)
+            for c, row, center in zip(_HARTMAN_C, exponents, centers, strict=True)
         )
 
     return function

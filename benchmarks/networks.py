@@ -89,8 +89,8 @@ def cases():
 
 def main():
     options = _harness.parse_options(__doc__)
-    # A normalised density is another constant and the same work; see the layers.
-    variants = [name for name in _harness.VARIANTS if name != "normalised"]
+    # A normalized density is another constant and the same work; see the layers.
+    variants = [name for name in _harness.VARIANTS if name != "normalized"]
     chosen = [case for case in cases() if case[1] == 1 or not options.quick]
     rows = []
     for network, batch, policy, compile_options in track(chosen, "Networks"):

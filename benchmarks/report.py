@@ -92,7 +92,7 @@ def summary(results):
     lines = [table_line("", *BACKENDS.values()), table_line(*["---"] * 4)]
     for label, benchmark, wanted in SUMMARY:
         cells = [
-            summarise(select(results.get(f"{benchmark}-{backend}"), **wanted))
+            summarize(select(results.get(f"{benchmark}-{backend}"), **wanted))
             for backend in BACKENDS
         ]
         if set(cells) != {NOTHING}:
@@ -100,7 +100,7 @@ def summary(results):
     return "\n".join(lines)
 
 
-def summarise(rows):
+def summarize(rows):
     """Returns the value of one row, or the median and the largest of many."""
     values = [next(row[field] for field in VALUES if field in row) for row in rows]
     if not values:
@@ -210,7 +210,7 @@ def draw(results, path):
             spread = [median - lower, upper - median]
             y = np.add(y, (column - 1) / 5)
             axis.errorbar(median, y, xerr=spread, fmt="o", label=label)
-        axis.axvline(1, color="grey", linewidth=0.8)
+        axis.axvline(1, color="gray", linewidth=0.8)
         axis.set_yticks(range(len(places)), places)
         axis.invert_yaxis()
         axis.set(title=title, xlabel="time, relative to the standard one")

@@ -1,7 +1,7 @@
 """What a density makes of the signal's variance in VGG16, before any training.
 
-VGG16 without batch normalisation passes the signal through 13 convolutions. A density
-multiplies the variance by (mean alpha^2)^2 in each, a normalised one by 1. The zeros
+VGG16 without batch normalization passes the signal through 13 convolutions. A density
+multiplies the variance by (mean alpha^2)^2 in each, a normalized one by 1. The zeros
 around an image weaken that: they take more from a flat kernel than from a peaked one.
 """
 
@@ -38,7 +38,7 @@ def main():
                 "density": density,
                 "predicted_ratio": float(((2 * density**2 + 1) / 3) ** (2 * LAYERS)),
             }
-            for variant in ("fixed", "normalised"):
+            for variant in ("fixed", "normalized"):
                 arguments = _harness.density_arguments(variant, density)
                 weighted = [output_variance(size, seed, **arguments) for seed in seeds]
                 ratio = np.median(np.divide(weighted, standard))

@@ -43,27 +43,52 @@ def test_wheel_holds_the_rooms_and_no_tests(wheel):
     assert not [name for name in names if name.endswith("_test.py")]
 
 
-def test_installed_wheel_imports_them_all(wheel, tmp_path):
-    environment = tmp_path / "fresh"
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory):
+    """The interpreter of an environment with the wheel and nothing else."""
+    environment = tmp_path_factory.mktemp("fresh")
     venv = [sys.executable, "-m", "venv", "--without-pip", str(environment)]
     subprocess.run(venv, check=True)
     python = str(environment / "bin" / "python")
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps"]
-    subprocess.run([*pip, str(wheel)], check=True, cwd=tmp_path)
-    script = (
-        "import keras_wconv, keras_wconv.applications, keras_wconv.tuning\n"
-        "import keras_wconv.experiments\n"
-        "import keras_wconv.applications.vgg\n"
-        "print(keras_wconv.tuning.__file__)"
-    )
+    subprocess.run([*pip, str(wheel)], check=True, cwd=environment)
+    return python
+
+
+IMPORTS = """
+import keras_wconv
+from keras_wconv import applications, callbacks, experiments, export, tuning
+from keras_wconv.applications import DnCNN, ResNet20
+from keras_wconv.experiments import Arm, Denoising, compare, datasets, report
+from keras_wconv.layers import WeightedConv2D
+from keras_wconv.tuning import DirectL, DirectLOracle
+"""
+
+
+def test_installed_wheel_imports_them_all(python, tmp_path):
     # The dependencies come from the environment of the tests; its path files, and so
     # the editable install of this repository, are not read from PYTHONPATH.
     result = subprocess.run(
-        [python, "-c", script],
+        [python, "-c", f"{IMPORTS}\nprint(tuning.__file__)"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")},
         capture_output=True,
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1].startswith(str(environment))
+    environment = str(Path(python).parents[1])
+    assert result.stdout.splitlines()[-1].startswith(environment)
+
+
+@pytest.mark.parametrize("install", ["wheel", "editable"])
+def test_type_checker_resolves_all_imports(install, request, tmp_path):
+    interpreter = request.getfixturevalue("python") if install == "wheel" else None
+    (tmp_path / "script.py").write_text(IMPORTS)
+    command = [sys.executable, "-m", "pyright", "--pythonpath"]
+    result = subprocess.run(
+        [*command, interpreter or sys.executable, "script.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

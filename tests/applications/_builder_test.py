@@ -250,7 +250,7 @@ def test_density_arguments_reach_the_layers():
         ("vgg", {"input_shape": (8, 8, None)}, "a known number of channels"),
         ("vgg", {"input_tensor": keras.Input((8, 3))}, "`input_tensor` .* 3 axes"),
         ("unet3d", {"input_shape": (8, 8, 9, 1)}, "sizes that 2 divides"),
-        ("r3d", {"include_top": False, "pooling": "min"}, "`pooling` should be None"),
+        ("r3d", {"include_top": False, "pooling": "min"}, "`pooling` must be None"),
     ],
 )
 def test_bad_arguments(name, arguments, message):

@@ -57,8 +57,8 @@ def test_every_convolution_is_weighted(kernel_size, density):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depth": 1}, "`depth` should be at least 2. Received: 1"),
-        ({"input_shape": (8, 8, 3)}, "should have channels=1, as given"),
+        ({"depth": 1}, "`depth` must be at least 2. Received: 1"),
+        ({"input_shape": (8, 8, 3)}, "must have channels=1, as given"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -147,8 +147,8 @@ def test_preprocessing():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"stem": "CIFAR"}, '`stem` should be "imagenet" or "cifar"'),
-        ({"shortcut": "A"}, '`shortcut` should be "projection" or "padding"'),
+        ({"stem": "CIFAR"}, '`stem` must be "imagenet" or "cifar"'),
+        ({"shortcut": "A"}, '`shortcut` must be "projection" or "padding"'),
     ],
 )
 def test_bad_arguments(arguments, message):

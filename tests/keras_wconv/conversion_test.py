@@ -512,8 +512,8 @@ def test_bad_arguments():
         keras_wconv.to_weighted(model, {7: [0.25, 0.15, 0.55]})
     with pytest.raises(ValueError, match=r"fits no kernel.*kernels of 3"):
         keras_wconv.to_weighted(model, [0.2, 0.8])
-    with pytest.raises(TypeError, match="normalise_density"):
-        keras_wconv.to_weighted(model, 0.5, normalise_density=True)
+    with pytest.raises(TypeError, match="normalize_density"):
+        keras_wconv.to_weighted(model, 0.5, normalize_density=True)
 
 
 @pytest.mark.parametrize(

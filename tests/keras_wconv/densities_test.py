@@ -89,8 +89,8 @@ def distances(kernel_size, causal):
     for tap in np.ndindex(*kernel_size):
         steps = []
         for position, size in zip(tap, kernel_size, strict=True):
-            centres = [size - 1] if causal else [(size - 1) // 2, size // 2]
-            steps.append(min(abs(position - centre) for centre in centres))
+            centers = [size - 1] if causal else [(size - 1) // 2, size // 2]
+            steps.append(min(abs(position - center) for center in centers))
         yield tap, steps
 
 
