@@ -22,6 +22,7 @@ import numpy as np
 from skimage import data
 
 from keras_wconv import applications, tuning
+from keras_wconv.densities import Gaussian
 from keras_wconv.experiments.denoising import psnr
 
 quick = "GUIDE_QUICK" in os.environ
@@ -137,6 +138,26 @@ three and six. `tuning.DensityTuner` runs `keras_tuner.oracles.BayesianOptimizat
 with one compiled step, too. What DIRECT-L has in any dimension: it needs no random numbers,
 so that any number of workers tries the same points.
 
-A choice among *families* of densities is no range that DIRECT-L could divide. Run one search
-for each family, and compare their best.
+A choice among *families* of densities is an `hp.Choice`, with the coefficients of each family
+in a conditional scope. `DirectL` leaves out what is not active, and tries nothing twice.
+"""
+
+
+def of_any_family(hp):
+    family = hp.Choice("family", ["separable", "gaussian"])
+    with hp.conditional_scope("family", ["separable"]):
+        separable = tuning.density(hp, kernel_size=5)
+    with hp.conditional_scope("family", ["gaussian"]):
+        sigma = hp.Float("sigma", 0.5, 5.0, sampling="log")
+    return separable if family == "separable" else Gaussian(sigma)
+
+
+hp = keras_tuner.HyperParameters()
+of_any_family(hp)
+print([one.name for one in hp.space])
+
+"""
+The same holds for any search space: put `tuning.density` into a hypermodel that has an
+`hp.Choice` of optimizers, an `hp.Int` of filters and an `hp.Float` learning rate, and search
+with `tuning.DirectL` in place of `keras_tuner.BayesianOptimization`.
 """

@@ -23,12 +23,41 @@ class _Rectangle:
     center: tuple[float, ...]
     parent: "_Rectangle | None" = None
     trisections: list[int] | None = None  # of each axis; None until the batch is told
+    axes: tuple[int, ...] = ()  # along which it can be divided
     value: float | None = None  # what the search sees; failures get a stand-in
     failed: bool = False
 
     @property
+    def sides(self):
+        return [3.0 ** -self.trisections[axis] for axis in self.axes]
+
+    @property
     def longest_side(self):
-        return 3.0 ** -min(self.trisections)
+        return max(self.sides)
+
+
+class Cube:
+    """What DIRECT-L searches: a cube on which all points differ.
+
+    A subclass may know points that are the same, as where a coordinate stands for a
+    choice among few values.
+    """
+
+    def key(self, point):
+        """Return what is equal for points that are the same."""
+        return point
+
+    def axes(self, lower, upper, known):
+        """Return the axes along which the points of a rectangle differ.
+
+        Args:
+            lower, upper: tuples of floats, its corners.
+            known: the keys of all points that were sampled.
+
+        Returns:
+            Tuple of ints. A rectangle without an axis is not divided again.
+        """
+        return tuple(range(len(lower)))
 
 
 class DirectLSearch:
@@ -47,6 +76,8 @@ class DirectLSearch:
         locally_biased: Boolean. `True` is DIRECT-L, which measures a rectangle by its
             longest side and divides one of each size. `False` is the original DIRECT,
             which measures it by its diagonal and divides those that tie as well.
+        space: `Cube` that says which points are the same. A point that is the same as
+            an earlier one has its value and is not asked for.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -65,7 +96,14 @@ class DirectLSearch:
     True
     """
 
-    def __init__(self, dimensions, epsilon=1e-4, min_side=0.01, locally_biased=True):
+    def __init__(
+        self,
+        dimensions,
+        epsilon=1e-4,
+        min_side=0.01,
+        locally_biased=True,
+        space=None,
+    ):
         if not isinstance(dimensions, int) or dimensions < 1:
             raise ValueError(
                 f"`dimensions` must be an integer of at least 1. "
@@ -84,15 +122,20 @@ class DirectLSearch:
         self.epsilon = epsilon
         self.min_side = min_side
         self.locally_biased = bool(locally_biased)
+        self._space = space or Cube()
 
         self._by_size = collections.defaultdict(list)  # each in ascending order
+        self._indivisible = []  # rectangles without an axis
         self._asked = {}  # point: rectangle, in the order of sampling
+        self._first = {}  # key: the first rectangle whose center has it
+        self._repeated = []  # (rectangle, first one) of the batch
         self._open = {}  # those of them that are not told yet
         self._told = []  # (point, value or None), in the order of telling
         self._failures = []  # those of the batch that have no value yet
         self._all_failed = True
         center = self._sample((0.5,) * dimensions)
         center.trisections = [0] * dimensions
+        self._set_axes(center)
         self._divisions = [(center, self._sample_around(center))]
 
     @property
@@ -134,7 +177,7 @@ class DirectLSearch:
             value, rectangle.failed = None, True
             self._failures.append(rectangle)
         self._told.append((point, value))
-        if not self._open:
+        while not self._open and self._divisions:
             self._finish_iteration()
 
     def best(self):
@@ -164,18 +207,19 @@ class DirectLSearch:
         }
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state, space=None):
         """Restores a search by running it again with the values it was told.
 
         Args:
             state: Dictionary from `get_state`.
+            space: The `Cube` that the search had.
 
         Raises:
             ValueError: If the search asks for other points than the saved one did.
         """
         arguments = dict(state)
         told = arguments.pop("told")
-        search = cls(**arguments)
+        search = cls(**arguments, space=space)
         for point, value in told:
             if tuple(point) not in search._open:
                 raise ValueError(
@@ -186,6 +230,13 @@ class DirectLSearch:
         return search
 
     def _finish_iteration(self):
+        for rectangle, first in self._repeated:
+            rectangle.failed = first.failed
+            if first.failed:
+                self._failures.append(rectangle)
+            else:
+                rectangle.value = first.value
+        self._repeated.clear()
         self._stand_in_for_failures()
         for rectangle, pairs in self._divisions:
             self._divide(rectangle, pairs)
@@ -213,15 +264,22 @@ class DirectLSearch:
         self._failures.clear()
 
     def _sample(self, center, parent=None):
-        self._asked[center] = self._open[center] = _Rectangle(center, parent)
-        return self._open[center]
+        self._asked[center] = rectangle = _Rectangle(center, parent)
+        first = self._first.setdefault(self._space.key(center), rectangle)
+        if first is rectangle:
+            self._open[center] = rectangle
+        else:
+            self._repeated.append((rectangle, first))
+        return rectangle
 
     def _sample_around(self, rectangle):
         """Asks for the centers of the outer thirds along every longest axis."""
-        side = rectangle.longest_side
         pairs = []
-        for axis, trisections in enumerate(rectangle.trisections):
-            if 3.0**-trisections == side:
+        if not rectangle.axes:
+            return pairs
+        side = rectangle.longest_side
+        for axis in rectangle.axes:
+            if 3.0 ** -rectangle.trisections[axis] == side:
                 plus, minus = list(rectangle.center), list(rectangle.center)
                 plus[axis] += side / 3
                 minus[axis] -= side / 3
@@ -243,7 +301,22 @@ class DirectLSearch:
             self._insert(minus)
         self._insert(rectangle)
 
+    def _set_axes(self, rectangle):
+        halves = [3.0**-trisections / 2 for trisections in rectangle.trisections]
+        lower, upper = (
+            tuple(
+                center + sign * half
+                for center, half in zip(rectangle.center, halves, strict=True)
+            )
+            for sign in (-1, 1)
+        )
+        rectangle.axes = self._space.axes(lower, upper, self._first)
+
     def _insert(self, rectangle):
+        self._set_axes(rectangle)
+        if not rectangle.axes:
+            self._indivisible.append(rectangle)
+            return
         same_size = self._by_size[self._size(rectangle)]
         bisect.insort(same_size, rectangle, key=_value)
 
@@ -252,8 +325,8 @@ class DirectLSearch:
         if self.locally_biased:
             return rectangle.longest_side
         # Sorted, so that rectangles of one shape have one size to the last bit.
-        sides = (9.0**-trisections for trisections in sorted(rectangle.trisections))
-        return math.sqrt(sum(sides)) / 2
+        trisections = sorted(rectangle.trisections[axis] for axis in rectangle.axes)
+        return math.sqrt(sum(9.0**-count for count in trisections)) / 2
 
     def _potentially_optimal(self):
         """Takes out the rectangles to divide, largest first.
@@ -268,7 +341,8 @@ class DirectLSearch:
             for size, rectangles in sorted(self._by_size.items())
             if rectangles and rectangles[0].longest_side > floor
         ]
-        best = min(rects[0].value for rects in self._by_size.values() if rects)
+        heads = [rects[0] for rects in self._by_size.values() if rects]
+        best = min(rectangle.value for rectangle in heads + self._indivisible)
         target = best - self.epsilon * abs(best)
         chosen = []
         for index, (size, head) in enumerate(candidates):

@@ -1,14 +1,23 @@
 """DIRECT-L as a KerasTuner oracle."""
 
+import copy
+import dataclasses
 import functools
+import itertools
 import math
 
 import keras_tuner as kt
-from keras_tuner.engine.hyperparameters import Fixed, Float, HyperParameters
+from keras_tuner.engine.hyperparameters import (
+    Boolean,
+    Fixed,
+    Float,
+    HyperParameters,
+    Int,
+)
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from . import _keras_tuner
-from .direct_l import DirectLSearch
+from .direct_l import Cube, DirectLSearch
 
 
 def _synchronized(method):
@@ -34,11 +43,15 @@ def _synchronized(method):
 class DirectLOracle(_keras_tuner.Oracle):
     """Oracle that searches with DIRECT-L.
 
-    The search space consists of `hp.Float`s, with linear, log or reverse_log sampling
-    and without a step, and of `hp.Fixed`. It is frozen at the first trial, which is
-    the middle of all ranges: for densities in ranges around 1, the standard
-    convolution. The points depend on the scores alone: any number of workers, and a
-    search that was killed and resumed, try the same ones.
+    The search space is any of KerasTuner: `hp.Float`, `hp.Int`, `hp.Choice`,
+    `hp.Boolean`, `hp.Fixed`, and conditional scopes. Each hyperparameter is an axis,
+    and one with few values is constant on equal parts of its axis. A point whose active
+    values were tried before has their score, and is no trial.
+
+    The space is frozen at the first trial, which is the middle of all ranges: for
+    densities in ranges around 1, the standard convolution. The points depend on the
+    scores alone: any number of workers, and a search that was killed and resumed, try
+    the same ones.
 
     Args:
         objective: A string, `keras_tuner.Objective` instance, or a list of them, as
@@ -133,7 +146,7 @@ class DirectLOracle(_keras_tuner.Oracle):
             points depend on trials that are running; STOPPED at the resolution.
 
         Raises:
-            ValueError: If there is no `hp.Float` to search.
+            ValueError: If there is nothing to search.
         """
         if self._search is None:
             self._search = self._new_search()
@@ -162,28 +175,18 @@ class DirectLOracle(_keras_tuner.Oracle):
         return -1 if self.objective.direction == "max" else 1
 
     def _new_search(self):
-        dimensions = len(self._floats())
-        if not dimensions:
+        space = _Space(self.hyperparameters)
+        if not space.dimensions:
             names = [hp.name for hp in self.hyperparameters.space]
             raise ValueError(
-                "DIRECT-L needs at least one `hp.Float` to search. Declare it in the "
-                "model-building function, or pass `hyperparameters`. The search space "
-                f"holds: {names}"
+                "DIRECT-L needs at least one hyperparameter to search. Declare it in "
+                "the model-building function, or pass `hyperparameters`. The search "
+                f"space holds: {names}"
             )
-        return DirectLSearch(dimensions, **self._search_arguments)
-
-    def _floats(self):
-        return [hp for hp in self.hyperparameters.space if isinstance(hp, Float)]
+        return DirectLSearch(space.dimensions, **self._search_arguments, space=space)
 
     def _values_at(self, point):
-        values = {
-            hp.name: hp.value
-            for hp in self.hyperparameters.space
-            if isinstance(hp, Fixed) and self.hyperparameters.is_active(hp)
-        }
-        for hp, coordinate in zip(self._floats(), point, strict=True):
-            values[hp.name] = _value_at(hp, coordinate)
-        return values
+        return _Space(self.hyperparameters).values(point)
 
     def _tell_ended_trials(self):
         for trial_id in self.end_order[self._num_told :]:
@@ -202,12 +205,12 @@ class DirectLOracle(_keras_tuner.Oracle):
         if self.tune_new_entries:
             for hp in new:
                 _check_searchable(hp)
-                if self._search is not None and isinstance(hp, Float):
+                if self._search is not None and not isinstance(hp, Fixed):
                     raise ValueError(
                         f"The search space is frozen at the first trial, and {hp} "
                         "appeared after it. Declare it in the model-building function "
-                        "whatever the other values are, or pass it in "
-                        "`hyperparameters`."
+                        "whatever the other values are, or in an "
+                        "`hp.conditional_scope`, or pass it in `hyperparameters`."
                     )
         super().update_space(hyperparameters)
         self._space_is_complete = True
@@ -291,10 +294,11 @@ class DirectLOracle(_keras_tuner.Oracle):
 
     def set_state(self, state):
         saved = state["direct_l"]
-        self.hyperparameters = HyperParameters.from_config(state["hyperparameters"])
+        self.hyperparameters = _saved_space(state)
         self._points = {key: tuple(point) for key, point in saved["points"].items()}
         if saved["search"] is not None:
-            self._search = DirectLSearch.from_state(saved["search"])
+            space = _Space(self.hyperparameters)
+            self._search = DirectLSearch.from_state(saved["search"], space)
             self._num_told = len(saved["search"]["told"])
         # What oracle.json does not know of was never handed out.
         self.trials = {
@@ -338,7 +342,7 @@ class DirectLOracle(_keras_tuner.Oracle):
             if value != before[name]
         ]
         space = _describe(self.hyperparameters)
-        before = _describe(HyperParameters.from_config(state["hyperparameters"]))
+        before = _describe(_saved_space(state))
         changes += [
             f"hyperparameter {name!r} was {before.get(name, 'absent')} and is {now}"
             for name, now in space.items()
@@ -348,7 +352,7 @@ class DirectLOracle(_keras_tuner.Oracle):
             changes += [
                 f"hyperparameter {name!r} was {was} and is absent"
                 for name, was in before.items()
-                if name not in space and was.startswith("Float")
+                if name not in space and not was.startswith("Fixed")
             ]
         if changes:
             raise ValueError(
@@ -358,31 +362,138 @@ class DirectLOracle(_keras_tuner.Oracle):
             )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Parameter:
+    """A hyperparameter, and its values in the order of its axis.
+
+    `values` is None where they are not listed: for ranges, and for very many integers.
+    """
+
+    hp: object
+    values: list | None
+
+    @classmethod
+    def of(cls, hp):
+        if isinstance(hp, Fixed):
+            return cls(hp, [hp.value])
+        if isinstance(hp, Boolean):
+            return cls(hp, [False, True])
+        if isinstance(hp, Int) and hp.step is None:
+            values = range(hp.min_value, hp.max_value + 1)
+            return cls(hp, list(values) if len(values) <= 1000 else None)
+        return cls(hp, None if _is_range(hp) else list(hp.values))
+
+    @property
+    def is_constant(self):
+        return self.values is not None and len(self.values) == 1
+
+    def is_active(self, values):
+        return all(condition.is_active(values) for condition in self.hp.conditions)
+
+    def may_be_active(self, options):
+        """Return whether it is active for some of the values by name."""
+        for condition in self.hp.conditions:
+            parents = options.get(condition.name, [])
+            if parents is not None and not set(parents) & set(condition.values):
+                return False
+        return True
+
+    def between(self, low, high):
+        """Return the values on a part of the axis, None if they are not listed."""
+        if self.values is None:
+            return None
+        # Coordinates are rounded; a part must not reach into the next one by that.
+        ends = (_value_at(self.hp, c) for c in (low + 1e-9, high - 1e-9))
+        first, last = sorted(map(self.values.index, ends))
+        return self.values[first : last + 1]
+
+
+class _Space(Cube):
+    """The search space of KerasTuner as a cube with an axis for each hyperparameter.
+
+    Args:
+        hyperparameters: `keras_tuner.HyperParameters`.
+
+    Attributes:
+        dimensions: int, the number of axes.
+    """
+
+    def __init__(self, hyperparameters):
+        self._parameters = [_Parameter.of(hp) for hp in hyperparameters.space]
+        self.dimensions = sum(not one.is_constant for one in self._parameters)
+
+    def values(self, point):
+        """Return the values of the active hyperparameters at a point, by name."""
+        coordinates = iter(point)
+        values = {}
+        for one in self._parameters:
+            coordinate = None if one.is_constant else next(coordinates)
+            if one.is_active(values):
+                values[one.hp.name] = (
+                    one.values[0] if one.is_constant else _value_at(one.hp, coordinate)
+                )
+        return values
+
+    def key(self, point):
+        return tuple(self.values(point).items())
+
+    def axes(self, lower, upper, known):
+        options = {}  # the values of the rectangle by name; None where not listed
+        axes = []
+        ends = enumerate(zip(lower, upper, strict=True))
+        for one in self._parameters:
+            found = one.values
+            if not one.is_constant:
+                axis, (low, high) = next(ends)
+                found = one.between(low, high)
+            if not one.may_be_active(options):
+                continue
+            if found is None or options.get(one.hp.name, []) is None:
+                options[one.hp.name] = None
+            else:
+                options[one.hp.name] = options.get(one.hp.name, []) + found
+            if found is None or len(found) > 1:
+                axes.append(axis)
+        if None not in options.values() and self._are_known(options, known):
+            return ()
+        return tuple(axes)
+
+    def _are_known(self, options, known):
+        """Return whether no combination of a few values is new."""
+        if math.prod(map(len, options.values())) > 1000:
+            return False
+        for combination in itertools.product(*options.values()):
+            chosen = dict(zip(options, combination, strict=True))
+            values = {}
+            for one in self._parameters:
+                if one.hp.name in chosen and one.is_active(values):
+                    values[one.hp.name] = chosen[one.hp.name]
+            if tuple(values.items()) not in known:
+                return False
+        return True
+
+
+def _is_range(hp):
+    return isinstance(hp, Float) and hp.step is None
+
+
 def _check_searchable(hp):
-    advice = None
-    if isinstance(hp, Float):
-        if hp.step is not None:
-            advice = "Leave out its `step`: `min_side` is the resolution of the search."
-        elif hp.conditions:
-            advice = "Declare it outside of conditional scopes."
-        elif not (math.isfinite(hp.min_value) and math.isfinite(hp.max_value)):
+    if _is_range(hp):
+        advice = None
+        if not (math.isfinite(hp.min_value) and math.isfinite(hp.max_value)):
             advice = "Give it finite bounds."
         elif hp.min_value == hp.max_value:
             advice = "Its range is empty: use `hp.Fixed`."
-    elif not isinstance(hp, Fixed):
-        advice = (
-            "Make it an `hp.Fixed` and run one search for each of its values, or "
-            "choose it before with another tuner, such as `keras_tuner.GridSearch`."
-        )
-    if advice is not None:
-        raise ValueError(
-            "DIRECT-L searches continuous ranges, `hp.Float`s without step or "
-            f"condition. Received: {hp}. {advice}"
-        )
+        if advice is not None:
+            raise ValueError(
+                f"DIRECT-L searches finite ranges. Received: {hp}. {advice}"
+            )
 
 
 def _value_at(hp, coordinate):
-    """Maps [0, 1] to the range of a Float, and 1/2 exactly to its middle."""
+    """Map [0, 1] to the values of a hyperparameter, and 1/2 exactly to the middle."""
+    if not _is_range(hp):
+        return hp.prob_to_value(coordinate)
     low, high = hp.min_value, hp.max_value
     if hp.sampling == "linear":
         value = (1 - coordinate) * low + coordinate * high
@@ -398,10 +509,27 @@ def _geometric(low, high, coordinate):
     return math.sqrt(low * high) * (high / low) ** (coordinate - 0.5)
 
 
+def _saved_space(state):
+    # KerasTuner changes the conditions in what it is given.
+    return HyperParameters.from_config(copy.deepcopy(state["hyperparameters"]))
+
+
 def _describe(hyperparameters):
-    return {
-        hp.name: f"Float in [{hp.min_value}, {hp.max_value}], {hp.sampling}"
-        if isinstance(hp, Float)
-        else f"Fixed {hp.value!r}"
-        for hp in hyperparameters.space
+    return {_label(hp): _describe_one(hp) for hp in hyperparameters.space}
+
+
+def _label(hp):
+    """Return the name, with the conditions: one name may have several of them."""
+    conditions = [f"{c.name} in {list(c.values)}" for c in hp.conditions]
+    return f"{hp.name} ({', '.join(conditions)})" if conditions else hp.name
+
+
+def _describe_one(hp):
+    if _is_range(hp):
+        return f"Float in [{hp.min_value}, {hp.max_value}], {hp.sampling}"
+    if isinstance(hp, Fixed):
+        return f"Fixed {hp.value!r}"
+    config = {
+        k: v for k, v in hp.get_config().items() if k not in ("name", "conditions")
     }
+    return f"{type(hp).__name__} {config}"
