@@ -1,6 +1,6 @@
 """The best that searches of KerasTuner find in few trials.
 
-DIRECT-L, Bayesian optimization and random search minimise functions of Dixon and Szegö
+DIRECT-L, Bayesian optimization and random search minimize functions of Dixon and Szegö
 through KerasTuner's oracles. For each seed the bounds are moved by up to a tenth of
 their width, the same for all three: DIRECT-L draws nothing, and is not to gain by where
 the minimum happens to lie. A row holds how far the best value is above the minimum, the

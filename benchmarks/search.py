@@ -10,7 +10,6 @@ Python's objects that each of KerasTuner's two collections of garbage for a mode
 """
 
 import contextlib
-import gc
 import tempfile
 import time
 
@@ -74,16 +73,6 @@ def run_trial(tuner, data):
     return time.perf_counter() - begin
 
 
-@contextlib.contextmanager
-def heap_as_usual():
-    """Lets a tuner collect from all objects, as it does without ours beside it."""
-    gc.unfreeze()
-    try:
-        yield
-    finally:
-        gc.freeze()
-
-
 def grown_megabytes(tuner, data, trials):
     """Returns by how much the process grows while it runs more trials."""
     process = psutil.Process()
@@ -97,14 +86,13 @@ def grown_megabytes(tuner, data, trials):
 def main():
     options = _harness.parse_options(__doc__)
     trials = 4 if options.quick else 20
-    heaps = {"keras_tuner": heap_as_usual, "keras_wconv": contextlib.nullcontext}
     data = {**random_data(), "verbose": 0}
     with tempfile.TemporaryDirectory() as directory:
         tuners = make_tuners(directory)
         times = {name: [] for name in tuners}
         for _ in track(range(1 + trials), "Trials of both"):
             for name, tuner in tuners.items():
-                with heaps[name](), contextlib.redirect_stdout(None):
+                with contextlib.redirect_stdout(None):
                     times[name].append(run_trial(tuner, data))
         best = [tuner.oracle.get_best_trials()[0].score for tuner in tuners.values()]
         more = 10 if options.quick else 200

@@ -52,7 +52,7 @@ noisy, noisy_validation = with_noise(clean), with_noise(clean_validation)
 
 `applications.DnCNN` takes a density for each size of kernel; this one has kernels of 3
 alone, and so one coefficient. Denoisers are measured by the peak signal-to-noise ratio. A
-KerasTuner objective that is to be maximised says so.
+KerasTuner objective that is to be maximized says so.
 """
 
 

@@ -513,7 +513,7 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match=r"fits no kernel.*kernels of 3"):
         keras_wconv.to_weighted(model, [0.2, 0.8])
     with pytest.raises(TypeError, match="normalize_density"):
-        keras_wconv.to_weighted(model, 0.5, normalize_density=True)
+        keras_wconv.to_weighted(model, 0.5, normalise_density=True)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_no_point_is_tried_twice(uninterrupted):
     assert len(set(values)) == len(values) == 30
 
 
-def test_maximise_is_minimise_of_the_negative(tmp_path, uninterrupted):
+def test_maximize_is_minimize_of_the_negative(tmp_path, uninterrupted):
     oracle = make_oracle(tmp_path / "max", objective=kt.Objective("score", "max"))
     drive(oracle, lambda trial: -score(trial))
     assert [r[1] for r in results(oracle)] == [r[1] for r in results(uninterrupted)]

@@ -3,7 +3,7 @@
 python search_processes.py (killed | distributed | chief_killed) DIRECTORY
 
 It prints the results as JSON. The processes are forked from one that has imported
-KerasTuner, and minimise a function: nothing is trained.
+KerasTuner, and minimize a function: nothing is trained.
 """
 
 import json

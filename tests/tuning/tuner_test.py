@@ -242,7 +242,7 @@ def test_nothing_accumulates(tmp_path):
 
 
 class Function(tuning.DirectL):
-    """Minimises a function: trials train nothing."""
+    """Minimizes a function: trials train nothing."""
 
     def run_trial(self, trial, **kwargs):
         return sum(
