@@ -12,6 +12,16 @@ Kernels of 1 have nothing to weight and always stay plain. Further arguments, su
 (see `keras_wconv.WeightedConv2D`) and go to each of them.
 """
 
+from .convnext import (
+    ConvNeXt,
+    ConvNeXtAtto,
+    ConvNeXtBase,
+    ConvNeXtFemto,
+    ConvNeXtNano,
+    ConvNeXtPico,
+    ConvNeXtSmall,
+    ConvNeXtTiny,
+)
 from .dncnn import DnCNN, DnCNN17, DnCNN20
 from .nafnet import NAFNet, NAFNetGoPro, NAFNetSIDD
 from .r3d import R3D, R3D18
@@ -39,6 +49,14 @@ __all__ = [
     "VGG13",
     "VGG16",
     "VGG19",
+    "ConvNeXt",
+    "ConvNeXtAtto",
+    "ConvNeXtBase",
+    "ConvNeXtFemto",
+    "ConvNeXtNano",
+    "ConvNeXtPico",
+    "ConvNeXtSmall",
+    "ConvNeXtTiny",
     "DnCNN",
     "DnCNN17",
     "DnCNN20",

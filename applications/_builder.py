@@ -96,6 +96,27 @@ def batch_norm(name):
     )
 
 
+def normalize(x, name):
+    """Normalize the channels of each position, with the published networks' epsilon."""
+    layer = keras.layers.LayerNormalization(epsilon=1e-6, name=name)
+    if channel_axis() == -1:
+        return layer(x)
+    # On PyTorch, Keras 3.15 normalizes over no other axis than the last.
+    x = keras.layers.Permute((2, 3, 1), name=f"{name}_channels_last")(x)
+    return keras.layers.Permute((3, 1, 2), name=f"{name}_channels_first")(layer(x))
+
+
+def scale(x, name, initial):
+    """Multiply each channel by a learned factor that starts at `initial`."""
+    axes = "bchw" if channel_axis() == 1 else "bhwc"
+    return keras.layers.EinsumDense(
+        f"{axes},c->{axes}",
+        x.shape[1:],
+        kernel_initializer=keras.initializers.Constant(initial),
+        name=name,
+    )(x)
+
+
 def obtain_input(
     input_tensor,
     input_shape,

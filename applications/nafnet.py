@@ -13,7 +13,9 @@ from ._builder import (
     channel_axis,
     image_shape,
     make_model,
+    normalize,
     obtain_input,
+    scale,
 )
 
 
@@ -133,7 +135,7 @@ def NAFNetGoPro(width=32, *, name="nafnet_gopro", **kwargs):
 def _block(x, conv, name):
     width = x.shape[channel_axis()]
 
-    y = _normalize(x, f"{name}_norm1")
+    y = normalize(x, f"{name}_norm1")
     y = _convolve(y, conv, 2 * width, 1, f"{name}_conv1")
     y = conv.depthwise(
         3,
@@ -148,13 +150,13 @@ def _block(x, conv, name):
     attention = _convolve(attention, conv, width, 1, f"{name}_attention_conv")
     y = layers.Multiply(name=f"{name}_attention")([y, attention])
     y = _convolve(y, conv, width, 1, f"{name}_conv2")
-    x = layers.Add(name=f"{name}_add1")([x, _scale(y, f"{name}_beta")])
+    x = layers.Add(name=f"{name}_add1")([x, scale(y, f"{name}_beta", 0.0)])
 
-    y = _normalize(x, f"{name}_norm2")
+    y = normalize(x, f"{name}_norm2")
     y = _convolve(y, conv, 2 * width, 1, f"{name}_conv3")
     y = SimpleGate(axis=channel_axis(), name=f"{name}_gate2")(y)
     y = _convolve(y, conv, width, 1, f"{name}_conv4")
-    return layers.Add(name=f"{name}_add2")([x, _scale(y, f"{name}_gamma")])
+    return layers.Add(name=f"{name}_add2")([x, scale(y, f"{name}_gamma", 0.0)])
 
 
 def _initializer(mode="fan_in"):
@@ -165,23 +167,6 @@ def _initializer(mode="fan_in"):
 def _convolve(x, conv, filters, kernel_size, name, **kwargs):
     return conv(
         filters, kernel_size, kernel_initializer=_initializer(), name=name, **kwargs
-    )(x)
-
-
-def _normalize(x, name):
-    normalize = layers.LayerNormalization(epsilon=1e-6, name=name)
-    if channel_axis() == -1:
-        return normalize(x)
-    # On PyTorch, Keras 3.15 normalizes over no other axis than the last.
-    x = layers.Permute((2, 3, 1), name=f"{name}_channels_last")(x)
-    return layers.Permute((3, 1, 2), name=f"{name}_channels_first")(normalize(x))
-
-
-def _scale(x, name):
-    """Multiply each channel by a learned factor that starts at zero."""
-    axes = "bchw" if channel_axis() == 1 else "bhwc"
-    return layers.EinsumDense(
-        f"{axes},c->{axes}", x.shape[1:], kernel_initializer="zeros", name=name
     )(x)
 
 

@@ -1,0 +1,181 @@
+"""ConvNeXt: depthwise convolutions with large kernels.
+
+Liu et al., "A ConvNet for the 2020s", CVPR 2022, https://arxiv.org/abs/2201.03545. The
+small sizes, Atto to Nano: Woo et al., "ConvNeXt V2", CVPR 2023,
+https://arxiv.org/abs/2301.00808, here with the blocks of the first paper.
+"""
+
+import numpy as np
+from keras import layers
+from keras.initializers import TruncatedNormal
+
+from ._builder import (
+    Convolutions,
+    image_shape,
+    make_model,
+    normalize,
+    obtain_input,
+    pool,
+    scale,
+)
+
+
+def ConvNeXt(
+    depths,
+    widths,
+    kernel_size=7,
+    drop_path_rate=0.0,
+    layer_scale=1e-6,
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="convnext",
+    density=None,
+    **density_options,
+):
+    """Build a ConvNeXt, with the weights of `keras.applications` in another form.
+
+    Its inputs are to be normalized; there is no preprocessing layer.
+
+    Args:
+        depths: ints, number of blocks of each stage.
+        widths: ints, channels of each stage.
+        kernel_size: int or tuple of ints, of the depthwise convolutions.
+        drop_path_rate: float, rate of stochastic depth at the last block, to which it
+            grows linearly.
+        layer_scale: float, initial factor of each block's channels.
+        include_top, input_tensor, input_shape, pooling, classes,
+        classifier_activation, name: as in `keras.applications.ConvNeXtTiny`.
+        weights: `None`, or the path of a file that this network saved.
+        density: of the depthwise layers, see `keras_wconv.applications`; `None` for the
+            standard network. The convolutions of the stem and between the stages, whose
+            patches do not overlap, stay plain.
+        **density_options: of the weighted layers, see `keras_wconv.applications`.
+            `density_per_channel=True` learns one density for each channel.
+
+    Input shape:
+        `(batch, height, width, channels)`, or channels first if that is
+        `keras.config.image_data_format()`.
+
+    Output shape:
+        `(batch, classes)`, or the features if `include_top` is `False`.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: If an argument does not suit the network.
+
+    Example:
+
+    >>> from keras_wconv import applications
+    >>> from keras_wconv.densities import Gaussian
+    >>> model = applications.ConvNeXt(
+    ...     (1, 1),
+    ...     (8, 16),
+    ...     kernel_size=15,
+    ...     input_shape=(32, 32, 3),
+    ...     classes=10,
+    ...     density=Gaussian(3.0),
+    ... )
+    >>> type(model.get_layer("stage1_block1_depthwise")).__name__
+    'WeightedDepthwiseConv2D'
+    """
+    inputs = obtain_input(
+        input_tensor,
+        input_shape,
+        default_shape=image_shape((224, 224) if include_top else (None, None), 3),
+        min_size=2 ** (len(depths) + 1),
+    )
+    conv = Convolutions(2, density, **density_options)
+    rates = iter(np.linspace(0.0, drop_path_rate, sum(depths)).tolist())
+
+    x = _patches(inputs, widths[0], 4, "stem")
+    x = normalize(x, "stem_norm")
+    for stage, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
+        if stage > 1:
+            x = normalize(x, f"stage{stage}_down_norm")
+            x = _patches(x, width, 2, f"stage{stage}_down")
+        for i in range(1, depth + 1):
+            block = f"stage{stage}_block{i}"
+            x = _block(x, conv, width, kernel_size, layer_scale, next(rates), block)
+    if include_top:
+        x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
+        x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
+        x = layers.Dense(
+            classes,
+            activation=classifier_activation,
+            kernel_initializer=_initializer(),
+            name="predictions",
+        )(x)
+    else:
+        x = pool(normalize(x, "norm"), pooling)
+    return make_model(inputs, x, conv, weights, name)
+
+
+def ConvNeXtAtto(*, name="convnext_atto", **kwargs):
+    """Build the ConvNeXt with 3.7 million weights: `ConvNeXt` has the arguments."""
+    return ConvNeXt((2, 2, 6, 2), (40, 80, 160, 320), name=name, **kwargs)
+
+
+def ConvNeXtFemto(*, name="convnext_femto", **kwargs):
+    """Build the ConvNeXt with 5.2 million weights: `ConvNeXt` has the arguments."""
+    return ConvNeXt((2, 2, 6, 2), (48, 96, 192, 384), name=name, **kwargs)
+
+
+def ConvNeXtPico(*, name="convnext_pico", **kwargs):
+    """Build the ConvNeXt with 9.0 million weights: `ConvNeXt` has the arguments."""
+    return ConvNeXt((2, 2, 6, 2), (64, 128, 256, 512), name=name, **kwargs)
+
+
+def ConvNeXtNano(*, name="convnext_nano", **kwargs):
+    """Build the ConvNeXt with 15.6 million weights: `ConvNeXt` has the arguments."""
+    return ConvNeXt((2, 2, 8, 2), (80, 160, 320, 640), name=name, **kwargs)
+
+
+def ConvNeXtTiny(*, name="convnext_tiny", **kwargs):
+    """Build the ConvNeXt with 28.6 million weights: `ConvNeXt` has the arguments."""
+    return ConvNeXt((3, 3, 9, 3), (96, 192, 384, 768), name=name, **kwargs)
+
+
+def ConvNeXtSmall(*, name="convnext_small", **kwargs):
+    """Build the ConvNeXt with 50.2 million weights: `ConvNeXt` has the arguments."""
+    return ConvNeXt((3, 3, 27, 3), (96, 192, 384, 768), name=name, **kwargs)
+
+
+def ConvNeXtBase(*, name="convnext_base", **kwargs):
+    """Build the ConvNeXt with 88.6 million weights: `ConvNeXt` has the arguments."""
+    return ConvNeXt((3, 3, 27, 3), (128, 256, 512, 1024), name=name, **kwargs)
+
+
+def _block(x, conv, width, kernel_size, layer_scale, drop_rate, name):
+    y = conv.depthwise(
+        kernel_size, depthwise_initializer=_initializer(), name=f"{name}_depthwise"
+    )(x)
+    y = normalize(y, f"{name}_norm")
+    y = _pointwise(y, 4 * width, f"{name}_expand")
+    y = layers.Activation("gelu", name=f"{name}_gelu")(y)
+    y = _pointwise(y, width, f"{name}_project")
+    y = scale(y, f"{name}_scale", layer_scale)
+    if drop_rate:
+        y = layers.Dropout(drop_rate, (None, 1, 1, 1), name=f"{name}_drop_path")(y)
+    return layers.Add(name=f"{name}_add")([x, y])
+
+
+def _patches(x, filters, size, name):
+    return layers.Conv2D(
+        filters, size, strides=size, kernel_initializer=_initializer(), name=name
+    )(x)
+
+
+def _pointwise(x, filters, name):
+    return layers.Conv2D(filters, 1, kernel_initializer=_initializer(), name=name)(x)
+
+
+def _initializer():
+    """The start of the published network."""
+    return TruncatedNormal(stddev=0.02)
