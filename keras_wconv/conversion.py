@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import warnings
 
 import keras
 import numpy as np
@@ -227,7 +228,9 @@ def fold(model):
     The copy computes what `model` does, holds Keras's own layers in place of the
     weighted ones and needs keras_wconv no more. Learned densities are taken as they
     are now, and LoRA's weights are merged. Names, the order of the layers and
-    `trainable` are kept; the copy is not compiled.
+    `trainable` are kept; the copy is not compiled. Inside of `SpectralNormalization`
+    only inference is kept, and a warning says so: in training, the wrapper acts on the
+    raw kernel.
 
     Args:
         model: a built Functional or Sequential model. Weighted layers inside of
@@ -258,6 +261,19 @@ def fold(model):
         return _cloning.copy_layer(layer, _folded_config)
 
     folded = _cloning.clone(model, clone_layer)
+    normalized = [
+        layer.name
+        for layer in _cloning.sublayers(model, recursive=True)
+        if isinstance(layer, keras.layers.SpectralNormalization)
+        and isinstance(layer.layer, layers.WeightedConvolution)
+    ]
+    if normalized:
+        warnings.warn(
+            "The folded model is for inference. In training, SpectralNormalization "
+            "divides the raw kernel, which is another one after folding, in the "
+            f"layers {normalized}.",
+            stacklevel=2,
+        )
     left = [
         layer.name
         for layer in _cloning.sublayers(folded, recursive=True)

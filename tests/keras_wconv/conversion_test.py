@@ -546,3 +546,14 @@ def test_a_density_of_any_kind_converts():
     for density in ("gaussian", densities.Radial("inverse"), np.full((3, 3), 0.5)):
         weighted = keras_wconv.to_weighted(model, density)
         assert relative_error(weighted(inputs), model(inputs)) < 1e-5
+
+
+def test_folding_inside_spectral_normalization_is_for_inference():
+    layer = layers.SpectralNormalization(keras_wconv.WeightedConv2D(4, 3, density=0.5))
+    model = keras.Sequential([keras.Input((8, 8, 3)), layer])
+    inputs = random_inputs(model)
+    with pytest.warns(UserWarning, match="for inference.*spectral_normalization"):
+        folded = keras_wconv.fold(model)
+    assert relative_error(folded(inputs), model(inputs)) < 1e-6
+    in_training = folded(inputs, training=True)
+    assert relative_error(in_training, model(inputs, training=True)) > 1e-2
