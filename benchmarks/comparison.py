@@ -11,7 +11,10 @@ two cores. It writes a folder for each into benchmarks/results/comparison.
 
 import argparse
 import functools
+import json
 from pathlib import Path
+
+import numpy as np
 
 from keras_wconv import tuning
 from keras_wconv.applications import ResNet20, TimeSeriesResNet
@@ -27,6 +30,7 @@ from keras_wconv.experiments import (
 from keras_wconv.experiments.denoising import SmallDnCNN
 
 from . import RESULTS
+from .report import README
 
 QUESTION = "A,S,ST,B,BT"
 CONTROLS = f"{QUESTION},C,D,F,G,N,L,glorot"
@@ -89,6 +93,122 @@ EXPERIMENTS = {  # name: task, search, arms by budget, budget at which all is tu
 }
 
 
+BEGIN = "<!-- Written by python -m benchmarks.comparison from its results. -->"
+END = "<!-- End of what python -m benchmarks.comparison wrote. -->"
+LABELS = {  # of README's rows and figure: network and data, kernel
+    "photographs_dncnn_3": ("DnCNN, 7 layers, photographs", "3x3"),
+    "photographs_dncnn_7": ("DnCNN, 5 layers, photographs", "7x7"),
+    "series_9": ("ResNet, time series", "9"),
+    "series_33": ("ResNet, time series", "33"),
+    "digits_resnet20": ("ResNet20, digits", "3x3"),
+}
+COLUMNS = (
+    "network, data",
+    "kernel",
+    "steps",
+    "weighted − best-tuned standard",
+    "weighted − standard as it is",
+)
+
+
+def load(folder):
+    """Return the results of the experiments that are there, by name."""
+    files = {name: folder / name / "results.json" for name in LABELS}
+    return {
+        name: json.loads(path.read_text())
+        for name, path in files.items()
+        if path.exists()
+    }
+
+
+def table(results):
+    """Return README's table of the answers."""
+    lines = [COLUMNS, ["---"] * len(COLUMNS)]
+    for name, result in results.items():
+        for steps, budget in result["budgets"].items():
+            effects = budget["effects"]
+            # Where the learning rate was tuned too, the best weighted arm may be BT.
+            untuned = effects["weighted"]
+            lines.append(
+                [
+                    *LABELS[name],
+                    f"{int(steps):,}",
+                    _interval(effects["weighted - standard"], result),
+                    _interval(untuned, result),
+                ]
+            )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _interval(effect, result):
+    mean, low, high = (result["scale"] * effect[k] for k in ("mean", "low", "high"))
+    unit = {"percentage points": "points"}.get(result["unit"], result["unit"])
+    text = f"{mean:+.2f} ({low:+.2f} to {high:+.2f}) {unit}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def draw(results):
+    """Draw the answers against the length of the training."""
+    from matplotlib import pyplot as plt
+
+    results = {name: r for name, r in results.items() if len(r["budgets"]) > 1}
+    figure, panels = plt.subplots(
+        1, len(results), figsize=(5 * len(results), 3.5), layout="tight", squeeze=False
+    )
+    for axes, (name, result) in zip(panels[0], results.items(), strict=True):
+        steps = [int(n) for n in result["budgets"]]
+        for effect, label in (
+            ("weighted - standard", "less the best-tuned standard"),
+            ("weighted", "less the standard as it is"),
+        ):
+            found = [budget["effects"][effect] for budget in result["budgets"].values()]
+            mean, low, high = (
+                np.array([result["scale"] * one[k] for one in found])
+                for k in ("mean", "low", "high")
+            )
+            axes.errorbar(
+                steps, mean, [mean - low, high - mean], fmt="o-", capsize=3, label=label
+            )
+        axes.axhline(0, color="gray", linewidth=0.8)
+        axes.set_xscale("log")
+        axes.set_xticks(steps, map(str, steps))
+        axes.set_title(", kernels of ".join(LABELS[name]), fontsize="medium")
+        axes.set_xlabel("steps of training")
+        axes.set_ylabel(f"weighted network, {result['unit']}")
+    panels[0][0].legend(fontsize="small")
+    plt.close(figure)
+    return figure
+
+
+def write_summary(folder, readme):
+    """Write the page of all experiments, and the table of README."""
+    results = load(folder)
+    page = Page("Does a density help?")
+    page.code("python -m benchmarks.comparison")
+    page.table(COLUMNS, [row.strip("| ").split(" | ") for row in _body(results)])
+    if any(len(result["budgets"]) > 1 for result in results.values()):
+        page.figure(
+            "budgets",
+            draw(results),
+            "The weighted network against the length of the training: less the "
+            "best-tuned standard network, and less the standard network as it is. "
+            "Mean and 95 % interval over seeds.",
+        )
+    for name, result in results.items():
+        page.heading(f"{', kernels of '.join(LABELS[name])}")
+        for budget in result["budgets"].values():
+            page.text(budget["conclusion"])
+        page.text(f"All arms, seeds and figures: {name}/report.md")
+    page.write(folder)
+    before, rest = readme.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    readme.write_text(f"{before}{BEGIN}\n\n{table(results)}\n\n{END}{after}")
+
+
+def _body(results):
+    return table(results).splitlines()[2:]
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.comparison", description=__doc__.split("\n")[0]
@@ -97,11 +217,14 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--longest", type=int, help="leave out longer trainings")
     parser.add_argument("--output", type=Path, default=RESULTS / "comparison")
+    parser.add_argument(
+        "--summary",
+        action="store_true",
+        help="train nothing: write the page and README",
+    )
     options = parser.parse_args()
     command = "python -m benchmarks.comparison"
-    page = Page("Does a density help?")
-    page.code(command)
-    for name in options.only or EXPERIMENTS:
+    for name in () if options.summary else options.only or EXPERIMENTS:
         make, search, budgets, tune_at = EXPERIMENTS[name]
         if budgets and options.longest:
             budgets = {n: arms for n, arms in budgets.items() if n <= options.longest}
@@ -117,11 +240,8 @@ def main():
         )
         report.write_comparison(results, f"{command} --only {name}")
         print(results.conclusion(), flush=True)
-        page.heading(name)
-        page.text(results.conclusion())
-        page.figure(name, report.effects_figure(results), f"{name}: effects and runs.")
-    if options.only is None:
-        page.write(options.output)
+    if options.output == RESULTS / "comparison":
+        write_summary(options.output, README)
 
 
 if __name__ == "__main__":

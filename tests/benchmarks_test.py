@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import RESULTS, _harness, report
+from benchmarks import RESULTS, _harness, comparison, report
 
 
 def test_the_readme_shows_what_the_files_of_results_say():
@@ -15,43 +15,52 @@ def test_the_readme_shows_what_the_files_of_results_say():
     assert report.tables(results) == (RESULTS / "README.md").read_text()
 
 
-@pytest.mark.parametrize(
-    ("experiment", "metric", "scale"),
-    [
-        ("digits_vgg", "accuracy", 100),
-        ("digits_resnet20", "accuracy", 100),
-        ("photographs_dncnn_3", "psnr", 1),
-        ("photographs_dncnn_7", "psnr", 1),
-    ],
-)
-def test_the_readme_shows_what_the_runs_say(experiment, metric, scale):
+def best_arm(final, steps, arms, metric):
+    """Values on both splits of the arm and setup that is best on validation."""
+    setups = {}
+    for run in final:
+        if run["steps"] == steps and run["arm"] in arms:
+            setup = json.dumps([run[k] for k in ("arm", "density", "start")])
+            key = f"{setup} {run['learning_rate']}"
+            setups.setdefault(key, {})[run["seed"]] = run
+    assert all(len(runs) >= 5 for runs in setups.values())
+    best = max(
+        setups.values(),
+        key=lambda runs: np.mean([run["validation"][metric] for run in runs.values()]),
+    )
+    return np.array([best[seed]["test"][metric] for seed in sorted(best)])
+
+
+@pytest.mark.parametrize("experiment", comparison.load(RESULTS / "comparison"))
+def test_the_readme_shows_what_the_runs_say(experiment):
     """The differences by NumPy and the interval by Student's t, from the raw runs."""
     folder = RESULTS / "comparison" / experiment
-    lines = (folder / "runs.jsonl").read_text().splitlines()
-    runs = [json.loads(line) for line in lines]
+    runs = map(json.loads, (folder / "runs.jsonl").read_text().splitlines())
     final = [run for run in runs if run["stage"] == "final"]
-    recipe = next(run["learning_rate"] for run in final if run["arm"] == "B")
-    own = {run["learning_rate"] for run in final if run["arm"] == "A"} - {recipe}
-
-    def values(arm, rate=recipe):
-        chosen = [r for r in final if (r["arm"], r["learning_rate"]) == (arm, rate)]
-        chosen.sort(key=lambda run: run["seed"])
-        return scale * np.array([run["test"][metric] for run in chosen])
+    result = json.loads((folder / "results.json").read_text())
+    metric, scale = result["metric"], result["scale"]
+    unit = {"dB": "dB", "percentage points": "points"}[result["unit"]]
 
     def cell(differences):
-        mean, count = differences.mean(), len(differences)
-        assert count >= 5
-        error = differences.std(ddof=1) / np.sqrt(count)
+        mean, count = scale * differences.mean(), len(differences)
+        error = scale * differences.std(ddof=1) / np.sqrt(count)
         half = stats.t.ppf(0.975, count - 1) * error
-        numbers = (mean, mean - half, mean + half)
-        text = "{:+.2f} ({:+.2f} to {:+.2f})".format(*numbers)
-        return text.replace("-", "\N{MINUS SIGN}")
+        text = f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+        return f"{text} {unit}".replace("-", "\N{MINUS SIGN}")
 
-    readme = report.README.read_text()
-    tuned = values("A", *own) if own else values("A")
-    assert cell(values("B") - tuned) in readme
-    assert cell(values("F") - values("A")) in readme
-    assert cell(values("B") - values("F")) in readme
+    rows = [
+        [field.strip() for field in line.strip("|").split("|")]
+        for line in report.README.read_text().splitlines()
+        if line.startswith("| ")
+    ]
+    label = list(comparison.LABELS[experiment])
+    for steps in result["budgets"]:
+        standard, weighted, untuned, searched = (
+            best_arm(final, int(steps), arms, metric)
+            for arms in (["A", "T", "S", "ST"], ["B", "BT"], ["A"], ["B"])
+        )
+        expected = [cell(weighted - standard), cell(searched - untuned)]
+        assert [*label, f"{int(steps):,}", *expected] in rows
 
 
 def test_the_guide_says_what_searches_found():
