@@ -127,9 +127,16 @@ for name, worker in workers.items():
 """
 ## When the chief dies
 
-Its files are whole at every moment. Start the chief again, then all workers: the search
-goes on as if it had never stopped, at the cost of the trials that were running. The same
-goes for a search of one process, which you stop with Ctrl-C and start again.
+Its files are whole at every moment. Start it again in the same folder, with the command
+that it had:
+
+    KERASTUNER_TUNER_ID=chief python search.py
+
+The workers that still run wait for it for a minute and go on. A trial that was running is
+handed out once more; whichever worker reports it first ends it. The points are those of a
+search that was never disturbed. After a minute without a chief a worker ends with one line
+that says so: start it again, too. The same goes for a search of one process, which you stop
+with Ctrl-C and start again.
 
 At the end the chief looks every 20 seconds whether all workers that it knows have left, and
 then ends as well. Here there is no need to wait for that. A worker that comes later finds no

@@ -174,3 +174,27 @@ def collected():
         gc.collect(0)
         if enabled:
             gc.enable()
+
+
+class Collection:
+    """Collects all garbage now and then, for at most a part of the time.
+
+    Trainings leave cycles that hold their data. To walk through all that the backends
+    have loaded takes as long as a few steps of training: after each trial of seconds
+    that is nothing, after each of milliseconds it would be most of the time.
+
+    Args:
+        share: float, the part of the time.
+    """
+
+    def __init__(self, share=0.05):
+        self._share = share
+        self._next = 0.0
+
+    def collect(self):
+        begin = time.perf_counter()
+        if begin < self._next:
+            return
+        gc.collect()
+        end = time.perf_counter()
+        self._next = end + (end - begin) / self._share

@@ -73,6 +73,7 @@ class DensityTuner(_keras_tuner.Tuner):
         self._waiting = False
         self._execution = None  # the number of the one that runs
         self._kept = None
+        self._collection = _keras_tuner.Collection()
         self._warned = False
         super().__init__(oracle, hypermodel, **kwargs)
 
@@ -134,6 +135,7 @@ class DensityTuner(_keras_tuner.Tuner):
             # For the user to have, as `get_best_models` does.
             return super().model_for_trial(hp)
         if self._kept is not None:
+            self._collection.collect()
             keras.utils.set_random_seed(self.seed + self._execution)
             with _keras_tuner.collected():
                 difference = self._kept.start_as(self.build_briefly(hp))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_wconv import WeightedConv2D, WeightedDepthwiseConv2D, tuning
+from keras_wconv.tuning import _keras_tuner
 
 X = np.random.default_rng(0).random((24, 6, 6, 2), "float32")
 Y = np.random.default_rng(1).integers(0, 3, 24)
@@ -239,6 +240,26 @@ def test_nothing_accumulates(tmp_path):
         gc.enable()
     assert gc.get_freeze_count() == 0
     assert counts[2:] == [counts[2]] * 5
+
+
+def test_all_garbage_is_collected_for_a_part_of_the_time(monkeypatch):
+    clock, collections = [0.0], []
+
+    def collect():
+        collections.append(clock[0])
+        clock[0] += 0.2
+
+    monkeypatch.setattr(_keras_tuner.gc, "collect", collect)
+    monkeypatch.setattr(_keras_tuner.time, "perf_counter", lambda: clock[0])
+    collection = _keras_tuner.Collection(share=0.1)
+    for _ in range(41):  # trials of 0.1 seconds
+        collection.collect()
+        clock[0] += 0.1
+    assert collections == pytest.approx([0.0, 2.2, 4.4], abs=0.11)
+    for _ in range(3):  # trials of a minute
+        clock[0] += 60
+        collection.collect()
+    assert len(collections) == 6
 
 
 class Function(tuning.DirectL):
