@@ -252,7 +252,7 @@ def test_all_garbage_is_collected_for_a_part_of_the_time(monkeypatch):
     monkeypatch.setattr(_keras_tuner.gc, "collect", collect)
     monkeypatch.setattr(_keras_tuner.time, "perf_counter", lambda: clock[0])
     collection = _keras_tuner.Collection(share=0.1)
-    for _ in range(41):  # trials of 0.1 seconds
+    for _ in range(45):  # trials of 0.1 seconds
         collection.collect()
         clock[0] += 0.1
     assert collections == pytest.approx([0.0, 2.2, 4.4], abs=0.3)  # a trial each
