@@ -172,6 +172,7 @@ def draw(results):
         axes.axhline(0, color="gray", linewidth=0.8)
         axes.set_xscale("log")
         axes.set_xticks(steps, map(str, steps))
+        axes.minorticks_off()
         axes.set_title(", kernels of ".join(LABELS[name]), fontsize="medium")
         axes.set_xlabel("steps of training")
         axes.set_ylabel(f"weighted network, {result['unit']}")

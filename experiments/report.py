@@ -275,6 +275,7 @@ def budgets_figure(results):
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_xticks(budgets, map(str, budgets))
+        axes.minorticks_off()
         axes.set_xlabel("steps")
     plt.close(figure)
     return figure
