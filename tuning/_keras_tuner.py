@@ -10,6 +10,8 @@ Checked with KerasTuner 1.4.7 and 1.4.8. Why each is needed:
 - `_build_and_fit_model`, `_try_build`, `_build_hypermodel`: `run_trial` calls them with
   its own callbacks and checkpoints; there is no other way to replace the model alone.
 - `_project_dir`: for messages.
+- `_set_project_dir`: what a tuner calls before it reads its file, which a kill may have
+  left empty.
 - `src.distribute.oracle_client.TIMEOUT`: a worker would wait for five minutes for a
   chief that died.
 """
@@ -18,6 +20,7 @@ import contextlib
 import functools
 import gc
 import json
+import os
 import time
 from pathlib import Path
 
@@ -38,6 +41,18 @@ class Oracle(kt.Oracle):
         super().__init__(*args, seed=seed, **kwargs)
         if seed is not None:
             self.seed = self._seed_state = seed
+
+    def _set_project_dir(self, directory, project_name):
+        super()._set_project_dir(directory, project_name)
+        tuner_id = os.environ.get("KERASTUNER_TUNER_ID", "tuner0")
+        path = Path(self._project_dir, f"{tuner_id}.json")
+        try:
+            json.loads(path.read_text())
+        except FileNotFoundError:
+            pass
+        except ValueError:
+            # KerasTuner's own tuners write in place, and have no state.
+            write_atomically(path, "{}")
 
     def save(self):
         content = json.dumps(self.get_state())

@@ -357,6 +357,21 @@ def test_ended_trial_is_not_run_again_after_a_kill(tmp_path):
     assert not resume(tmp_path)._retry_queue
 
 
+@pytest.mark.parametrize("content", ["", '{"a', "{}"])
+def test_torn_file_of_a_tuner_is_mended(tmp_path, content):
+    class PlainTuner(kt.Tuner):
+        def run_trial(self, trial):
+            return score(trial)
+
+    def make_tuner():
+        oracle = DirectLOracle(max_trials=3, hyperparameters=space())
+        return PlainTuner(oracle, directory=tmp_path, project_name="search")
+
+    make_tuner().search(verbose=0)
+    (tmp_path / "search" / "tuner0.json").write_text(content)
+    assert len(make_tuner().oracle.trials) == 3
+
+
 def test_search_of_another_oracle_is_refused(tmp_path):
     other = kt.oracles.RandomSearchOracle("loss", hyperparameters=space())
     other._set_project_dir(tmp_path, "search")

@@ -29,8 +29,9 @@ def outcome(mode, directory):
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def test_search_killed_at_random_moments_equals_the_uninterrupted(tmp_path):
-    searches = outcome("killed", tmp_path)
+@pytest.mark.parametrize("mode", ["killed", "plain_killed"])
+def test_search_killed_at_random_moments_equals_the_uninterrupted(tmp_path, mode):
+    searches = outcome(mode, tmp_path)
     assert len(searches["uninterrupted"]["trials"]) == 15
     assert len(searches["killed"]) == 20
     for killed in searches["killed"]:

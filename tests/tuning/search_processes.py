@@ -1,6 +1,7 @@
 """Searches in processes of their own, killed and distributed, for `processes_test`.
 
-python search_processes.py (killed | distributed | chief_killed) DIRECTORY
+python search_processes.py MODE DIRECTORY, where MODE is the name of a function: killed,
+plain_killed, distributed or chief_killed.
 
 It prints the results as JSON. The processes are forked from one that has imported
 KerasTuner, and minimize a function: nothing is trained.
@@ -32,12 +33,22 @@ class FunctionTuner(tuning.DensityTuner):
         return (a - 0.83) ** 2 + 0.3 * math.cos(9 * b) + 0.1 * a * b
 
 
-def search(directory, max_trials, oracle_class=tuning.DirectLOracle):
+class PlainTuner(kt.Tuner):
+    run_trial = FunctionTuner.run_trial
+    pause = 0.0
+
+
+def search(
+    directory,
+    max_trials,
+    oracle_class=tuning.DirectLOracle,
+    tuner_class=FunctionTuner,
+):
     hyperparameters = kt.HyperParameters()
     hyperparameters.Float("a", 0.5, 1.5)
     hyperparameters.Float("b", 0.0, 1.0)
     oracle = oracle_class(max_trials=max_trials, hyperparameters=hyperparameters)
-    tuner = FunctionTuner(oracle, directory=directory, project_name="search")
+    tuner = tuner_class(oracle, directory=directory, project_name="search")
     tuner.search(verbose=0)
 
 
@@ -63,19 +74,27 @@ def results(directory):
     }
 
 
-def killed(directory, kills=20, max_trials=15):
+def killed(directory, kills=20, max_trials=15, tuner_class=FunctionTuner):
+    def search_in(name, **when):
+        arguments = (max_trials, tuning.DirectLOracle, tuner_class)
+        run(search, directory / name, *arguments, **when)
+
     begin = time.monotonic()
-    run(search, directory / "uninterrupted", max_trials)
+    search_in("uninterrupted")
     duration = time.monotonic() - begin
     draw = random.Random(0)
     for number in range(kills):
-        moment = draw.uniform(0, duration)
-        run(search, directory / str(number), max_trials, kill_after=moment)
-        run(search, directory / str(number), max_trials)
+        search_in(str(number), kill_after=draw.uniform(0, duration))
+        search_in(str(number))
     return {
         "uninterrupted": results(directory / "uninterrupted"),
         "killed": [results(directory / str(n)) for n in range(kills)],
     }
+
+
+def plain_killed(directory, kills=20):
+    """The tuner of KerasTuner, which writes its file in place."""
+    return killed(directory, kills, tuner_class=PlainTuner)
 
 
 class LoggedOracle(tuning.DirectLOracle):
@@ -170,6 +189,9 @@ def chief_killed(directory, max_trials=24, moments=(1, 3, 8)):
 
 
 if __name__ == "__main__":
-    modes = {mode.__name__: mode for mode in (killed, distributed, chief_killed)}
+    modes = {
+        mode.__name__: mode
+        for mode in (killed, plain_killed, distributed, chief_killed)
+    }
     outcome = modes[sys.argv[1]]
     print("\n" + json.dumps(outcome(Path(sys.argv[2]))))
