@@ -360,7 +360,7 @@ def test_ended_trial_is_not_run_again_after_a_kill(tmp_path):
 @pytest.mark.parametrize("content", ["", '{"a', "{}"])
 def test_torn_file_of_a_tuner_is_mended(tmp_path, content):
     class PlainTuner(kt.Tuner):
-        def run_trial(self, trial):
+        def run_trial(self, trial, verbose):
             return score(trial)
 
     def make_tuner():
