@@ -326,7 +326,10 @@ class DirectLSearch:
             return rectangle.longest_side
         # Sorted, so that rectangles of one shape have one size to the last bit.
         trisections = sorted(rectangle.trisections[axis] for axis in rectangle.axes)
-        return math.sqrt(sum(9.0**-count for count in trisections)) / 2
+        squares = 0.0
+        for count in trisections:  # From Python 3.12 on, `sum` rounds otherwise.
+            squares += 9.0**-count
+        return math.sqrt(squares) / 2
 
     def _potentially_optimal(self):
         """Takes out the rectangles to divide, largest first.
