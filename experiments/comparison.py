@@ -99,6 +99,9 @@ def compare(
             "Exactly one of `density` and `search` must be given. Received: "
             f"density={density}, search={search}"
         )
+    for name, value in (("trials", trials), ("best", best)):
+        if value < 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {value}")
     plan = _plan(task, arms, budgets, search)
     if density is not None:
         task.model(density, **density_options)  # Refuses it before any training.

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -344,7 +345,23 @@ def _load(path):
         raise ValueError(
             f"No model was found. Expected a .keras file. Received: {path}"
         )
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"The file is no model. Expected what `model.save` writes to a .keras "
+            f"file. Received: {path}"
+        )
     return keras.saving.load_model(path, compile=False)
+
+
+def _check_output(path, suffix=""):
+    """Refuse what cannot be written before the model is loaded."""
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"The folder of the output must exist. Received: {path}, where "
+            f"{path.parent} is no folder"
+        )
+    if not path.name.endswith(suffix):
+        raise ValueError(f"The output must end with {suffix}. Received: {path}")
 
 
 def _show(options):
@@ -360,6 +377,7 @@ def _show(options):
 def _fold(options):
     from .conversion import fold
 
+    _check_output(options.output, ".keras")
     folded = fold(_load(options.model))
     folded.save(options.output)
     kinds = sorted({type(layer).__name__ for layer in folded.layers})
@@ -369,6 +387,7 @@ def _fold(options):
 def _export(options):
     from .export import export
 
+    _check_output(options.output)
     export(_load(options.model), options.output, options.format)
     print(f"Written: {options.output}")
 

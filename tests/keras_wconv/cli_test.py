@@ -130,6 +130,8 @@ def test_density_of_the_command_line(text, density):
         ),
         (["compare", "--density", "[0.1, 0.2, 0.3]"], "fits no kernel"),
         (["compare", "--seeds", "1"], "`seeds`"),
+        (["compare", "--seeds", "2", "--trials", "0"], "`trials` must be at least 1"),
+        (["search", "--best", "0"], "`best` must be at least 1"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(arguments, message, tmp_path, capsys):
@@ -138,6 +140,29 @@ def test_a_mistake_is_one_line_and_status_2(arguments, message, tmp_path, capsys
     printed = capsys.readouterr().err
     assert "Traceback" not in printed
     assert re.search(message, printed, re.DOTALL)
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path, capsys):
+    path = tmp_path / "notes.keras"
+    path.write_text("no model")
+    assert cli.main(["show", str(path)]) == 2
+    assert re.search("is no model.*notes.keras", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "message"),
+    [
+        ("fold", "absent/folded.keras", "folder of the output must exist.*absent"),
+        ("fold", "folded.h5", "must end with .keras"),
+        ("export", "absent/model.onnx", "folder of the output must exist.*absent"),
+    ],
+)
+def test_an_output_is_checked_before_the_model_is_loaded(
+    command, output, message, tmp_path, capsys
+):
+    model = str(tmp_path / "absent.keras")
+    assert cli.main([command, model, str(tmp_path / output)]) == 2
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_folder_without_pictures_is_named(tmp_path, capsys):
