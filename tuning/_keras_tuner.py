@@ -202,7 +202,7 @@ class Collection:
         share: float, the part of the time.
     """
 
-    def __init__(self, share=0.05):
+    def __init__(self, share=0.02):
         self._share = share
         self._next = 0.0
 
