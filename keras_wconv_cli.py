@@ -6,6 +6,7 @@ backend, which takes seconds and fixes the backend. What the command does is in
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -52,9 +53,8 @@ def main(arguments=None):
     options.command_line = shlex.join(["keras-wconv", *arguments])
     try:
         _choose_backend(options.backend)
-        _silence()
-        from keras_wconv import cli
-
+        with _silence(options.traceback):
+            from keras_wconv import cli
         cli.run(options)
     except KeyboardInterrupt:
         print(f"\nkeras-wconv {options.command}: {_stopped(options)}", file=sys.stderr)
@@ -93,14 +93,31 @@ def _choose_backend(backend):
     os.environ["KERAS_BACKEND"] = asked
 
 
-def _silence():
-    """Turn off what backends and exporters log of their own accord."""
+@contextlib.contextmanager
+def _silence(is_traced):
+    """Turn off what backends log of their own accord.
+
+    TensorFlow does so from C++ when it is imported, whatever level is set; so the error
+    stream of the process, not only Python's, is closed for that time.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if not sys.warnoptions:
-        # Of the libraries; the package's own are UserWarnings about your data.
+        # Those of libraries. The package's own, about your data, are UserWarnings.
         for category in (DeprecationWarning, FutureWarning):
             warnings.simplefilter("ignore", category)
+    if is_traced or "keras" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def is_experiment(options):
