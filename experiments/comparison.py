@@ -108,20 +108,18 @@ def compare(
     log = RunLog(folder, _settings(task, density_options))
     chosen = {arm.key: arm for arms in plan.values() for arm in arms}
     results = Results(task, log.folder, chosen, seeds, runs={}, confidence=confidence)
-    with show_progress() as progress:
+    # How many trainings tune each arm.
+    counts = {n: _tunings(arms, trials, search) for n, arms in plan.items()}
+    epochs = sum(
+        count * task.with_steps(tune_at or steps).epochs
+        + (min(count, best) or 1) * len(seeds) * task.with_steps(steps).epochs
+        for steps, arms in counts.items()
+        for count in arms.values()
+    )
+    with show_progress(epochs) as progress:
         for steps, budget_arms in plan.items():
             at = task.with_steps(steps)
             tuned_at = at if tune_at is None else task.with_steps(tune_at)
-            # A weighted arm that tunes more than the density costs two searches.
-            searches = (
-                1
-                if search is None
-                else 1
-                + any(
-                    arm.side == "weighted" and arm.tuned and "density" not in arm.tuned
-                    for arm in budget_arms
-                )
-            )
             found, spent = density, 0
             final, setups, trainings = {}, {}, {}
             for arm in budget_arms:
@@ -133,7 +131,7 @@ def compare(
                         found,
                         log,
                         progress,
-                        trials * searches if arm.side == "standard" else trials,
+                        counts[steps][arm.key],
                         search,
                         min_side=resolution,
                         **density_options,
@@ -170,6 +168,20 @@ def _plan(task, arms, budgets, search):
             chosen = {"B": searched, **{k: a for k, a in chosen.items() if k != "B"}}
         plan[steps] = list(chosen.values())
     return plan
+
+
+def _tunings(arms, trials, search):
+    """Return how many trainings tune each arm of a budget, by its key."""
+    # A weighted arm that tunes more than the density costs two searches.
+    searches = 1 + any(
+        arm.side == "weighted" and arm.tuned and "density" not in arm.tuned
+        for arm in arms
+    )
+    of_standard = trials if search is None else trials * searches
+    return {
+        arm.key: bool(arm.tuned) * (of_standard if arm.side == "standard" else trials)
+        for arm in arms
+    }
 
 
 def _settings(task, density_options):
@@ -266,7 +278,7 @@ def train_pair(task, folder, density, seed=0, command=None, **density_options):
     }
     write_atomically(folder / "settings.json", json.dumps(settings, indent=1) + "\n")
     models, rows = {}, {}
-    with show_progress() as progress:
+    with show_progress(2 * task.epochs) as progress:
         for name, network in networks.items():
             with runs.EpochBar(progress, f"Training: {name}", task) as advance:
                 models[name] = network.train(seed, [advance])

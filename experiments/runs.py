@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import densities
 from .._files import write_atomically
@@ -149,7 +149,9 @@ def train(task, setup, seeds, log, progress, save_as=None, **density_options):
             "seed": seed,
         }
         record = log.find(key)
-        if record is None:
+        if record is not None:
+            skip(progress, task.epochs)
+        else:
             title = f"{setup.arm.name}, {task.total_steps} steps, seed {seed}"
             with EpochBar(progress, title, task) as advance:
                 started = time.perf_counter()
@@ -161,6 +163,7 @@ def train(task, setup, seeds, log, progress, save_as=None, **density_options):
                     "validation": task.evaluate(model, "validation"),
                     "test": task.average(examples),
                     "examples": {row["example"]: row[task.monitor] for row in examples},
+                    "curve": advance.losses,
                     "seconds": round(time.perf_counter() - started, 2),
                 }
             learned = {
@@ -275,22 +278,47 @@ def describe_density(task, density):
     return density
 
 
-def show_progress():
-    """Return the progress bars of trainings, which are drawn on the error stream."""
-    return Progress(
+def show_progress(epochs):
+    """Return the progress bars of trainings, drawn on the error stream of a terminal.
+
+    The first bar is that of all of them. A pipe or a file gets only the lines that
+    finished trainings print.
+
+    Args:
+        epochs: int, of all trainings.
+    """
+    console = Console(stderr=True)
+    progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("epoch {task.completed:.0f} of {task.total:.0f}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+        speed_estimate_period=600,
     )
+    progress.add_task("all trainings", total=epochs)
+    return progress
+
+
+def skip(progress, epochs):
+    """Take epochs that need no training out of the bar of all trainings."""
+    everything = progress.tasks[0]
+    progress.update(everything.id, total=everything.total - epochs)
 
 
 class EpochBar(keras.callbacks.Callback):
-    """A context manager: a callback that advances a bar for the time of a training."""
+    """A context manager: a callback that advances a bar for the time of a training.
+
+    Attributes:
+        losses: list of floats, the training loss of each epoch.
+    """
 
     def __init__(self, progress, title, task):
         super().__init__()
+        self.losses = []
         self._bars = progress
         self._bar = progress.add_task(title, total=task.epochs)
 
@@ -301,7 +329,9 @@ class EpochBar(keras.callbacks.Callback):
         self._bars.remove_task(self._bar)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._bars.update(self._bar, completed=epoch + 1)
+        self.losses.append(float(f"{logs['loss']:.5g}"))
+        self._bars.advance(self._bar)
+        self._bars.advance(self._bars.tasks[0].id)
 
 
 def _flatten(value, prefix=""):

@@ -61,8 +61,14 @@ def tune(task, arm, density, log, progress, trials, seed, search=None, **options
                 "seed": seed,
             }
             record = log.find(key)
-            if record is None:
-                title = f"tuning {arm.name}, {task.total_steps} steps"
+            if record is not None:
+                runs.skip(progress, task.epochs)
+            else:
+                number = len(tuner.oracle.trials)
+                title = (
+                    f"tuning {arm.name}, {task.total_steps} steps, trial {number} of "
+                    f"{trials}"
+                )
                 with runs.EpochBar(progress, title, task) as advance:
                     started = time.perf_counter()
                     task.fit(model, seed, callbacks=[advance])
@@ -95,7 +101,12 @@ def tune(task, arm, density, log, progress, trials, seed, search=None, **options
             directory=log.folder / "trials",
             project_name=f"{arm.key}-{task.total_steps}-{trials}",
         )
+    statuses = [trial.status for trial in tuner.oracle.trials.values()]
+    finished = statuses.count("COMPLETED")  # Before a kill.
     tuner.search(verbose=0)
+    # The search stops early where its resolution is reached.
+    spared = trials - len(tuner.oracle.trials)
+    runs.skip(progress, (finished + spared) * task.epochs)
     best = tuner.oracle.get_best_trials(trials)
     setups = [network.setup(trial.hyperparameters) for trial in best]
     return setups, len(tuner.oracle.trials)

@@ -16,6 +16,7 @@ PACKAGES = (
 
 
 def module_names():
+    yield "keras_wconv_cli"
     for package in PACKAGES:
         yield package
         path = importlib.import_module(package).__path__

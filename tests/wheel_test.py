@@ -38,7 +38,8 @@ def test_wheel_holds_the_rooms_and_no_tests(wheel):
     assert "keras_wconv/py.typed" in names
     rooms = {name.split("/")[0] for name in names}
     assert {room for room in rooms if not room.endswith(".dist-info")} == {
-        "keras_wconv"
+        "keras_wconv",
+        "keras_wconv_cli.py",
     }
     assert not [name for name in names if name.endswith("_test.py")]
 

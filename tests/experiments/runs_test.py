@@ -64,7 +64,7 @@ def test_other_settings_are_refused_and_named(tmp_path):
 def test_trained_runs_hold_what_a_result_needs(tmp_path):
     task = small_tasks.denoising(epochs=1)
     log = runs.RunLog(tmp_path, task.get_config())
-    with runs.show_progress() as progress:
+    with runs.show_progress(task.epochs) as progress:
         records = runs.train(
             task, setup(task, "L"), [0, 1], log, progress, tmp_path / "m" / "L.keras"
         )

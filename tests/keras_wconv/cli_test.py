@@ -1,13 +1,34 @@
-"""The command `keras-wconv`, run as a user would, in this process."""
+"""The command `keras-wconv`, run as a user would."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import zipfile
 
 import keras
 import numpy as np
 import pytest
 
 import keras_wconv
+import keras_wconv_cli
 from keras_wconv import cli
+
+COMMAND = [sys.executable, "-m", "keras_wconv_cli"]
+
+
+def run(*arguments, **environment):
+    """Run the command in a process of its own, which sets its own log level."""
+    environment = {**os.environ, **environment}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.fixture
@@ -81,6 +102,10 @@ def test_search_writes_what_it_promises_and_goes_on(tmp_path, capsys):
     command += ["--best", "1", "--network-options", '{"depth": 2, "filters": 2}']
     command += ["--output", str(output)]
     assert cli.main([*command, "--trials", "3"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert not re.search(r"[^\n -~]", "\n".join(lines))  # It is no terminal.
+    trials = [line for line in lines if "trial 3 of 3" in line]
+    assert len(trials) == 2 and all("validation psnr" in line for line in trials)
     written = {path.name for path in output.iterdir()}
     assert written >= {
         "report.md",
@@ -114,64 +139,166 @@ def test_search_writes_what_it_promises_and_goes_on(tmp_path, capsys):
     ],
 )
 def test_density_of_the_command_line(text, density):
-    assert cli._density(text) == density
+    assert keras_wconv_cli._density(text) == density
+
+
+MISTAKES = [
+    ([], "arguments are required: command"),
+    (["absent"], "invalid choice: 'absent'"),
+    (["search", "--trials", "0"], "--trials: must be a whole number from 1.*0"),
+    (["search", "--best", "0"], "--best"),
+    (["compare", "--seeds", "1"], "--seeds: must be a whole number from 2.*1"),
+    (["compare", "--budgets", "300,x"], "--budgets.*300,x"),
+    (["compare", "--data", "x"], "unrecognized arguments: --data x"),
+    (["compare", "--task", "absent"], "--task: must be one of.*absent"),
+    (["compare", "--density", "[0.1,"], r"--density: must be JSON.*\[0\.1,"),
+    (["compare", "--density", '{"x": [0.7]}'], "--density: must be JSON"),
+    (["search", "--network-options", "[1]"], "--network-options: must be a JSON obj"),
+    (["search", "--learning-rate", "-1"], "--learning-rate: must be a number above 0"),
+    (["compare", "--output", "file/x"], "--output: must be a folder, not a file"),
+    (["show", "absent.keras"], "must be a .keras file that exists.*absent.keras"),
+    (["show", "file", "--figure", "absent/x.png"], "make absent first"),
+    (["show", "file", "--figure", "x.txt"], "must end with .png"),
+    (["fold", "file", "absent/x.keras"], "make absent first.*absent/x.keras"),
+    (["fold", "file", "x.h5"], "must end with .keras"),
+    (["export", "file", "absent/x.onnx"], "make absent first"),
+    (["export", "file", "x.onnx", "--format", "openvino"], "must end with .xml"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
+def test_a_wrong_argument_is_one_line_and_status_2(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert cli.main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("keras-wconv") and printed.count("\n") == 1
+    assert re.search(message, printed)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["search", "--help"], ["--version"], ["search", "--x"]]
+)
+def test_help_and_wrong_arguments_import_no_keras(arguments):
+    script = (
+        "import sys, keras_wconv_cli\n"
+        "try: status = keras_wconv_cli.main(sys.argv[1:])\n"
+        "except SystemExit as error: status = error.code\n"
+        "heavy = {'keras', 'numpy', 'rich'} & {n.split('.')[0] for n in sys.modules}\n"
+        "print('imported:', *heavy)\n"
+        "sys.exit(status)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True
+    )
+    assert result.returncode == (2 if "--x" in arguments else 0)
+    assert result.stdout.splitlines()[-1] == "imported:"
+
+
+def test_every_option_has_a_help_text_with_its_default():
+    commands = keras_wconv_cli._parser()._subparsers._group_actions[0].choices
+    assert set(commands) == {"compare", "search", "show", "fold", "export"}
+    for parser in commands.values():
+        for action in parser._actions:
+            if action.option_strings and action.dest != "help":
+                assert "default: " in action.help, action.option_strings
+                if action.default not in (None, False, {}):
+                    assert f"(default: {action.default})" in action.help
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "absent.keras"], "No model was found.*absent.keras"),
-        (["compare", "--task", "absent"], "`--task` must be one of.*absent"),
         (["search", "--task", "digits", "--kernel-size", "3"], "Name the network"),
-        (["compare", "--network", "Absent"], "`--network` must be a builder.*Absent"),
+        (["search", "--task", "digits", "--sigma", "3"], "--task digits.*--sigma"),
+        (["compare", "--network", "Denoising"], "must be a builder.*Denoising"),
+        (["compare", "--network", "VGG16"], "--task photographs.*--network"),
+        (["compare", "--network", "DnCNN", "--network-options", '{"x": 1}'], "'x'"),
         (
             ["compare", "--kernel-size", "9"],
             "No density is published for a kernel of 9",
         ),
         (["compare", "--density", "[0.1, 0.2, 0.3]"], "fits no kernel"),
-        (["compare", "--seeds", "1"], "`seeds`"),
-        (["compare", "--seeds", "2", "--trials", "0"], "`trials` must be at least 1"),
-        (["search", "--best", "0"], "`best` must be at least 1"),
+        (["compare", "--density", "absent"], "absent"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(arguments, message, tmp_path, capsys):
-    output = ["--output", str(tmp_path)] if arguments[0] != "show" else []
+    output = ["--output", str(tmp_path / "results")]
     assert cli.main([*arguments, *output]) == 2
     printed = capsys.readouterr().err
-    assert "Traceback" not in printed
-    assert re.search(message, printed, re.DOTALL)
+    assert printed.startswith("keras-wconv") and printed.count("\n") == 1
+    assert re.search(message, printed)
 
 
-def test_a_file_that_is_no_model_is_named(tmp_path, capsys):
+@pytest.mark.parametrize("is_archive", [False, True])
+def test_a_file_that_is_no_model_is_named(is_archive, tmp_path, capsys):
     path = tmp_path / "notes.keras"
     path.write_text("no model")
+    if is_archive:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("notes.txt", "no model")
     assert cli.main(["show", str(path)]) == 2
-    assert re.search("is no model.*notes.keras", capsys.readouterr().err)
+    printed = capsys.readouterr().err
+    assert "notes.keras" in printed and printed.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("command", "output", "message"),
-    [
-        ("fold", "absent/folded.keras", "folder of the output must exist.*absent"),
-        ("fold", "folded.h5", "must end with .keras"),
-        ("export", "absent/model.onnx", "folder of the output must exist.*absent"),
-    ],
-)
-def test_an_output_is_checked_before_the_model_is_loaded(
-    command, output, message, tmp_path, capsys
-):
-    model = str(tmp_path / "absent.keras")
-    assert cli.main([command, model, str(tmp_path / output)]) == 2
-    assert re.search(message, capsys.readouterr().err)
-
-
-def test_folder_without_pictures_is_named(tmp_path, capsys):
+def test_a_folder_without_pictures_is_named(tmp_path, capsys):
     assert cli.main(["compare", "--task", str(tmp_path)]) == 2
     assert str(tmp_path) in capsys.readouterr().err
 
 
-def test_an_abbreviated_option_is_refused(capsys):
-    with pytest.raises(SystemExit) as status:
-        cli.main(["compare", "--data", "pictures"])
-    assert status.value.code == 2
-    assert "unrecognized arguments: --data" in capsys.readouterr().err
+def test_a_folder_of_pictures_trains_the_network_of_the_task(tmp_path):
+    from PIL import Image
+
+    pictures = np.random.default_rng(0).integers(0, 255, (3, 48, 48), "uint8")
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+    options = keras_wconv_cli._parser().parse_args(["search", "--task", str(tmp_path)])
+    assert cli._task(options).model().name == "dncnn"
+
+
+def test_an_unknown_backend_is_one_line_and_status_2(model_path):
+    result = run("show", model_path, KERAS_BACKEND="absent")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert re.fullmatch(".*must be one of .*: absent\n", result.stderr)
+
+
+def test_backend_is_chosen_before_keras_is_imported(model_path):
+    other = "jax" if keras.backend.backend() != "jax" else "torch"
+    result = run("show", model_path, "--backend", keras.backend.backend())
+    assert result.returncode == 0
+    # Nothing but the table: no log lines of TensorFlow.
+    assert result.stderr == "" and "0.2  0.8  1  0.8  0.2" in result.stdout
+    script = (
+        "import sys, keras_wconv_cli\n"
+        "status = keras_wconv_cli.main(sys.argv[1:])\n"
+        "import keras; print(keras.backend.backend())"
+    )
+    command = [sys.executable, "-c", script, "show", str(model_path)]
+    result = subprocess.run(
+        [*command, "--backend", other], capture_output=True, text=True
+    )
+    assert result.stdout.splitlines()[-1] == other, result.stderr
+
+
+def test_another_backend_than_that_of_the_process_is_refused(model_path, capsys):
+    other = "jax" if keras.backend.backend() != "jax" else "torch"
+    assert cli.main(["show", str(model_path), "--backend", other]) == 2
+    assert f"KERAS_BACKEND={other}" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    output = tmp_path / "search"
+    arguments = ["search", "--overwrite", "--output", str(output)]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stderr=subprocess.PIPE, text=True
+    )
+    assert "trial 1 of 9" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    last = printed.splitlines()[-1]
+    assert last.endswith(f"To go on: keras-wconv search --output {output}")
+    assert "Traceback" not in printed

@@ -1,0 +1,459 @@
+"""The command `keras-wconv`: its arguments, and messages about wrong ones.
+
+This module lies outside the package, because `import keras_wconv` imports Keras and its
+backend, which takes seconds and fixes the backend. What the command does is in
+`keras_wconv/cli.py`, which is imported once the arguments are known to be right.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import shlex
+import sys
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+TASKS = {
+    "photographs": "Denoising",
+    "div2k": "Denoising",
+    "digits": "Classification",
+    "cifar100": "Classification",
+    "time_series": "Classification",
+    "volumes": "Classification",
+}
+BACKENDS = ("tensorflow", "jax", "torch")
+FORMATS = {  # The end of the file's name; a folder has none.
+    "onnx": ".onnx",
+    "tf_saved_model": "",
+    "openvino": ".xml",
+    "litert": ".tflite",
+}
+
+
+def main(arguments=None):
+    """Run the command, and return its exit status.
+
+    Example:
+
+    >>> from keras_wconv_cli import main
+    >>> main(["show", "no_such_model.keras"])
+    2
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        options = _parser().parse_args(arguments)
+        if options.command == "export":
+            options.format = _format(options)
+    except _Mistake as mistake:
+        print(mistake, file=sys.stderr)
+        return 2
+    options.command_line = shlex.join(["keras-wconv", *arguments])
+    try:
+        _choose_backend(options.backend)
+        with _silence(options.traceback):
+            from keras_wconv import cli
+        cli.run(options)
+    except KeyboardInterrupt:
+        print(f"\nkeras-wconv {options.command}: {_stopped(options)}", file=sys.stderr)
+        return 130
+    except (ValueError, RuntimeError, ImportError, OSError) as error:
+        if options.traceback:
+            raise
+        line = " ".join(str(error).split())
+        print(f"keras-wconv {options.command}: {line}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _choose_backend(backend):
+    """Set the backend for the import of Keras, which reads it once."""
+    asked = backend or os.environ.get("KERAS_BACKEND")
+    if not asked:
+        return  # Keras reads its own file, or takes TensorFlow.
+    if asked not in BACKENDS:
+        raise ValueError(
+            f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}. Received: {asked}"
+        )
+    if "keras" in sys.modules:  # `main` was called by a program.
+        import keras
+
+        if keras.backend.backend() != asked:
+            raise ValueError(
+                f"Keras already runs on {keras.backend.backend()} in this process. Set "
+                f"KERAS_BACKEND={asked} before it is imported."
+            )
+    elif importlib.util.find_spec(asked) is None:
+        raise ValueError(
+            f"The backend {asked} is not installed. Install it with: "
+            f'pip install "keras_wconv[{asked}]"'
+        )
+    os.environ["KERAS_BACKEND"] = asked
+
+
+@contextlib.contextmanager
+def _silence(is_traced):
+    """Turn off what backends log of their own accord.
+
+    TensorFlow does so from C++ when it is imported, whatever level is set; so the error
+    stream of the process, not only Python's, is closed for that time.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not sys.warnoptions:
+        # Those of libraries. The package's own, about your data, are UserWarnings.
+        for category in (DeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)
+    if is_traced or "keras" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def is_experiment(options):
+    """Return whether `compare` is to train more than one pair."""
+    many = (options.seeds, options.arms, options.budgets)
+    return options.controls or any(value is not None for value in many)
+
+
+def _format(options):
+    """Return the format of an export, which fits the end of the output's name."""
+    suffix = options.output.suffix
+    found = [name for name, end in FORMATS.items() if end == suffix]
+    format = options.format or (found[0] if found else "onnx")
+    if FORMATS[format] not in ("", suffix):
+        raise _Mistake(
+            f"keras-wconv export: the output of --format {format} must end with "
+            f"{FORMATS[format]}. Received: {options.output}"
+        )
+    return format
+
+
+def _stopped(options):
+    """Return what to say after Ctrl-C."""
+    goes_on = options.command == "search" or (
+        options.command == "compare" and is_experiment(options)
+    )
+    if not goes_on:
+        return "stopped. Nothing was kept; the same command begins again."
+    command = options.command_line.replace(" --overwrite", "")
+    return f"stopped. Finished trainings are kept. To go on: {command}"
+
+
+class _Mistake(Exception):
+    """Arguments that are wrong."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says in one line what is wrong."""
+
+    def __init__(self, **kwargs):
+        # Abbreviated, "--data" would mean "--data-dir".
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message):
+        raise _Mistake(f"{self.prog}: {message}. See {self.prog} --help")
+
+
+def _parser():
+    parser = _Parser(
+        prog="keras-wconv",
+        description="Weighted convolutions: find a density, see what it does, ship it.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="and exit")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="command", title="commands"
+    )
+
+    def command(name, help):
+        return commands.add_parser(name, help=help, description=help)
+
+    _add_compare(
+        command(
+            "compare",
+            "Train a standard and a weighted network from the same kernels on the same "
+            "batches. One pair, or, with --seeds, --controls, --arms or --budgets, an "
+            "experiment with intervals.",
+        )
+    )
+    _add_search(
+        command(
+            "search",
+            "Find the density of a network with DIRECT-L, and compare it with the "
+            "standard network, whose start and learning rate get as many trials. The "
+            "same command goes on where it was stopped.",
+        )
+    )
+    show = command(
+        "show", "Print the profiles and gains of a model's layers, draw the maps"
+    )
+    show.add_argument("model", type=_model, help="a .keras file")
+    show.add_argument(
+        "--figure",
+        type=_output(".png", ".svg", ".pdf"),
+        help="where to draw the density maps: .png, .svg or .pdf (default: nowhere)",
+    )
+    fold = command("fold", "Multiply the densities of a model into its kernels")
+    fold.add_argument("model", type=_model, help="a .keras file")
+    fold.add_argument("output", type=_output(".keras"), help="the .keras file to write")
+    export = command("export", "Fold a model and export it for serving")
+    export.add_argument("model", type=_model, help="a .keras file")
+    export.add_argument(
+        "output",
+        type=_output(),
+        help="what to write: .onnx, .xml (openvino), .tflite (litert), or a folder "
+        "(tf_saved_model)",
+    )
+    export.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="default: by the end of the output's name",
+    )
+    for sub in commands.choices.values():
+        sub.add_argument(
+            "--backend",
+            choices=BACKENDS,
+            help="default: KERAS_BACKEND, or what Keras is set to",
+        )
+        sub.add_argument(
+            "--traceback",
+            action="store_true",
+            help="show where an error came from (default: one line)",
+        )
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser, *arguments):
+        print(metadata.version("keras_wconv"))
+        parser.exit()
+
+
+def _add_compare(parser):
+    _add_task(parser)
+    parser.add_argument(
+        "--density",
+        type=_density,
+        help="JSON or a name: 0.7, [0.2,0.8], gaussian, "
+        '{"3":[0.7],"7":[0.25,0.15,0.55]} (default: a published one for the kernel)',
+    )
+    parser.add_argument(
+        "--normalize-density",
+        action="store_true",
+        help="scale the density to a mean square of 1 (default: as it is)",
+    )
+    _add_count(parser, "--seeds", "paired trainings of each arm", "one pair", 2)
+    parser.add_argument(
+        "--controls",
+        action="store_true",
+        help="also arms that tell start, step, gain and place of the density apart "
+        "(default: without)",
+    )
+    parser.add_argument(
+        "--arms", help="keys of arms, separated by commas (default: A,ST,B,BT)"
+    )
+    parser.add_argument(
+        "--budgets",
+        type=_integers,
+        help="lengths of the training in steps, such as 300,1000,3000 (default: that "
+        "of the task)",
+    )
+    _add_count(parser, "--trials", "trainings to tune one arm", 9)
+    _add_count(parser, "--seed", "of the one pair", 0, 0)
+    _add_output(parser, "runs/compare")
+
+
+def _add_search(parser):
+    _add_task(parser)
+    _add_count(parser, "--trials", "trainings for each side", 9)
+    parser.add_argument(
+        "--resolution",
+        type=_positive,
+        default=0.03,
+        help="where the search stops, as a part of a coefficient's range (default: "
+        "0.03)",
+    )
+    parser.add_argument(
+        "--per-axis",
+        action="store_true",
+        help="coefficients for each axis (default: all axes share them)",
+    )
+    _add_count(parser, "--best", "setups of each side to train anew", 2)
+    _add_count(parser, "--seeds", "fresh seeds of each", 3, 2)
+    _add_output(parser, "runs/search")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="begin again (default: go on with what the output folder holds)",
+    )
+
+
+def _add_task(parser):
+    own = "that of the task"
+    parser.add_argument(
+        "--task",
+        type=_task,
+        default="photographs",
+        help=f"one of {', '.join(TASKS)}, or a folder of your own pictures (default: "
+        "photographs)",
+    )
+    parser.add_argument(
+        "--data-dir",
+        help="where tensorflow-datasets keeps its data (default: its own folder)",
+    )
+    parser.add_argument(
+        "--network",
+        help=f"builder in keras_wconv.applications, such as ResNet20 (default: {own})",
+    )
+    parser.add_argument(
+        "--network-options",
+        type=_object,
+        default={},
+        help='arguments of the builder as JSON, such as {"depth": 9} (default: none)',
+    )
+    _add_count(parser, "--kernel-size", "of a DnCNN", 3, shown_only=True)
+    parser.add_argument(
+        "--sigma",
+        type=_positive,
+        help="of the noise on a scale of 255, for denoising (default: 25)",
+    )
+    _add_count(parser, "--epochs", "of a training", own)
+    _add_count(parser, "--batch-size", "of a training", own)
+    parser.add_argument(
+        "--learning-rate", type=_positive, help=f"the peak (default: {own})"
+    )
+    _add_count(parser, "--steps-per-epoch", "for denoising", own)
+
+
+def _add_count(parser, name, help, default, least=1, shown_only=False):
+    """Add an option that is a whole number. A default in words is only shown."""
+
+    def count(text):
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {least}. Received: {text}"
+            )
+        return value
+
+    parser.add_argument(
+        name,
+        type=count,
+        metavar="N",
+        default=None if shown_only or isinstance(default, str) else default,
+        help=f"{help} (default: {default})",
+    )
+
+
+def _add_output(parser, folder):
+    parser.add_argument(
+        "--output",
+        type=_folder,
+        default=Path(folder),
+        help=f"folder of the results, made if it is not there (default: {folder})",
+    )
+
+
+def _fail(message, received):
+    raise argparse.ArgumentTypeError(f"{message}. Received: {received}")
+
+
+def _positive(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        _fail("must be a number above 0", text)
+    return value
+
+
+def _integers(text):
+    try:
+        values = [int(number) for number in text.split(",")]
+    except ValueError:
+        values = [0]
+    if min(values) < 1:
+        _fail("must be whole numbers from 1, separated by commas", text)
+    return values
+
+
+def _object(text):
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict):
+        _fail('must be a JSON object, such as {"depth": 9}', text)
+    return value
+
+
+def _density(text):
+    """Return a density as the command line has it."""
+    if text.isidentifier():
+        return text
+    try:
+        value = json.loads(text)
+        if isinstance(value, dict) and "class_name" not in value:
+            return {_kernel_size(size): density for size, density in value.items()}
+    except ValueError:
+        _fail('must be JSON or a name, such as 0.7, "[0.2, 0.8]" or gaussian', text)
+    return value
+
+
+def _kernel_size(text):
+    sizes = tuple(int(size) for size in text.split("x"))
+    return sizes if len(sizes) > 1 else sizes[0]
+
+
+def _task(text):
+    if text not in TASKS and not Path(text).is_dir():
+        _fail(f"must be one of {', '.join(TASKS)}, or a folder of pictures", text)
+    return text
+
+
+def _model(text):
+    path = Path(text)
+    if not path.is_file():
+        _fail("must be a .keras file that exists", text)
+    return path
+
+
+def _folder(text):
+    path = Path(text)
+    if any(part.exists() and not part.is_dir() for part in (path, *path.parents)):
+        _fail("must be a folder, not a file", text)
+    return path
+
+
+def _output(*suffixes):
+    """Return a type of arguments: a file to write, in a folder that exists."""
+
+    def output(text):
+        path = Path(text)
+        if not path.parent.is_dir():
+            _fail(f"must lie in a folder that exists; make {path.parent} first", text)
+        if suffixes and path.suffix not in suffixes:
+            _fail(f"must end with {' or '.join(suffixes)}", text)
+        if suffixes and path.is_dir():
+            _fail("must be a file, not a folder", text)
+        return path
+
+    return output
+
+
+if __name__ == "__main__":
+    sys.exit(main())
