@@ -41,6 +41,8 @@ PHOTOGRAPHS = {
     "test": ["camera", "chelsea", "china.jpg", "moon"],
 }
 
+_MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
@@ -370,13 +372,17 @@ def image_folder(path, channels=1, seed=0):
         seed: int, of the division.
 
     Returns:
-        `Dataset` of `Pictures`, named by their paths within the folder. A picture that
-        cannot be read is left out with a warning that names it.
+        `Dataset` of `Pictures`, named by their paths within the folder. Of an animated
+        picture it is the first frame, of one of 16 bits the upper 8; CMYK becomes RGB,
+        and transparency is dropped. What cannot be read is left out with a warning
+        that names it: damaged files, values of 32 bits, and pictures of more than
+        twice `PIL.Image.MAX_IMAGE_PIXELS` pixels, which may be made to fill the memory.
 
     Raises:
         ValueError: If there is no such folder, or a split has no picture.
     """
     image = require("PIL.Image", extra="data")
+    _check_channels(channels)
     path = Path(path)
     if not path.is_dir():
         raise ValueError(
@@ -385,14 +391,16 @@ def image_folder(path, channels=1, seed=0):
         )
     suffixes = set(image.registered_extensions())
     files = [
-        file for file in sorted(path.rglob("*")) if file.suffix.lower() in suffixes
+        file
+        for file in sorted(path.rglob("*"))
+        if file.suffix.lower() in suffixes and file.is_file()
     ]
 
     def decode(file):
         try:
             with image.open(file) as picture:
                 return _convert(picture, channels)
-        except OSError as error:
+        except Exception as error:  # Whatever the decoder of its format raises.
             warnings.warn(
                 f"{file} cannot be read and is left out: {error}", stacklevel=2
             )
@@ -538,12 +546,21 @@ def _load_tfds(name, splits, data_dir, instead, features=None):
 def _convert(picture, channels):
     """Return a picture as a uint8 array of (height, width, channels)."""
     image = require("PIL.Image", extra="data")
-    modes = {1: "L", 3: "RGB"}
-    if channels not in modes:
+    _check_channels(channels)
+    if not isinstance(picture, image.Image):
+        picture = image.fromarray(picture)
+    if picture.mode.startswith("I;16"):  # Pillow would cut all above 255.
+        picture = image.fromarray((np.asarray(picture) >> 8).astype("uint8"))
+    elif picture.mode in "IF":
+        raise ValueError(
+            "its values have 32 bits, and no range that is known. Expected 8 or 16 bits"
+        )
+    array = np.asarray(picture.convert(_MODES[channels]))
+    return array.reshape(*array.shape[:2], channels)
+
+
+def _check_channels(channels):
+    if channels not in _MODES:
         raise ValueError(
             f"`channels` must be 1 (gray) or 3 (color). Received: {channels}"
         )
-    if not isinstance(picture, image.Image):
-        picture = image.fromarray(picture)
-    array = np.asarray(picture.convert(modes[channels]))
-    return array.reshape(*array.shape[:2], channels)

@@ -13,6 +13,7 @@ import inspect
 import math
 import numbers
 import operator
+import reprlib
 
 import keras
 import numpy as np
@@ -600,22 +601,32 @@ def serialize(density):
 def deserialize(config, custom_objects=None):
     """Returns the density of a config made by `serialize`.
 
+    Args:
+        config: dict, or None.
+        custom_objects: optional dict of classes by name, for those not registered.
+
+    Raises:
+        ValueError: If the config is not that of a known density, or is malformed.
+
     Example:
 
     >>> from keras_wconv import densities
     >>> densities.deserialize(densities.serialize(densities.Separable([0.7])))
     Separable(coefficients=[0.7])
     """
-    density = keras.saving.deserialize_keras_object(
-        config, custom_objects=custom_objects
-    )
-    if density is not None and not isinstance(density, Density):
+    if config is None:
+        return None
+    name = isinstance(config, dict) and config.get("registered_name")
+    cls = name and keras.saving.get_registered_object(name, custom_objects)
+    # Nothing else is made of what a file says, which anyone may have written.
+    if not (inspect.isclass(cls) and issubclass(cls, Density)):
         raise ValueError(
-            "Expected the config of a `keras_wconv.densities.Density`; a dict by "
-            "kernel size is for whole networks, not for one layer. "
-            f"Received: {config}"
+            "Expected the config of a `keras_wconv.densities.Density`, whose class is "
+            "registered with `keras.saving.register_keras_serializable` or is in "
+            "`custom_objects`; a dict by kernel size is for whole networks, not for "
+            f"one layer. Received: {reprlib.repr(config)}"
         )
-    return density
+    return keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
 
 
 def _by_name(name):

@@ -230,6 +230,20 @@ class WeightedConvolution:
             return [np.ones(size) for size in self.kernel_size]
         return self.density.profiles()
 
+    @classmethod
+    def from_config(cls, config):
+        name = config.get("name")
+        try:
+            if isinstance(config.get("density"), dict):
+                config = {**config, "density": densities.deserialize(config["density"])}
+            return super().from_config(config)
+        except Exception as error:
+            # That of Keras shows the whole config, and what was wrong at its end.
+            cause = error.__context__ or error
+            raise ValueError(
+                f"The layer {name!r} cannot be made of its config: {cause}"
+            ) from cause
+
     def get_config(self):
         config = super().get_config()
         initial = None if self.density is None else self.density.initial

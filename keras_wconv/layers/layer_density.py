@@ -1,10 +1,16 @@
 """The density of one layer: fixed, learned or held, with one interface."""
 
+import math
+
 import keras
 import numpy as np
 from keras import constraints, ops, regularizers
 
 from .. import densities
+
+# A map of them takes 32 MB. Kernels are far smaller; the files of strangers may say
+# anything, and a kernel is only made once its layer is built.
+MAX_TAPS = 2**22
 
 
 class LayerDensity:
@@ -60,7 +66,7 @@ class FixedDensity(LayerDensity):
 
     def __init__(self, initial, kernel_size, causal, normalize, dtype):
         self.initial = initial
-        self.kernel_size = tuple(kernel_size)
+        self.kernel_size = _checked_size(kernel_size)
         self.causal = causal
         self.normalize = normalize
         phi = self.map_value()
@@ -139,7 +145,7 @@ class LearnedDensity(LayerDensity, keras.Layer):
     ):
         super().__init__(**kwargs)
         self.initial = densities.get(initial)
-        self.kernel_size = tuple(kernel_size)
+        self.kernel_size = _checked_size(kernel_size)
         self.causal = causal
         self.normalize = normalize
         self.channel_axis = channel_axis
@@ -315,6 +321,16 @@ def _weight_name(name, positive):
     if name == "map" or name.startswith("coefficients"):
         return name
     return f"raw_{name}"
+
+
+def _checked_size(kernel_size):
+    kernel_size = tuple(kernel_size)
+    if math.prod(kernel_size) > MAX_TAPS:
+        raise ValueError(
+            f"`kernel_size` must have at most {MAX_TAPS:,} taps where the kernel has a "
+            f"density. Received: kernel_size={kernel_size}"
+        )
+    return kernel_size
 
 
 def _with_channel_axes(phi, rank, channel_axis=None):

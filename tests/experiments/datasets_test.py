@@ -1,5 +1,11 @@
 import functools
+import gc
+import os
+import struct
+import tempfile
+import tracemalloc
 import warnings
+import zlib
 
 import keras
 import numpy as np
@@ -103,6 +109,77 @@ def test_truncated_picture_is_named_and_left_out(tmp_path):
     with pytest.warns(UserWarning, match=r"3\.png cannot be read and is left out"):
         data = datasets.image_folder(tmp_path)
     assert sum(len(getattr(data, split)) for split in datasets.SPLITS) == 4
+
+
+def gray(values, mode=None):
+    return Image.fromarray(np.asarray(values), mode)
+
+
+def save_bomb(path, side=14_000):
+    """A PNG file of 190 kB that says, and is, 196 million pixels."""
+
+    def chunk(kind, data):
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    packer = zlib.compressobj()
+    rows = b"".join(packer.compress(bytes(side + 1)) for _ in range(side))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+        + chunk(b"IDAT", rows + packer.flush())
+        + chunk(b"IEND", b"")
+    )
+
+
+def save_animated(path):
+    frames = [gray(np.full((4, 4), value, "uint8")) for value in (50, 200)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+
+def save_cmyk(path):
+    Image.new("CMYK", (4, 4), (0, 0, 0, 255 - 50)).save(path, quality=100)
+
+
+UNUSUAL = {  # The gray value that they have, or why they are left out.
+    "animated.gif": (save_animated, 50),
+    "cmyk.jpg": (save_cmyk, 50),
+    "deep.png": (lambda path: gray(np.full((4, 4), 50 << 8, "uint16")).save(path), 50),
+    "pixel.png": (lambda path: gray(np.full((1, 1), 50, "uint8")).save(path), 50),
+    "float.tif": (lambda p: gray(np.ones((4, 4), "float32")).save(p), "32 bits"),
+    "bomb.png": (save_bomb, "decompression bomb"),
+    "empty.png": (lambda path: path.write_bytes(b""), "cannot identify"),
+    "pipe.png": (os.mkfifo, None),  # Reading it would never end.
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_an_unusual_picture_is_read_or_named_and_left_out(name, tmp_path, monkeypatch):
+    folder, temporary = tmp_path / "pictures", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    save_pictures(folder, 5)
+    save, expected = UNUSUAL[name]
+    save(folder / name)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tracemalloc.start()
+        data = datasets.image_folder(folder)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    parts = [getattr(data, split) for split in datasets.SPLITS]
+    found = {n: p for part in parts for n, p in zip(part.names, part, strict=True)}
+    assert peak < 2**25
+    if isinstance(expected, int):
+        assert np.all(np.abs(found[name].astype(int) - expected) <= 1)
+        assert not caught
+    else:
+        assert len(found) == 5
+        reasons = [str(w.message) for w in caught if name in str(w.message)]
+        assert (expected is None and not reasons) or expected in reasons[0]
+    del data, parts, found
+    gc.collect()
+    assert not list(temporary.iterdir())
 
 
 def test_folder_without_pictures_is_refused(tmp_path):

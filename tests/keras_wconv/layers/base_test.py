@@ -6,14 +6,17 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import keras
 import numpy as np
+import own_density
 import pytest
 from layer_checks import BACKEND, float64, gradients, make, normal, randomize, to_numpy
+from own_density import Cauchy
 
 import keras_wconv
-from keras_wconv.densities import Gaussian, Map
+from keras_wconv.densities import Gaussian, Map, Radial
 
 NAMES = [
     "Conv1D",
@@ -626,6 +629,23 @@ def every_kind_of_layer():
                 4, 3, density=[0.7], normalize_density=True, **learned
             ),
             keras_wconv.WeightedDepthwiseConv2D(4, density="gaussian", **same),
+            keras_wconv.WeightedConv2D(4, 3, density=Gaussian([0.8, 2.0]), **learned),
+            keras_wconv.WeightedConv2D(4, 3, density=Radial("inverse"), **learned),
+            keras_wconv.WeightedConv2D(
+                4, 3, density=Cauchy(1.5), density_per_channel=True, **learned
+            ),
+            keras_wconv.WeightedDepthwiseConv2D(
+                (3, 5),
+                density=[[0.7], [0.2, 0.8]],
+                density_per_channel=True,
+                **learned,
+            ),
+            keras_wconv.WeightedDepthwiseConv2D(
+                5, density="gaussian", density_per_channel=True, **learned
+            ),
+            keras_wconv.WeightedDepthwiseConv2D(
+                3, density=np.linspace(0.5, 1.5, 36).reshape(3, 3, 4, 1), **same
+            ),
             keras_wconv.WeightedConv2DTranspose(3, 3, strides=2, density=0.7, **same),
             keras.layers.Reshape((-1, 3)),
             keras_wconv.WeightedConv1D(
@@ -646,18 +666,19 @@ def test_a_saved_model_loads_under_the_other_backends(tmp_path):
     model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "data.npz", inputs=inputs, outputs=outputs)
     script = """
-        import keras, keras_wconv, numpy
+        import keras, keras_wconv, numpy, own_density
         data = numpy.load("data.npz")
         model = keras.saving.load_model("model.keras", safe_mode=True)
         outputs = keras.ops.convert_to_numpy(model(data["inputs"]))
         scale = numpy.abs(data["outputs"]).max()
         assert numpy.abs(outputs - data["outputs"]).max() < 1e-5 * scale
     """
+    support = str(Path(own_density.__file__).parent)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(script)],
             cwd=tmp_path,
-            env={**os.environ, "KERAS_BACKEND": backend},
+            env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": support},
             stderr=subprocess.PIPE,
             text=True,
         )
