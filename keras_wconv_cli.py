@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import shlex
 import sys
@@ -55,6 +56,8 @@ def main(arguments=None):
         _choose_backend(options.backend)
         with _silence(options.traceback):
             from keras_wconv import cli
+        # It warns of each network that is evaluated on pictures of several sizes.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         cli.run(options)
     except KeyboardInterrupt:
         print(f"\nkeras-wconv {options.command}: {_stopped(options)}", file=sys.stderr)

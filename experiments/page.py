@@ -31,6 +31,7 @@ table { border-collapse: collapse; margin: 1rem 0; font-size: 0.9rem;
 th, td { border-bottom: 1px solid var(--line); padding: 0.3rem 0.8rem;
          text-align: left; }
 th { background: var(--soft); }
+td:first-child { min-width: 8rem; }
 .number { text-align: right; white-space: nowrap; }
 figure { margin: 1.5rem 0; }
 figcaption { font-size: 0.9rem; opacity: 0.8; margin-top: 0.4rem; }
@@ -48,7 +49,7 @@ code { font-family: ui-monospace, monospace; font-size: 0.9em; }
                                   color: #fff; }
 .toggle > input:focus-visible + label { outline: 3px solid #60a5fa; }
 .pictures { display: grid; gap: 1rem;
-            grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); }
+            grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); }
 .pictures div > div { display: none; font-size: 0.9rem; }
 .pictures img { display: block; width: 100%; image-rendering: pixelated; }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);

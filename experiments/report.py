@@ -320,6 +320,7 @@ def curves_figure(results):
         low, high = losses.min(0), losses.max(0)
         axes.fill_between(epochs, low, high, color=line.get_color(), alpha=0.15)
     axes.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(fontsize="small")
     plt.close(figure)
     return figure
@@ -332,7 +333,7 @@ def effects_figure(results):
     effects = results.effects()
     values = results.metrics("test", task.monitor)
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(11, 1 + 0.4 * max(len(effects), len(values))), layout="tight"
+        1, 2, figsize=(10, 1.2 + 0.3 * max(len(effects), len(values))), layout="tight"
     )
     means = task.scale * np.array([effect.mean for effect in effects.values()])
     ends = task.scale * np.array([(e.low, e.high) for e in effects.values()]).T
@@ -346,6 +347,8 @@ def effects_figure(results):
         right.plot(task.scale * of_arm, np.full(len(of_arm), y), "o", alpha=0.5)
     right.set_yticks(order, [f"{arm} {results.arms[arm].name}" for arm in values])
     right.set_xlabel(f"test {task.monitor}, {task.unit}".rstrip(", "))
+    for axes in (left, right):
+        axes.margins(y=0.2)
     plt.close(figure)
     return figure
 
@@ -354,7 +357,7 @@ def budgets_figure(results):
     """Draw the answer and the arms against the length of the training."""
     plt = require("matplotlib.pyplot", extra="plot")
     task, budgets = results.task, results.budgets
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="tight")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="tight")
     answers = [results.effects(steps)[ANSWER] for steps in budgets]
     means = task.scale * np.array([answer.mean for answer in answers])
     ends = task.scale * np.array([(answer.low, answer.high) for answer in answers]).T
