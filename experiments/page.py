@@ -49,7 +49,7 @@ code { font-family: ui-monospace, monospace; font-size: 0.9em; }
                                   color: #fff; }
 .toggle > input:focus-visible + label { outline: 3px solid #60a5fa; }
 .pictures { display: grid; gap: 1rem;
-            grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); }
+            grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); }
 .pictures div > div { display: none; font-size: 0.9rem; }
 .pictures img { display: block; width: 100%; image-rendering: pixelated; }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
