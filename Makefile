@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test bench lint venv clean
+.PHONY: demo test docs bench lint venv clean
 .DELETE_ON_ERROR:
 
 venv: $(VENV)/.installed
@@ -32,9 +32,15 @@ test: venv
 bench: venv
 	$(BIN)/python -m benchmarks
 
+# The site, with every guide executed, and the guides as notebooks to run elsewhere.
+docs: venv
+	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} COLUMNS=80 PATH="$(CURDIR)/$(BIN):$$PATH" \
+	    $(BIN)/python -m sphinx --fail-on-warning --keep-going -b html docs docs/_build/html
+	$(BIN)/python docs/notebooks.py docs/_build/html/notebooks
+
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info runs
+	rm -rf $(VENV) build dist *.egg-info runs docs/_build docs/guides docs/comparison

@@ -21,6 +21,7 @@ TASKS = {
     "photographs": "Denoising",
     "div2k": "Denoising",
     "digits": "Classification",
+    "mnist": "Classification",
     "cifar100": "Classification",
     "time_series": "Classification",
     "volumes": "Classification",

@@ -24,6 +24,7 @@ def ConvNeXt(
     depths,
     widths,
     kernel_size=7,
+    patch_size=4,
     drop_path_rate=0.0,
     layer_scale=1e-6,
     include_top=True,
@@ -45,6 +46,8 @@ def ConvNeXt(
         depths: ints, number of blocks of each stage.
         widths: ints, channels of each stage.
         kernel_size: int or tuple of ints, of the depthwise convolutions.
+        patch_size: int, pixels a side of the patches that the stem takes the image
+            apart into. Smaller ones suit small images.
         drop_path_rate: float, rate of stochastic depth at the last block, to which it
             grows linearly.
         layer_scale: float, initial factor of each block's channels.
@@ -89,12 +92,12 @@ def ConvNeXt(
         input_tensor,
         input_shape,
         default_shape=image_shape((224, 224) if include_top else (None, None), 3),
-        min_size=2 ** (len(depths) + 1),
+        min_size=patch_size * 2 ** (len(depths) - 1),
     )
     conv = Convolutions(2, density, **density_options)
     rates = iter(np.linspace(0.0, drop_path_rate, sum(depths)).tolist())
 
-    x = _patches(inputs, widths[0], 4, "stem")
+    x = _patches(inputs, widths[0], patch_size, "stem")
     x = normalize(x, "stem_norm")
     for stage, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
         if stage > 1:

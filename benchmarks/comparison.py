@@ -14,10 +14,11 @@ import functools
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_wconv import tuning
-from keras_wconv.applications import ResNet20, TimeSeriesResNet
+from keras_wconv.applications import ConvNeXt, ResNet20, TimeSeriesResNet
 from keras_wconv.densities import Gaussian
 from keras_wconv.experiments import (
     Classification,
@@ -67,6 +68,22 @@ def series(size):
     )
 
 
+def mnist_convnext(size):
+    """Digits, and a small ConvNeXt whose depthwise kernels all have one size."""
+    network = functools.partial(
+        ConvNeXt,
+        (2, 2),
+        (16, 32),
+        kernel_size=size,
+        patch_size=2,
+        layer_scale=1.0,
+        name=f"convnext_{size}",
+    )
+    return Classification.mnist(
+        network, optimizer=keras.optimizers.Adam, learning_rate=2e-3
+    )
+
+
 EXPERIMENTS = {  # name: task, search, arms by budget, budget at which all is tuned
     "photographs_dncnn_3": (
         functools.partial(photographs),
@@ -82,6 +99,19 @@ EXPERIMENTS = {  # name: task, search, arms by budget, budget at which all is tu
     ),
     "series_9": (functools.partial(series, 9), by_width(9), {500: SHAPE}, 500),
     "series_33": (functools.partial(series, 33), by_width(33), {500: SHAPE}, 500),
+    "mnist_vgg": (Classification.mnist, by_coefficients(3), {300: CONTROLS}, 300),
+    "mnist_convnext_7": (
+        functools.partial(mnist_convnext, 7),
+        by_width(7),
+        {300: SHAPE},
+        300,
+    ),
+    "mnist_convnext_15": (
+        functools.partial(mnist_convnext, 15),
+        by_width(15),
+        {300: SHAPE},
+        300,
+    ),
     "digits_resnet20": (
         functools.partial(
             Classification.digits, ResNet20, learning_rate=0.05, epochs=8
@@ -100,6 +130,9 @@ LABELS = {  # of README's rows and figure: network and data, kernel
     "photographs_dncnn_7": ("DnCNN, 5 layers, photographs", "7x7"),
     "series_9": ("ResNet, time series", "9"),
     "series_33": ("ResNet, time series", "33"),
+    "mnist_vgg": ("VGG with batch normalization, MNIST", "3x3"),
+    "mnist_convnext_7": ("ConvNeXt, MNIST", "7x7"),
+    "mnist_convnext_15": ("ConvNeXt, MNIST", "15x15"),
     "digits_resnet20": ("ResNet20, digits", "3x3"),
 }
 COLUMNS = (

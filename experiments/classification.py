@@ -115,6 +115,21 @@ class Classification(Task):
         return cls(datasets.digits(), network, **{**defaults, **recipe})
 
     @classmethod
+    def mnist(cls, network=None, **recipe):
+        """5,000 digits of MNIST, a small VGG unless told otherwise; for a laptop."""
+        network = network or functools.partial(
+            VGG, (2, 2), (16, 32), batch_normalization=True, hidden_units=()
+        )
+        defaults = {
+            "epochs": 10,
+            "batch_size": 50,
+            "learning_rate": 0.02,
+            "schedule": "cosine",
+            "pad": 2,
+        }
+        return cls(datasets.mnist(), network, **{**defaults, **recipe})
+
+    @classmethod
     def cifar100(cls, network=None, data_dir=None, **recipe):
         """CIFAR-100 by the usual protocol, VGG16 with batch normalization by default.
 

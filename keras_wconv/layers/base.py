@@ -46,6 +46,22 @@ def _with_arguments(doc, keras_class):
     return f"{before}{section}\n{raises}{after}"
 
 
+class _OfClass:
+    """An attribute that a class has and its instances do not.
+
+    A layer is called with other arguments than its class, and `tf.function(layer)`
+    asks the layer for them.
+    """
+
+    def __init__(self, value):
+        self._value = value
+
+    def __get__(self, instance, owner):
+        if instance is not None:
+            raise AttributeError
+        return self._value
+
+
 class WeightedConvolution:
     """Mixin that multiplies the kernel of a Keras convolution by a density.
 
@@ -119,7 +135,7 @@ class WeightedConvolution:
         """Gives the class the signature and the list of arguments that it has."""
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
-            cls.__signature__ = None  # Not the one that it would inherit.
+            cls.__signature__ = _OfClass(None)  # Not the one that it would inherit.
             return
         keras_class = cls.__bases__[-1]
         if issubclass(keras_class, WeightedConvolution) or not issubclass(
@@ -129,7 +145,8 @@ class WeightedConvolution:
         *parameters, variadic = inspect.signature(keras_class).parameters.values()
         own = inspect.signature(WeightedConvolution.__init__).parameters.values()
         keywords = [p for p in own if p.kind is p.KEYWORD_ONLY]
-        cls.__signature__ = inspect.Signature([*parameters, *keywords, variadic])
+        parameters += [*keywords, variadic]
+        cls.__signature__ = _OfClass(inspect.Signature(parameters))
         if WeightedConvolution.__doc__ is not None:  # As under python -OO.
             cls.__doc__ = _with_arguments(cls.__doc__ or "", keras_class)
 

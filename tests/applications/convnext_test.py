@@ -108,3 +108,9 @@ def test_stochastic_depth_grows_with_the_block():
     # Without training, nothing is dropped.
     images = np.ones((1, 32, 32, 3), "float32")
     np.testing.assert_array_equal(*(model.predict(images, verbose=0) for _ in range(2)))
+
+
+def test_patch_size_sets_the_resolution_of_the_first_stage():
+    model = small(patch_size=2)
+    assert model.get_layer("stage1_block1_depthwise").output.shape[1] == 16
+    assert model.get_layer("stem").kernel.shape == (2, 2, 3, 8)

