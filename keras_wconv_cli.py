@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import shlex
 import sys
@@ -20,6 +21,7 @@ TASKS = {
     "photographs": "Denoising",
     "div2k": "Denoising",
     "digits": "Classification",
+    "mnist": "Classification",
     "cifar100": "Classification",
     "time_series": "Classification",
     "volumes": "Classification",
@@ -55,6 +57,8 @@ def main(arguments=None):
         _choose_backend(options.backend)
         with _silence(options.traceback):
             from keras_wconv import cli
+        # It warns of each network that is evaluated on pictures of several sizes.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         cli.run(options)
     except KeyboardInterrupt:
         print(f"\nkeras-wconv {options.command}: {_stopped(options)}", file=sys.stderr)

@@ -7,6 +7,7 @@ start and a learning rate of its own.
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 
 import keras
@@ -278,12 +279,14 @@ def train_pair(task, folder, density, seed=0, command=None, **density_options):
     }
     write_atomically(folder / "settings.json", json.dumps(settings, indent=1) + "\n")
     models, rows = {}, {}
+    started = time.perf_counter()
     with show_progress(2 * task.epochs) as progress:
         for name, network in networks.items():
             with runs.EpochBar(progress, f"Training: {name}", task) as advance:
                 models[name] = network.train(seed, [advance])
             models[name].save(folder / f"{name}.keras")
             rows[name] = task.measure(models[name], "test")
+    seconds = time.perf_counter() - started
     fold(models["weighted"]).save(folder / "folded.keras")
-    report.write_pair(folder, task, models, rows, command)
+    report.write_pair(folder, task, models, rows, command, seed, seconds)
     return rows

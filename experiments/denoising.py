@@ -279,18 +279,24 @@ class Denoising(Task):
             for i, (clean, noisy, output, row) in enumerate(self.denoise(model)):
                 if i == len(rows):
                     rows.append([row["example"], row["noisy_psnr"], row["noisy_ssim"]])
-                    noisy_title = f"noisy\n{row['noisy_psnr']:.2f} dB"
-                    drawn.append({row["example"]: clean, noisy_title: noisy})
+                    text = f"{row['example']}, {row['noisy_psnr']:.2f} dB"
+                    drawn.append(
+                        {
+                            "clean": (_center(clean), row["example"]),
+                            "noisy": (_center(noisy), text),
+                        }
+                    )
                 rows[i] += [row["psnr"], row["ssim"]]
-                drawn[i][f"{name}\n{row['psnr']:.2f} dB"] = output
+                text = f"{row['example']}, {row['psnr']:.2f} dB"
+                drawn[i][name] = _center(output), text
         names = ("noisy", *models)
         columns = [f"{name} {metric}" for name in names for metric in ("PSNR", "SSIM")]
         means = [float(np.mean(column)) for column in list(zip(*rows, strict=True))[1:]]
         page.table(["picture", *columns], [*rows, ["mean", *means]])
         side = self.evaluation_size
         of = f"central {side} x {side} pixels" if side else "whole picture"
-        page.figure(
-            "pictures", _draw_pictures(drawn), f"Test pictures; PSNR of the {of}."
+        page.pictures(
+            "pictures", drawn[:4], f"Centers of test pictures; PSNR of the {of}."
         )
         for name, model in models.items():
             if weighted_layers(model):
@@ -323,23 +329,7 @@ class Denoising(Task):
             yield name, clean, clean + noise * np.float32(sigma / 255)
 
 
-def _draw_pictures(drawn, count=4, side=128):
-    """Draw the center of the first pictures, one row each, a title above each."""
-    plt = require("matplotlib.pyplot", extra="plot")
-    drawn = drawn[:count]
-    figure, axes = plt.subplots(
-        len(drawn),
-        len(drawn[0]),
-        figsize=(2.6 * len(drawn[0]), 2.9 * len(drawn)),
-        squeeze=False,
-        layout="constrained",
-    )
-    for row, pictures in zip(axes, drawn, strict=True):
-        for ax, (title, picture) in zip(row, pictures.items(), strict=True):
-            top, left = (max(0, (size - side) // 2) for size in picture.shape[:2])
-            shown = picture[top : top + side, left : left + side]
-            ax.imshow(np.clip(shown, 0, 1), cmap="gray", vmin=0, vmax=1)
-            ax.set_title(title, fontsize=9)
-            ax.set_axis_off()
-    plt.close(figure)
-    return figure
+def _center(picture, side=128):
+    """Return the central square of a picture."""
+    top, left = (max(0, (size - side) // 2) for size in picture.shape[:2])
+    return picture[top : top + side, left : left + side]

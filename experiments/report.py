@@ -1,6 +1,6 @@
 """Pages about results: what was asked, what came out, and how it was done."""
 
-import json
+import datetime
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from .. import visualization
 from .._optional import require
 from .page import Page
-from .results import ANSWER
+from .results import ANSWER, environment
 
 
 def write_comparison(results, command=None):
@@ -19,13 +19,12 @@ def write_comparison(results, command=None):
         command: str, that which gave the results, to be shown.
     """
     page = Page(f"Does a density help? {results.task.data.name}")
-    page.text(results.conclusion())
-    if command:
-        page.code(command)
+    _add_verdict(page, results)
     _add_effects(page, results)
     _add_budgets(page, results)
     _add_runs(page, results)
     _add_protocol(page, results)
+    page.footer(_facts(command, results.seeds, results.seconds))
     page.write(results.folder)
 
 
@@ -38,9 +37,8 @@ def write_search(results, command=None):
     """
     task = results.task
     page = Page(f"The search for a density: {task.data.name}")
-    page.text(results.conclusion())
-    if command:
-        page.code(command)
+    _add_verdict(page, results)
+    _add_effects(page, results)
     page.heading("Search")
     tried = [record for record in results.tuned if record["arm"] == "B"]
     scores = [record["validation"][task.monitor] for record in tried]
@@ -55,13 +53,13 @@ def write_search(results, command=None):
         ),
         f"{len(tried)} trials of DIRECT-L on one seed, validation {task.monitor}.",
     )
-    _add_effects(page, results)
     _add_runs(page, results)
     _add_protocol(page, results)
+    page.footer(_facts(command, results.seeds, results.seconds))
     page.write(results.folder)
 
 
-def write_pair(folder, task, models, rows, command=None):
+def write_pair(folder, task, models, rows, command=None, seed=0, seconds=0.0):
     """Write the report of two networks that were trained alike.
 
     Args:
@@ -70,6 +68,8 @@ def write_pair(folder, task, models, rows, command=None):
         models: dict of trained models by name.
         rows: dict of their metrics, see `comparison.train_pair`.
         command: str, that which gave the results, to be shown.
+        seed: int.
+        seconds: float, how long the trainings took.
     """
     page = Page("What the density did: one pair of trainings")
     page.text(
@@ -77,15 +77,52 @@ def write_pair(folder, task, models, rows, command=None):
         f"on the same batches, {task.epochs} epochs. One pair of trainings shows no "
         "more than itself: `keras-wconv compare --seeds 5` gives intervals."
     )
-    if command:
-        page.code(command)
     means = {name: task.average(measured) for name, measured in rows.items()}
     page.table(
         ["network", *next(iter(means.values()))],
         [[name, *values.values()] for name, values in means.items()],
     )
     task.illustrate(page, models)
+    page.footer(_facts(command, [seed], seconds))
     page.write(folder)
+
+
+def _add_verdict(page, results):
+    """Add the answer, the figure that shows it, and what else may be said."""
+    sentence, _, rest = results.conclusion().partition(". ")
+    tone = ""
+    if results.is_fair():
+        sign = results.effects()[ANSWER].sign
+        tone = {0: "", 1: "better", -1: "worse"}[
+            sign if results.task.direction == "max" else -sign
+        ]
+    page.verdict(f"{sentence}.", tone)
+    page.figure(
+        "effects",
+        effects_figure(results),
+        "Left: mean differences with their intervals. Right: the test results of every "
+        "seed.",
+    )
+    page.text(rest)
+
+
+def _facts(command, seeds, seconds):
+    """Return how a report came about, for its footer."""
+    machine = environment()
+    versions = (f"{name} {number}" for name, number in machine["versions"].items())
+    minutes, rest = divmod(round(seconds), 60)
+    facts = {
+        "Command": f"`{command}`" if command else None,
+        "Seeds": ", ".join(map(str, seeds)),
+        "Time of all trainings": f"{minutes} min {rest} s",
+        "Written": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
+        "Backend": machine["backend"],
+        "Versions": ", ".join(versions),
+        "Commit": machine["commit"],
+        "Machine": f"{machine['system']}, {machine['machine']}, "
+        f"{machine['processors']} processors",
+    }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def _add_effects(page, results):
@@ -105,17 +142,11 @@ def _add_effects(page, results):
                 name,
                 effect.formula,
                 *(task.scale * x for x in (effect.mean, effect.low, effect.high)),
-                f"{effect.p:.2g}",
+                "< 0.001" if effect.p < 0.001 else effect.p,
                 "" if name == ANSWER else "yes" if name in stays else "no",
             ]
             for name, effect in effects.items()
         ],
-    )
-    page.figure(
-        "effects",
-        effects_figure(results),
-        "Left: mean differences with their intervals. Right: the test results of every "
-        "seed.",
     )
     answer = effects[ANSWER]
     if answer.deviation and task.differences:
@@ -146,7 +177,7 @@ def _add_budgets(page, results):
         answer = results.effects(steps)[ANSWER]
         row = [answer.mean, answer.low, answer.high]
         fair = "yes" if results.is_fair(steps) else "no"
-        rows.append([str(steps), answer.formula, *(task.scale * x for x in row), fair])
+        rows.append([steps, answer.formula, *(task.scale * x for x in row), fair])
     page.table(["steps", "arms", "mean", "from", "to", "tuned at equal cost"], rows)
     page.figure(
         "budgets",
@@ -171,7 +202,7 @@ def _add_runs(page, results):
         by_arm = results.metrics("test", name)
         values = np.concatenate(list(by_arm.values()))
         if np.ptp(values) == 0:  # The noisy input's.
-            page.text(f"Test {name} of every run: {values[0]:.4f}.")
+            page.text(f"Test {name} of every run: {values[0]:.3f}.")
             continue
         page.text(f"Test {name} by seed, {steps} steps.")
         page.table(
@@ -185,6 +216,14 @@ def _add_runs(page, results):
                 ]
                 for arm, values in by_arm.items()
             ],
+        )
+    curves = curves_figure(results)
+    if curves is not None:
+        page.figure(
+            "curves",
+            curves,
+            f"Training loss of the final runs, {steps} steps: the mean over the seeds, "
+            "and their range.",
         )
     models = results.models()
     if len(models) == 2:
@@ -210,11 +249,11 @@ def _add_protocol(page, results):
             rows.append(
                 [
                     f"{arm} {results.arms[arm].name}",
-                    str(steps),
-                    str(results.trainings.get(steps, {}).get(arm, 0)),
-                    f"{first['learning_rate']:.4g}",
-                    f"{first['start']:.4g}",
-                    _shorten(json.dumps(first["density"])),
+                    steps,
+                    results.trainings.get(steps, {}).get(arm, 0),
+                    f"{first['learning_rate']:.5f}",
+                    float(first["start"]),
+                    profile(first["density"]),
                 ]
             )
     page.table(
@@ -222,8 +261,69 @@ def _add_protocol(page, results):
     )
 
 
-def _shorten(text, length=60):
-    return text if len(text) <= length else text[: length - 3] + "..."
+def profile(density):
+    """Return a density, as a run log has it, as text: its profile where it has one.
+
+    Example:
+
+    >>> from keras_wconv.experiments import report
+    >>> report.profile([2 / 3])
+    '0.667, 1, 0.667'
+    >>> report.profile({"3": [0.7], "5x3": [[0.2, 0.8], [0.7]]})
+    '3: 0.700, 1, 0.700; 5x3: 0.200, 0.800, 1, 0.800, 0.200 by 0.700, 1, 0.700'
+    """
+    if density is None:
+        return "1 everywhere"
+    if isinstance(density, dict) and "class_name" in density:
+        config = density["config"]
+        values = [f"{k} {_round(v)}" for k, v in config.items() if _is_number(v)]
+        return ", ".join([density["class_name"], *values])
+    if isinstance(density, dict):
+        if len(density) > 3:
+            return f"a density for each of {len(density)} layers"
+        return "; ".join(f"{size}: {profile(one)}" for size, one in density.items())
+    if _is_number(density):
+        density = [density]
+    if isinstance(density, str):
+        return density
+    if not all(map(_is_number, density)):
+        return " by ".join(map(profile, density))
+    side = [_round(value) for value in density]
+    return ", ".join([*side, "1", *side[::-1]])
+
+
+def _is_number(value):
+    return isinstance(value, int | float)
+
+
+def _round(value):
+    return f"{value:.3f}"
+
+
+def curves_figure(results):
+    """Draw the training loss of the longest final runs, or return None without it."""
+    plt = require("matplotlib.pyplot", extra="plot")
+    runs = results.runs[results.budgets[-1]]
+    curves = {
+        arm: [record["curve"] for record in records]
+        for arm, records in runs.items()
+        if all(len(record.get("curve", ())) > 1 for record in records)
+    }
+    if not curves:
+        return None
+    figure, axes = plt.subplots(figsize=(8, 4), layout="tight")
+    for arm, losses in curves.items():
+        losses = np.array(losses)
+        epochs = np.arange(1, losses.shape[1] + 1)
+        label = f"{arm} {results.arms[arm].name}"
+        (line,) = axes.plot(epochs, losses.mean(0), label=label)
+        low, high = losses.min(0), losses.max(0)
+        axes.fill_between(epochs, low, high, color=line.get_color(), alpha=0.15)
+    axes.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(fontsize="small")
+    plt.close(figure)
+    return figure
 
 
 def effects_figure(results):
@@ -233,7 +333,7 @@ def effects_figure(results):
     effects = results.effects()
     values = results.metrics("test", task.monitor)
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(11, 1 + 0.4 * max(len(effects), len(values))), layout="tight"
+        1, 2, figsize=(10, 1.2 + 0.3 * max(len(effects), len(values))), layout="tight"
     )
     means = task.scale * np.array([effect.mean for effect in effects.values()])
     ends = task.scale * np.array([(e.low, e.high) for e in effects.values()]).T
@@ -247,6 +347,8 @@ def effects_figure(results):
         right.plot(task.scale * of_arm, np.full(len(of_arm), y), "o", alpha=0.5)
     right.set_yticks(order, [f"{arm} {results.arms[arm].name}" for arm in values])
     right.set_xlabel(f"test {task.monitor}, {task.unit}".rstrip(", "))
+    for axes in (left, right):
+        axes.margins(y=0.2)
     plt.close(figure)
     return figure
 
@@ -255,7 +357,7 @@ def budgets_figure(results):
     """Draw the answer and the arms against the length of the training."""
     plt = require("matplotlib.pyplot", extra="plot")
     task, budgets = results.task, results.budgets
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="tight")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="tight")
     answers = [results.effects(steps)[ANSWER] for steps in budgets]
     means = task.scale * np.array([answer.mean for answer in answers])
     ends = task.scale * np.array([(answer.low, answer.high) for answer in answers]).T

@@ -154,6 +154,12 @@ class Results:
         """The lengths of the trainings in steps, the shortest first."""
         return sorted(self.runs)
 
+    @property
+    def seconds(self):
+        """How long all trainings took."""
+        final = (r for runs in self.runs.values() for one in runs.values() for r in one)
+        return sum(record.get("seconds", 0) for record in (*self.tuned, *final))
+
     def metrics(self, split, metric, steps=None):
         """Return the values of a metric by arm, in the order of the seeds.
 
@@ -351,10 +357,6 @@ class Results:
                     for arm in test
                 },
             }
-        records = [
-            *self.tuned,
-            *(r for runs in self.runs.values() for one in runs.values() for r in one),
-        ]
         return {
             "task": task.name,
             "data": task.data.name,
@@ -366,7 +368,7 @@ class Results:
             "seeds": self.seeds,
             "confidence": self.confidence,
             "budgets": budgets,
-            "seconds": round(sum(record.get("seconds", 0) for record in records), 1),
+            "seconds": round(self.seconds, 1),
             "environment": environment(),
         }
 

@@ -304,6 +304,7 @@ def plot_search(coefficients, scores, direction="max", metric="score"):
     axes[0].plot(trials, scores, "o", color="gray", label="trial")
     axes[0].step(trials, so_far, where="post", label="best so far")
     axes[0].set(xlabel="trial", ylabel=metric)
+    axes[0].xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend()
     for panel, (name, values) in zip(axes[1:], coefficients.items(), strict=True):
         points = panel.scatter(values, scores, c=trials, cmap="viridis")

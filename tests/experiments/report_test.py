@@ -19,7 +19,8 @@ def test_report_of_a_comparison(tmp_path):
     )
     report.write_comparison(results, command="keras-wconv compare --controls")
     markdown = (tmp_path / "report.md").read_text()
-    assert results.conclusion() in markdown
+    verdict, _, rest = results.conclusion().partition(". ")
+    assert f"**{verdict}.**" in markdown and rest in markdown
     assert "keras-wconv compare --controls" in markdown
     assert "noisy PSNR" in markdown and "Test noisy_psnr of every run: " in markdown
     for name, effect in results.effects().items():
@@ -27,17 +28,22 @@ def test_report_of_a_comparison(tmp_path):
     for name, difference in results.by_example().items():
         assert f"| {name} | {difference:.3f} |" in markdown
     assert "From 2 to 4 steps" in markdown
-    figures = re.findall(r"\]\((\w+\.png)\)", markdown)
+    figures = re.findall(r"\]\((\w+\.\w+)\)", markdown)
     assert set(figures) == {
-        "effects.png",
-        "budgets.png",
+        "effects.svg",
+        "budgets.svg",
+        "curves.svg",
         "pictures.png",
-        "densities.png",
+        "densities.svg",
     }
     for name in figures:
         assert (tmp_path / name).stat().st_size > 5_000
     checker = PageChecker()
     checker.feed((tmp_path / "report.html").read_text())
     assert not checker.open
-    assert len(checker.loaded) == len(figures)
-    assert all(value.startswith("data:image/png;base64,") for value in checker.loaded)
+    # The pictures are shown one version at a time.
+    assert len(checker.loaded) == len(figures) - 1 + 2 * 4
+    assert all(value.startswith("data:image/") for value in checker.loaded)
+    assert "0.500, 1, 0.500" in markdown and "[0.5]" not in markdown
+    for fact in ("Command", "Seeds: 0, 1", "Versions: python", "Machine", "Written"):
+        assert f"- {fact}" in markdown

@@ -18,13 +18,15 @@ from keras_wconv import cli
 COMMAND = [sys.executable, "-m", "keras_wconv_cli"]
 
 
+# The command sets its own log level.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+
+
 def run(*arguments, **environment):
-    """Run the command in a process of its own, which sets its own log level."""
-    environment = {**os.environ, **environment}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    """Run the command in a process of its own."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
-        env=environment,
+        env={**ENVIRONMENT, **environment},
         capture_output=True,
         text=True,
         timeout=300,
@@ -111,7 +113,7 @@ def test_search_writes_what_it_promises_and_goes_on(tmp_path, capsys):
         "report.md",
         "report.html",
         "trials.csv",
-        "search.png",
+        "search.svg",
         "best.keras",
         "folded.keras",
     }
@@ -293,7 +295,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     output = tmp_path / "search"
     arguments = ["search", "--overwrite", "--output", str(output)]
     process = subprocess.Popen(
-        [*COMMAND, *arguments], stderr=subprocess.PIPE, text=True
+        [*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
     )
     assert "trial 1 of 9" in process.stderr.readline()
     process.send_signal(signal.SIGINT)

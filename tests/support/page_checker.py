@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 class PageChecker(HTMLParser):
     """Collects what a page would load, and checks that its tags are closed."""
 
-    VOID = ("meta", "img")
+    VOID = ("meta", "img", "input")
 
     def __init__(self):
         super().__init__()
