@@ -36,7 +36,7 @@ FORMATS = {  # The end of the file's name; a folder has none.
 
 
 def main(arguments=None):
-    """Run the command, and return its exit status.
+    """Runs the command, and returns its exit status.
 
     Example:
 
@@ -73,7 +73,7 @@ def main(arguments=None):
 
 
 def _choose_backend(backend):
-    """Set the backend for the import of Keras, which reads it once."""
+    """Sets the backend for the import of Keras, which reads it once."""
     asked = backend or os.environ.get("KERAS_BACKEND")
     if not asked:
         return  # Keras reads its own file, or takes TensorFlow.
@@ -99,7 +99,7 @@ def _choose_backend(backend):
 
 @contextlib.contextmanager
 def _silence(is_traced):
-    """Turn off what backends log of their own accord.
+    """Turns off what backends log of their own accord.
 
     TensorFlow does so from C++ when it is imported, whatever level is set; so the error
     stream of the process, not only Python's, is closed for that time.
@@ -125,13 +125,13 @@ def _silence(is_traced):
 
 
 def is_experiment(options):
-    """Return whether `compare` is to train more than one pair."""
+    """Returns whether `compare` is to train more than one pair."""
     many = (options.seeds, options.arms, options.budgets)
     return options.controls or any(value is not None for value in many)
 
 
 def _format(options):
-    """Return the format of an export, which fits the end of the output's name."""
+    """Returns the format of an export, which fits the end of the output's name."""
     suffix = options.output.suffix
     found = [name for name, end in FORMATS.items() if end == suffix]
     format = options.format or (found[0] if found else "onnx")
@@ -144,7 +144,7 @@ def _format(options):
 
 
 def _stopped(options):
-    """Return what to say after Ctrl-C."""
+    """Returns what to say after Ctrl-C."""
     goes_on = options.command == "search" or (
         options.command == "compare" and is_experiment(options)
     )
@@ -340,7 +340,7 @@ def _add_task(parser):
 
 
 def _add_count(parser, name, help, default, least=1, shown_only=False):
-    """Add an option that is a whole number. A default in words is only shown."""
+    """Adds an option that is a whole number. A default in words is only shown."""
 
     def count(text):
         try:
@@ -406,7 +406,7 @@ def _object(text):
 
 
 def _density(text):
-    """Return a density as the command line has it."""
+    """Returns a density as the command line has it."""
     if text.isidentifier():
         return text
     try:
@@ -444,7 +444,7 @@ def _folder(text):
 
 
 def _output(*suffixes):
-    """Return a type of arguments: a file to write, in a folder that exists."""
+    """Returns a type of arguments: a file to write, in a folder that exists."""
 
     def output(text):
         path = Path(text)

@@ -57,7 +57,7 @@ class Convolutions:
         )
 
     def sizes(self, kernel_size):
-        """Return `kernel_size` as a tuple, one int an axis."""
+        """Returns `kernel_size` as a tuple, one int an axis."""
         if isinstance(kernel_size, int):
             return (kernel_size,) * self.rank
         return tuple(kernel_size)
@@ -78,26 +78,26 @@ class Convolutions:
 
 
 def image_shape(sizes, channels):
-    """Put `channels` where `keras.config.image_data_format()` has them."""
+    """Puts `channels` where `keras.config.image_data_format()` has them."""
     if keras.config.image_data_format() == "channels_first":
         return (channels, *sizes)
     return (*sizes, channels)
 
 
 def channel_axis():
-    """Return the axis of the channels in a batch."""
+    """Returns the axis of the channels in a batch."""
     return 1 if keras.config.image_data_format() == "channels_first" else -1
 
 
 def batch_norm(name):
-    """Make a batch normalization with the constants of the published networks."""
+    """Makes a batch normalization with the constants of the published networks."""
     return keras.layers.BatchNormalization(
         axis=channel_axis(), momentum=0.9, epsilon=1e-5, name=name
     )
 
 
 def normalize(x, name):
-    """Normalize the channels of each position, with the published networks' epsilon."""
+    """Normalizes the channels of each position, with the epsilon of the papers."""
     layer = keras.layers.LayerNormalization(epsilon=1e-6, name=name)
     if channel_axis() == -1:
         return layer(x)
@@ -107,7 +107,7 @@ def normalize(x, name):
 
 
 def scale(x, name, initial):
-    """Multiply each channel by a learned factor that starts at `initial`."""
+    """Multiplies each channel by a learned factor that starts at `initial`."""
     axes = "bchw" if channel_axis() == 1 else "bhwc"
     return keras.layers.EinsumDense(
         f"{axes},c->{axes}",
@@ -126,7 +126,7 @@ def obtain_input(
     multiple=1,
     static=False,
 ):
-    """Return the Keras tensor that a network starts from.
+    """Returns the Keras tensor that a network starts from.
 
     Args:
         input_tensor: Keras tensor to build on, or `None` for a new input.
@@ -179,7 +179,7 @@ def pool(x, pooling):
 
 
 def classify(x, include_top, pooling, classes, classifier_activation):
-    """Finish with average pooling and a classifier, or with `pooling` alone."""
+    """Finishes with average pooling and a classifier, or with `pooling` alone."""
     if not include_top:
         return pool(x, pooling)
     return keras.layers.Dense(
@@ -188,7 +188,7 @@ def classify(x, include_top, pooling, classes, classifier_activation):
 
 
 def make_model(inputs, outputs, convolutions, weights, name):
-    """Close a network: check its density, make the model, load its weights."""
+    """Closes a network: checks its density, makes the model, loads its weights."""
     convolutions.check_coverage()
     sources = keras.utils.get_source_inputs(inputs)
     model = keras.Model(sources if len(sources) > 1 else sources[0], outputs, name=name)
@@ -221,7 +221,7 @@ def _load_weights(model, weights):
 
 
 def _count_saved(path):
-    """Return the number of layer weights in a Keras 3 file, None for other files."""
+    """Returns the number of layer weights in a Keras 3 file, None for other files."""
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
             return _count_datasets(archive.open("model.weights.h5"))

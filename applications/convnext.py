@@ -38,7 +38,7 @@ def ConvNeXt(
     density=None,
     **density_options,
 ):
-    """Build a ConvNeXt, with the weights of `keras.applications` in another form.
+    """Builds a ConvNeXt, with the weights of `keras.applications` in another form.
 
     Its inputs are to be normalized; there is no preprocessing layer.
 
@@ -121,37 +121,37 @@ def ConvNeXt(
 
 
 def ConvNeXtAtto(*, name="convnext_atto", **kwargs):
-    """Build the ConvNeXt with 3.7 million weights: `ConvNeXt` has the arguments."""
+    """Builds the ConvNeXt with 3.7 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((2, 2, 6, 2), (40, 80, 160, 320), name=name, **kwargs)
 
 
 def ConvNeXtFemto(*, name="convnext_femto", **kwargs):
-    """Build the ConvNeXt with 5.2 million weights: `ConvNeXt` has the arguments."""
+    """Builds the ConvNeXt with 5.2 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((2, 2, 6, 2), (48, 96, 192, 384), name=name, **kwargs)
 
 
 def ConvNeXtPico(*, name="convnext_pico", **kwargs):
-    """Build the ConvNeXt with 9.0 million weights: `ConvNeXt` has the arguments."""
+    """Builds the ConvNeXt with 9.0 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((2, 2, 6, 2), (64, 128, 256, 512), name=name, **kwargs)
 
 
 def ConvNeXtNano(*, name="convnext_nano", **kwargs):
-    """Build the ConvNeXt with 15.6 million weights: `ConvNeXt` has the arguments."""
+    """Builds the ConvNeXt with 15.6 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((2, 2, 8, 2), (80, 160, 320, 640), name=name, **kwargs)
 
 
 def ConvNeXtTiny(*, name="convnext_tiny", **kwargs):
-    """Build the ConvNeXt with 28.6 million weights: `ConvNeXt` has the arguments."""
+    """Builds the ConvNeXt with 28.6 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((3, 3, 9, 3), (96, 192, 384, 768), name=name, **kwargs)
 
 
 def ConvNeXtSmall(*, name="convnext_small", **kwargs):
-    """Build the ConvNeXt with 50.2 million weights: `ConvNeXt` has the arguments."""
+    """Builds the ConvNeXt with 50.2 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((3, 3, 27, 3), (96, 192, 384, 768), name=name, **kwargs)
 
 
 def ConvNeXtBase(*, name="convnext_base", **kwargs):
-    """Build the ConvNeXt with 88.6 million weights: `ConvNeXt` has the arguments."""
+    """Builds the ConvNeXt with 88.6 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((3, 3, 27, 3), (128, 256, 512, 1024), name=name, **kwargs)
 
 

@@ -29,7 +29,7 @@ def DnCNN(
     density=None,
     **density_options,
 ):
-    """Build a DnCNN, which returns its input less the noise it finds there.
+    """Builds a DnCNN, which returns its input less the noise it finds there.
 
     A convolution with ReLU, `depth - 2` convolutions with batch normalization and
     ReLU, and a convolution back to the image; `x - net(x)` is the output.
@@ -93,10 +93,10 @@ def DnCNN(
 
 
 def DnCNN17(*, name="dncnn17", **kwargs):
-    """Build the DnCNN of depth 17, for one noise level: `DnCNN` has the arguments."""
+    """Builds the DnCNN of depth 17, for one noise level: `DnCNN` has the arguments."""
     return DnCNN(depth=17, name=name, **kwargs)
 
 
 def DnCNN20(*, name="dncnn20", **kwargs):
-    """Build the DnCNN of depth 20, for blind denoising: `DnCNN` has the arguments."""
+    """Builds the DnCNN of depth 20, for blind denoising: `DnCNN` has the arguments."""
     return DnCNN(depth=20, name=name, **kwargs)

@@ -32,7 +32,7 @@ def NAFNet(
     density=None,
     **density_options,
 ):
-    """Build a NAFNet, which returns its input plus a correction.
+    """Builds a NAFNet, which returns its input plus a correction.
 
     A U-shaped network of blocks that multiply the two halves of their channels (simple
     gate) and scale each channel by a linear map of all their means (simplified channel
@@ -123,12 +123,12 @@ def NAFNet(
 
 
 def NAFNetSIDD(width=32, *, name="nafnet_sidd", **kwargs):
-    """Build the NAFNet that denoises photographs: `NAFNet` has the arguments."""
+    """Builds the NAFNet that denoises photographs: `NAFNet` has the arguments."""
     return NAFNet(width, (2, 2, 4, 8), 12, (2, 2, 2, 2), name=name, **kwargs)
 
 
 def NAFNetGoPro(width=32, *, name="nafnet_gopro", **kwargs):
-    """Build the NAFNet that deblurs photographs: `NAFNet` has the arguments."""
+    """Builds the NAFNet that deblurs photographs: `NAFNet` has the arguments."""
     return NAFNet(width, (1, 1, 1, 28), 1, (1, 1, 1, 1), name=name, **kwargs)
 
 

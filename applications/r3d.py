@@ -22,7 +22,7 @@ def R3D(
     density=None,
     **density_options,
 ):
-    """Build a ResNet for videos, with convolutions in space and time.
+    """Builds a ResNet for videos, with convolutions in space and time.
 
     Its first kernel is 3x7x7, along time, height and width; all others are 3x3x3.
 
@@ -76,5 +76,5 @@ def R3D(
 
 
 def R3D18(*, name="r3d18", **kwargs):
-    """Build the R3D of 18 layers, known as `r3d_18`: `R3D` has the arguments."""
+    """Builds the R3D of 18 layers, known as `r3d_18`: `R3D` has the arguments."""
     return R3D((2, 2, 2, 2), name=name, **kwargs)

@@ -36,7 +36,7 @@ def ResNet(
     density=None,
     **density_options,
 ):
-    """Build a ResNet for images.
+    """Builds a ResNet for images.
 
     Args:
         blocks: ints, number of residual blocks of each stage. Every stage but the
@@ -112,7 +112,7 @@ def ResNet(
 
 
 def residual_stages(x, conv, blocks, filters, block, shortcut):
-    """Apply the blocks of all stages; `shortcut` is for those that change the shape."""
+    """Applies the blocks of all stages; `shortcut` is for changes of the shape."""
     for stage, (repeats, stage_filters) in enumerate(
         zip(blocks, filters, strict=True), start=2
     ):
@@ -157,7 +157,7 @@ def subsample_and_pad(x, conv, channels, strides, name):
 
 
 def convolve(x, conv, filters, kernel_size, name, strides=1, relu=True):
-    """Convolve, normalize and, if `relu`, rectify."""
+    """Convolves, normalizes and, if `relu`, rectifies."""
     padding = "same"
     if strides != 1 and kernel_size != 1:
         # The published networks pad both ends; "same" pads an even size at one.
@@ -178,7 +178,7 @@ def convolve(x, conv, filters, kernel_size, name, strides=1, relu=True):
 
 
 def preprocess_input(x, data_format=None):
-    """Scale pixels from [0, 255] by the ImageNet mean and standard deviation.
+    """Scales pixels from [0, 255] by the ImageNet mean and standard deviation.
 
     Args:
         x: array or tensor of RGB images.
@@ -195,47 +195,47 @@ def preprocess_input(x, data_format=None):
 
 
 def ResNet18(*, name="resnet18", **kwargs):
-    """Build the ResNet of 18 layers for ImageNet: `ResNet` has the arguments."""
+    """Builds the ResNet of 18 layers for ImageNet: `ResNet` has the arguments."""
     return ResNet((2, 2, 2, 2), name=name, **kwargs)
 
 
 def ResNet34(*, name="resnet34", **kwargs):
-    """Build the ResNet of 34 layers for ImageNet: `ResNet` has the arguments."""
+    """Builds the ResNet of 34 layers for ImageNet: `ResNet` has the arguments."""
     return ResNet((3, 4, 6, 3), name=name, **kwargs)
 
 
 def ResNet50(*, name="resnet50", **kwargs):
-    """Build the ResNet of 50 layers for ImageNet: `ResNet` has the arguments."""
+    """Builds the ResNet of 50 layers for ImageNet: `ResNet` has the arguments."""
     return ResNet((3, 4, 6, 3), bottleneck=True, name=name, **kwargs)
 
 
 def ResNet101(*, name="resnet101", **kwargs):
-    """Build the ResNet of 101 layers for ImageNet: `ResNet` has the arguments."""
+    """Builds the ResNet of 101 layers for ImageNet: `ResNet` has the arguments."""
     return ResNet((3, 4, 23, 3), bottleneck=True, name=name, **kwargs)
 
 
 def ResNet152(*, name="resnet152", **kwargs):
-    """Build the ResNet of 152 layers for ImageNet: `ResNet` has the arguments."""
+    """Builds the ResNet of 152 layers for ImageNet: `ResNet` has the arguments."""
     return ResNet((3, 8, 36, 3), bottleneck=True, name=name, **kwargs)
 
 
 def ResNet20(*, name="resnet20", **kwargs):
-    """Build the ResNet of 20 layers for CIFAR: `ResNet` has the arguments."""
+    """Builds the ResNet of 20 layers for CIFAR: `ResNet` has the arguments."""
     return _cifar_resnet(3, name=name, **kwargs)
 
 
 def ResNet32(*, name="resnet32", **kwargs):
-    """Build the ResNet of 32 layers for CIFAR: `ResNet` has the arguments."""
+    """Builds the ResNet of 32 layers for CIFAR: `ResNet` has the arguments."""
     return _cifar_resnet(5, name=name, **kwargs)
 
 
 def ResNet44(*, name="resnet44", **kwargs):
-    """Build the ResNet of 44 layers for CIFAR: `ResNet` has the arguments."""
+    """Builds the ResNet of 44 layers for CIFAR: `ResNet` has the arguments."""
     return _cifar_resnet(7, name=name, **kwargs)
 
 
 def ResNet56(*, name="resnet56", **kwargs):
-    """Build the ResNet of 56 layers for CIFAR: `ResNet` has the arguments."""
+    """Builds the ResNet of 56 layers for CIFAR: `ResNet` has the arguments."""
     return _cifar_resnet(9, name=name, **kwargs)
 
 

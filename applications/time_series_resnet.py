@@ -31,7 +31,7 @@ def TimeSeriesResNet(
     density=None,
     **density_options,
 ):
-    """Build the 1-D ResNet for time series.
+    """Builds the 1-D ResNet for time series.
 
     Args:
         filters: ints, channels of each residual block.

@@ -27,7 +27,7 @@ def UNet3D(
     density=None,
     **density_options,
 ):
-    """Build the 3-D U-Net, padded so that the output has the size of the input.
+    """Builds the 3-D U-Net, padded so that the output has the size of the input.
 
     The paper does not pad and loses the border; the weights are the same.
 

@@ -36,7 +36,7 @@ def VGG(
     density=None,
     **density_options,
 ):
-    """Build a VGG, with the layer names and the weights of `keras.applications`.
+    """Builds a VGG, with the layer names and the weights of `keras.applications`.
 
     Args:
         convolutions: ints, number of convolutions of each block.
@@ -117,20 +117,20 @@ def VGG(
 
 
 def VGG11(*, name="vgg11", **kwargs):
-    """Build the VGG with 11 layers with weights: `VGG` has the arguments."""
+    """Builds the VGG with 11 layers with weights: `VGG` has the arguments."""
     return VGG((1, 1, 2, 2, 2), name=name, **kwargs)
 
 
 def VGG13(*, name="vgg13", **kwargs):
-    """Build the VGG with 13 layers with weights: `VGG` has the arguments."""
+    """Builds the VGG with 13 layers with weights: `VGG` has the arguments."""
     return VGG((2, 2, 2, 2, 2), name=name, **kwargs)
 
 
 def VGG16(*, name="vgg16", **kwargs):
-    """Build the VGG with 16 layers with weights: `VGG` has the arguments."""
+    """Builds the VGG with 16 layers with weights: `VGG` has the arguments."""
     return VGG((2, 2, 3, 3, 3), name=name, **kwargs)
 
 
 def VGG19(*, name="vgg19", **kwargs):
-    """Build the VGG with 19 layers with weights: `VGG` has the arguments."""
+    """Builds the VGG with 19 layers with weights: `VGG` has the arguments."""
     return VGG((2, 2, 4, 4, 4), name=name, **kwargs)

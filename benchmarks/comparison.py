@@ -43,7 +43,7 @@ def by_coefficients(size):
 
 
 def by_width(size):
-    """Return a search for the width of a Gaussian, from a sixteenth of the kernel."""
+    """Returns a search for the width of a Gaussian, from a sixteenth of the kernel."""
     return lambda hp: Gaussian(hp.Float("sigma", size / 16, size, sampling="log"))
 
 
@@ -145,7 +145,7 @@ COLUMNS = (
 
 
 def load(folder):
-    """Return the results of the experiments that are there, by name."""
+    """Returns the results of the experiments that are there, by name."""
     files = {name: folder / name / "results.json" for name in LABELS}
     return {
         name: json.loads(path.read_text())
@@ -155,7 +155,7 @@ def load(folder):
 
 
 def table(results):
-    """Return README's table of the answers."""
+    """Returns README's table of the answers."""
     lines = [COLUMNS, ["---"] * len(COLUMNS)]
     for name, result in results.items():
         for steps, budget in result["budgets"].items():
@@ -181,7 +181,7 @@ def _interval(effect, result):
 
 
 def draw(results):
-    """Draw the answers against the length of the training."""
+    """Draws the answers against the length of the training."""
     from matplotlib import pyplot as plt
 
     results = {name: r for name, r in results.items() if len(r["budgets"]) > 1}
@@ -215,7 +215,7 @@ def draw(results):
 
 
 def write_summary(folder, readme):
-    """Write the page of all experiments, and the table of README."""
+    """Writes the page of all experiments, and the table of README."""
     results = load(folder)
     page = Page("Does a density help?")
     page.code("python -m benchmarks.comparison")

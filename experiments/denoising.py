@@ -227,7 +227,7 @@ class Denoising(Task):
         )
 
     def validation_data(self):
-        """Return central squares of equal size, `(noisy, clean)`."""
+        """Returns central squares of equal size, `(noisy, clean)`."""
         shapes = self.data.validation.shapes
         side = min(self.evaluation_size or 256, *(min(s[:2]) for s in shapes))
         pairs = [
@@ -245,7 +245,7 @@ class Denoising(Task):
         return [row for *_, row in self.denoise(model, split)]
 
     def denoise(self, model, split="test"):
-        """Denoise the pictures of a split, one after the other.
+        """Denoises the pictures of a split, one after the other.
 
         Args:
             model: `keras.Model`.
@@ -273,7 +273,7 @@ class Denoising(Task):
                 yield clean, noisy, output, metrics
 
     def illustrate(self, page, models):
-        """Add PSNR and SSIM by picture, the pictures, and the densities."""
+        """Adds PSNR and SSIM by picture, the pictures, and the densities."""
         rows, drawn = [], []
         for name, model in models.items():
             for i, (clean, noisy, output, row) in enumerate(self.denoise(model)):
@@ -317,7 +317,7 @@ class Denoising(Task):
         }
 
     def _pairs(self, split, sigma, side):
-        """Yield the name of each picture with its clean and its noisy version."""
+        """Yields the name of each picture with its clean and its noisy version."""
         pictures = getattr(self.data, split)
         for index, name in enumerate(pictures.names):
             clean = pictures[index].astype("float32") / 255
@@ -330,6 +330,6 @@ class Denoising(Task):
 
 
 def _center(picture, side=128):
-    """Return the central square of a picture."""
+    """Returns the central square of a picture."""
     top, left = (max(0, (size - side) // 2) for size in picture.shape[:2])
     return picture[top : top + side, left : left + side]

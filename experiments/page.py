@@ -118,7 +118,7 @@ class Page:
         self._html.append(f"<p>{_inline(text)}</p>")
 
     def verdict(self, text, tone=""):
-        """Add the sentence that the page is about, on a ground of its own.
+        """Adds the sentence that the page is about, on a ground of its own.
 
         Args:
             text: str.
@@ -132,7 +132,7 @@ class Page:
         self._html.append(f"<pre><code>{html.escape(text)}</code></pre>")
 
     def table(self, columns, rows):
-        """Add a table; floats are shown with three decimals."""
+        """Adds a table; floats are shown with three decimals."""
         is_number = [
             any(isinstance(row[i], numbers.Number) for row in rows)
             for i in range(len(columns))
@@ -161,7 +161,7 @@ class Page:
         )
 
     def figure(self, name, figure, caption):
-        """Add a Matplotlib figure, which also becomes the file `<name>.svg`."""
+        """Adds a Matplotlib figure, which also becomes the file `<name>.svg`."""
         data = _svg(figure)
         self._figures[f"{name}.svg"] = data
         self._markdown.append(f"![{caption}]({name}.svg)\n\n{caption}")
@@ -174,7 +174,7 @@ class Page:
         )
 
     def pictures(self, name, rows, caption):
-        """Add pictures in several versions, one of which is shown at a time.
+        """Adds pictures in several versions, one of which is shown at a time.
 
         In Markdown, and as the file `<name>.png`, the versions lie side by side.
 
@@ -218,7 +218,7 @@ class Page:
         )
 
     def footer(self, facts):
-        """Add how the page came about, a dict of str."""
+        """Adds how the page came about, a dict of str."""
         self._markdown.append(
             "---\n\n" + "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
         )
@@ -229,7 +229,7 @@ class Page:
         self._html.append(f"<footer><dl>{lines}</dl></footer>")
 
     def write(self, folder):
-        """Write `report.md`, its figures, and `report.html`, which needs no other."""
+        """Writes `report.md`, its figures, and `report.html`, which needs no other."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in self._figures.items():
@@ -245,7 +245,7 @@ class Page:
 
 
 def _inline(text):
-    """Return text as HTML, with code, bold words and links."""
+    """Returns text as HTML, with code, bold words and links."""
     text = html.escape(text)
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
     text = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", text)
@@ -253,7 +253,7 @@ def _inline(text):
 
 
 def _svg(figure):
-    """Return a figure as SVG, the same bytes for the same figure."""
+    """Returns a figure as SVG, the same bytes for the same figure."""
     matplotlib = require("matplotlib", extra="plot")
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "keras_wconv"}):

@@ -12,7 +12,7 @@ from .results import ANSWER, environment
 
 
 def write_comparison(results, command=None):
-    """Write the report of a comparison into its folder.
+    """Writes the report of a comparison into its folder.
 
     Args:
         results: `Results`.
@@ -29,7 +29,7 @@ def write_comparison(results, command=None):
 
 
 def write_search(results, command=None):
-    """Write the report of a search and its final comparison into its folder.
+    """Writes the report of a search and its final comparison into its folder.
 
     Args:
         results: `Results` of `experiments.search`.
@@ -60,7 +60,7 @@ def write_search(results, command=None):
 
 
 def write_pair(folder, task, models, rows, command=None, seed=0, seconds=0.0):
-    """Write the report of two networks that were trained alike.
+    """Writes the report of two networks that were trained alike.
 
     Args:
         folder: str or `pathlib.Path`.
@@ -88,7 +88,7 @@ def write_pair(folder, task, models, rows, command=None, seed=0, seconds=0.0):
 
 
 def _add_verdict(page, results):
-    """Add the answer, the figure that shows it, and what else may be said."""
+    """Adds the answer, the figure that shows it, and what else may be said."""
     sentence, _, rest = results.conclusion().partition(". ")
     tone = ""
     if results.is_fair():
@@ -107,7 +107,7 @@ def _add_verdict(page, results):
 
 
 def _facts(command, seeds, seconds):
-    """Return how a report came about, for its footer."""
+    """Returns how a report came about, for its footer."""
     machine = environment()
     versions = (f"{name} {number}" for name, number in machine["versions"].items())
     minutes, rest = divmod(round(seconds), 60)
@@ -262,7 +262,7 @@ def _add_protocol(page, results):
 
 
 def profile(density):
-    """Return a density, as a run log has it, as text: its profile where it has one.
+    """Returns a density, as a run log has it, as text: its profile where it has one.
 
     Example:
 
@@ -301,7 +301,7 @@ def _round(value):
 
 
 def curves_figure(results):
-    """Draw the training loss of the longest final runs, or return None without it."""
+    """Draws the training loss of the longest final runs, or returns None without it."""
     plt = require("matplotlib.pyplot", extra="plot")
     runs = results.runs[results.budgets[-1]]
     curves = {
@@ -327,7 +327,7 @@ def curves_figure(results):
 
 
 def effects_figure(results):
-    """Draw the intervals of a comparison's effects, and the results of every seed."""
+    """Draws the intervals of a comparison's effects, and the results of every seed."""
     plt = require("matplotlib.pyplot", extra="plot")
     task = results.task
     effects = results.effects()
@@ -354,7 +354,7 @@ def effects_figure(results):
 
 
 def budgets_figure(results):
-    """Draw the answer and the arms against the length of the training."""
+    """Draws the answer and the arms against the length of the training."""
     plt = require("matplotlib.pyplot", extra="plot")
     task, budgets = results.task, results.budgets
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="tight")

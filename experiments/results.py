@@ -51,7 +51,7 @@ class Effect:
 
     @classmethod
     def of(cls, differences, confidence=0.95, formula=""):
-        """Return the effect of differences, one for each seed."""
+        """Returns the effect of differences, one for each seed."""
         stats = require("scipy.stats", extra="data")
         differences = np.asarray(differences, "float64")
         mean, count = float(differences.mean()), len(differences)
@@ -68,13 +68,13 @@ class Effect:
         return int(self.low > 0) - int(self.high < 0)
 
     def format(self, scale=1, unit=""):
-        """Return the mean and the interval as text."""
+        """Returns the mean and the interval as text."""
         mean, low, high = (scale * x for x in (self.mean, self.low, self.high))
         unit = f" {unit}" if unit else ""
         return f"{mean:+.3f}{unit} ({low:+.3f} to {high:+.3f})"
 
     def seeds_for(self, difference, power=0.8, confidence=0.95, limit=1000):
-        """Return how many seeds show a difference of a size, given this spread.
+        """Returns how many seeds show a difference of a size, given this spread.
 
         Args:
             difference: float, the true difference.
@@ -103,7 +103,7 @@ class Effect:
 
 
 def holm(p_values, alpha=0.05):
-    """Return which of a family of tests stay significant by Holm's method.
+    """Returns which of a family of tests stay significant by Holm's method.
 
     Example:
 
@@ -161,7 +161,7 @@ class Results:
         return sum(record.get("seconds", 0) for record in (*self.tuned, *final))
 
     def metrics(self, split, metric, steps=None):
-        """Return the values of a metric by arm, in the order of the seeds.
+        """Returns the values of a metric by arm, in the order of the seeds.
 
         Args:
             split: `"validation"` or `"test"`.
@@ -174,14 +174,14 @@ class Results:
         }
 
     def best(self, side, steps=None):
-        """Return the key of the best arm of a side, by the mean on validation."""
+        """Returns the key of the best arm of a side, by the mean on validation."""
         values = self.metrics("validation", self.task.monitor, steps)
         sign = 1 if self.task.direction == "max" else -1
         keys = [key for key in values if self.arms[key].side == side]
         return max(keys, key=lambda key: sign * values[key].mean())
 
     def effects(self, steps=None):
-        """Return `Effect` by name, of `task.monitor` on the test split.
+        """Returns `Effect` by name, of `task.monitor` on the test split.
 
         The first one, `"weighted - standard"`, answers the question. It subtracts the
         best arm of each side, both chosen on the validation split.
@@ -206,13 +206,13 @@ class Results:
         return effects
 
     def significant(self, steps=None):
-        """Return the names of the effects, but the first, that pass Holm's method."""
+        """Returns the names of the effects, but the first, that pass Holm's method."""
         others = dict(list(self.effects(steps).items())[1:])
         stays = holm([effect.p for effect in others.values()], 1 - self.confidence)
         return [name for name, stay in zip(others, stays, strict=True) if stay]
 
     def is_fair(self, steps=None):
-        """Return whether the standard network was tuned as much as the weighted one.
+        """Returns whether the standard network was tuned as much as the weighted one.
 
         It was if one standard arm tuned start and learning rate together, with no fewer
         trainings than the weighted arm of the answer.
@@ -228,7 +228,7 @@ class Results:
         )
 
     def conclusion(self, steps=None):
-        """Return, in sentences, what the intervals allow to be said and no more."""
+        """Returns, in sentences, what the intervals allow to be said and no more."""
         steps = steps or self.budgets[-1]
         task = self.task
         effects = self.effects(steps)
@@ -268,7 +268,7 @@ class Results:
         return " ".join(sentences)
 
     def doublings(self):
-        """Return what each step to a longer training brought, by arm.
+        """Returns what each step to a longer training brought, by arm.
 
         Returns:
             A dict by `(shorter, longer)` of dicts of `Effect` by arm.
@@ -286,7 +286,7 @@ class Results:
         return gains
 
     def by_example(self, steps=None):
-        """Return the answer's difference for each test example, a mean over seeds.
+        """Returns the answer's difference for each test example, a mean over seeds.
 
         An empty dict if the task measures the split as a whole.
         """
@@ -303,7 +303,7 @@ class Results:
         return {name: float(means[0][name] - means[1][name]) for name in names}
 
     def models(self):
-        """Return the networks of the answer, first seed and longest training, by name.
+        """Returns the networks of the answer, first seed and longest training, by name.
 
         Only those whose files are in the folder.
         """
@@ -320,11 +320,11 @@ class Results:
         }
 
     def model_path(self, setup, steps):
-        """Return where the network of a setup is kept, for the first seed."""
+        """Returns where the network of a setup is kept, for the first seed."""
         return model_path(self.folder, self.task, setup, steps)
 
     def to_dict(self):
-        """Return everything that can be reported, as JSON can hold it."""
+        """Returns everything that can be reported, as JSON can hold it."""
         task, metric = self.task, self.task.monitor
         budgets = {}
         for steps in self.budgets:
@@ -373,7 +373,7 @@ class Results:
         }
 
     def save(self):
-        """Write `results.json`, `effects.csv` and `effects.tex` into the folder."""
+        """Writes `results.json`, `effects.csv` and `effects.tex` into the folder."""
         content = json.dumps(self.to_dict(), indent=1)
         write_atomically(self.folder / "results.json", content + "\n")
         columns = ("steps", "effect", "arms", "mean", "low", "high", "p", "holm")
@@ -393,13 +393,13 @@ class Results:
 
 
 def model_path(folder, task, setup, steps):
-    """Return where a comparison keeps the network of a setup, for the first seed."""
+    """Returns where a comparison keeps the network of a setup, for the first seed."""
     digest = hashlib.sha1(json.dumps(setup.describe(task)).encode()).hexdigest()[:8]
     return folder / "models" / f"{setup.arm.key}-{steps}-{digest}.keras"
 
 
 def environment():
-    """Return the versions, the machine and the git commit, if there is one."""
+    """Returns the versions, the machine and the git commit, if there is one."""
     backend = keras.backend.backend()
     packages = ("keras_wconv", "keras", backend, "numpy", "scipy", "keras-tuner")
     versions = {"python": platform.python_version()}
@@ -429,13 +429,13 @@ def environment():
 
 
 def _terms(formula):
-    """Split "B - C + A" into its signs and its arms."""
+    """Splits "B - C + A" into its signs and its arms."""
     parts = re.findall(r"([+-]?)\s*(\w+)", formula)
     return [-1 if sign == "-" else 1 for sign, _ in parts], [key for _, key in parts]
 
 
 def _latex(columns, rows):
-    """Return a LaTeX table for the package booktabs."""
+    """Returns a LaTeX table for the package booktabs."""
 
     def line(cells):
         cells = (re.sub(r"([&%#_])", r"\\\1", str(cell)) for cell in cells)

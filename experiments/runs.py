@@ -35,7 +35,7 @@ class Setup:
     start: float = 1.0
 
     def describe(self, task):
-        """Return what identifies the setup in a log, as JSON can hold it."""
+        """Returns what identifies the setup in a log, as JSON can hold it."""
         plain = self.arm.side == "standard"
         return {
             "arm": self.arm.key,
@@ -46,7 +46,7 @@ class Setup:
 
 
 def build(task, setup, **density_options):
-    """Build and compile the network of a setup, which starts as the setup says.
+    """Builds and compiles the network of a setup, which starts as the setup says.
 
     Returns:
         `keras.Model`.
@@ -58,7 +58,7 @@ def build(task, setup, **density_options):
 
 
 def _scale_start(task, model, setup, **density_options):
-    """Turn the standard initial kernels of a model into those of the setup."""
+    """Turns the standard initial kernels of a model into those of the setup."""
     start = setup.arm.start
     if start is None and setup.start == 1:
         return
@@ -107,7 +107,7 @@ class Network:
         ]
 
     def start(self, seed):
-        """Set all variables to the start that the seed decides."""
+        """Sets all variables to the start that the seed decides."""
         for variable, value in self._fresh:
             variable.assign(value)
         keras.utils.set_random_seed(seed)
@@ -118,14 +118,14 @@ class Network:
         _scale_start(self.task, self.model, self.setup, **self.density_options)
 
     def train(self, seed, callbacks=()):
-        """Train from the start of a seed, and return the model."""
+        """Trains from the start of a seed, and returns the model."""
         self.start(seed)
         self.task.fit(self.model, seed, callbacks=callbacks)
         return self.model
 
 
 def train(task, setup, seeds, log, progress, save_as=None, **density_options):
-    """Do the final runs of a setup that are not in the log; return all records.
+    """Does the final runs of a setup that are not in the log; returns all records.
 
     Args:
         task: `Task`.
@@ -245,7 +245,7 @@ class RunLog:
             )
 
     def find(self, key):
-        """Return the record that has all items of `key`, or None."""
+        """Returns the record that has all items of `key`, or None."""
         key = json.loads(json.dumps(key))
         for record in self.records:
             if key.items() <= record.items():
@@ -253,7 +253,7 @@ class RunLog:
         return None
 
     def append(self, record):
-        """Add a record, on the disk when the call returns."""
+        """Adds a record, on the disk when the call returns."""
         self._write(json.dumps(record) + "\n")
         self.records.append(record)
 
@@ -265,7 +265,7 @@ class RunLog:
 
 
 def describe_density(task, density):
-    """Return a density as JSON can hold it: as it was given, or as maps by layer."""
+    """Returns a density as JSON can hold it: as it was given, or as maps by layer."""
     if isinstance(density, np.ndarray):
         return density.tolist()
     if isinstance(density, dict):
@@ -279,7 +279,7 @@ def describe_density(task, density):
 
 
 def show_progress(epochs):
-    """Return the progress bars of trainings, drawn on the error stream of a terminal.
+    """Returns the progress bars of trainings, drawn on the error stream of a terminal.
 
     The first bar is that of all of them. A pipe or a file gets only the lines that
     finished trainings print.
@@ -304,7 +304,7 @@ def show_progress(epochs):
 
 
 def skip(progress, epochs):
-    """Take epochs that need no training out of the bar of all trainings."""
+    """Takes epochs that need no training out of the bar of all trainings."""
     everything = progress.tasks[0]
     progress.update(everything.id, total=everything.total - epochs)
 

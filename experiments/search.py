@@ -25,7 +25,7 @@ def search(
     overwrite=False,
     command=None,
 ):
-    """Find a density with DIRECT-L, and compare it with the standard network.
+    """Finds a density with DIRECT-L, and compares it with the standard network.
 
     The density gets `trials` trainings, and so do the start and the learning rate of
     the standard network. The best few of both are then trained anew on fresh seeds.

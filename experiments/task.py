@@ -83,14 +83,14 @@ class Task:
         self.density_learning_rate = density_learning_rate
 
     def check_data(self, data):
-        """Raise a ValueError if the data do not suit the task."""
+        """Raises a ValueError if the data do not suit the task."""
 
     def model(self, density=None, **density_options):
-        """Build the network, not compiled. `density=None` is the standard one."""
+        """Builds the network, not compiled. `density=None` is the standard one."""
         return self.network(density=density, **density_options)
 
     def batches(self, seed):
-        """Return the training batches, a `datasets.Batches`."""
+        """Returns the training batches, a `datasets.Batches`."""
         inputs, targets = self.data.train
 
         def load(indices, rng):
@@ -99,21 +99,21 @@ class Task:
         return Batches(len(inputs), self.batch_size, load, seed)
 
     def examples(self, split):
-        """Return `(inputs, targets)` of the `"validation"` or the `"test"` split."""
+        """Returns `(inputs, targets)` of the `"validation"` or the `"test"` split."""
         return getattr(self.data, split)
 
     def validation_data(self):
-        """Return `(inputs, targets)` for the metrics of every epoch of a training."""
+        """Returns `(inputs, targets)` for the metrics of every epoch of a training."""
         return self.examples("validation")
 
     def evaluate(self, model, split="validation"):
-        """Return the metrics on the `"validation"` or the `"test"` split, a dict."""
+        """Returns the metrics on the `"validation"` or the `"test"` split, a dict."""
         inputs, targets = self.examples(split)
         metrics = model.evaluate(inputs, targets, verbose=0, return_dict=True)
         return {name: float(value) for name, value in metrics.items()}
 
     def measure(self, model, split="test"):
-        """Return the metrics of a split, a list of one dict for each `"example"`.
+        """Returns the metrics of a split, a list of one dict for each `"example"`.
 
         Tasks that measure the split as a whole return one dict.
         """
@@ -121,12 +121,12 @@ class Task:
 
     @staticmethod
     def average(rows):
-        """Return the means of the metrics of `measure`."""
+        """Returns the means of the metrics of `measure`."""
         names = [name for name in rows[0] if name not in ("example", "sigma")]
         return {name: float(np.mean([row[name] for row in rows])) for name in names}
 
     def illustrate(self, page, models):
-        """Add to a `page.Page` what trained models, a dict by name, make of the data.
+        """Adds to a `page.Page` what trained models, a dict by name, make of the data.
 
         Nothing by default.
         """
@@ -142,7 +142,7 @@ class Task:
         return self.epochs * self.steps
 
     def with_steps(self, total_steps):
-        """Return the task with a training of another length, its schedule with it.
+        """Returns the task with a training of another length, its schedule with it.
 
         Raises:
             ValueError: If `total_steps` is not a multiple of the steps of an epoch.
@@ -157,7 +157,7 @@ class Task:
         return task
 
     def optimizer(self, learning_rate=None):
-        """Return a new optimizer as the recipe has it.
+        """Returns a new optimizer as the recipe has it.
 
         Args:
             learning_rate: float, in place of the recipe's.
@@ -175,7 +175,7 @@ class Task:
         return self.make_optimizer(learning_rate=rate)
 
     def compile(self, model, learning_rate=None, optimizer=None, **kwargs):
-        """Compile a network of `model` with the recipe.
+        """Compiles a network of `model` with the recipe.
 
         Learned densities get an optimizer of their own: Adam with warm restarts, of
         which the first lasts ten epochs and each next one twice as long.
@@ -207,7 +207,7 @@ class Task:
         verbose=0,
         **kwargs,
     ):
-        """Train a compiled network.
+        """Trains a compiled network.
 
         With the same seed and backend, two trainings of the same initial network end
         the same, whether or not one of them was killed and resumed on the way.
@@ -243,7 +243,7 @@ class Task:
         )
 
     def get_config(self):
-        """Return what decides a result, as what JSON can hold."""
+        """Returns what decides a result, as what JSON can hold."""
         model = self.model()
         optimizer = keras.optimizers.serialize(self.optimizer())
         del optimizer["config"]["name"]  # It counts the optimizers of the process.

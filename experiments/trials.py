@@ -12,7 +12,7 @@ STARTS = (0.1, 2.0)
 
 
 def tune(task, arm, density, log, progress, trials, seed, search=None, **options):
-    """Find the values that an arm tunes, each trial one training with one seed.
+    """Finds the values that an arm tunes, each trial one training with one seed.
 
     The learning rate is searched from a quarter of the recipe's to four times it, the
     start from a tenth of the initial kernels to twice them, both on a logarithmic

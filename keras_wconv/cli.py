@@ -14,7 +14,7 @@ from .densities import PUBLISHED
 
 
 def run(options):
-    """Do what the parsed arguments of a command say.
+    """Does what the parsed arguments of a command say.
 
     Args:
         options: `argparse.Namespace` of `keras_wconv_cli`.

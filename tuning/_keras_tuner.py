@@ -66,27 +66,27 @@ class Oracle(kt.Oracle):
         return Path(self._get_trial_dir(trial_id), "trial.json")
 
     def save_trial(self, trial):
-        """Write a trial's file."""
+        """Writes a trial's file."""
         self._save_trial(trial)
 
     def load_trial(self, trial_id):
-        """Return a trial as its file has it, or None without a whole file."""
+        """Returns a trial as its file has it, or None without a whole file."""
         try:
             return Trial.from_state(json.loads(self._trial_path(trial_id).read_text()))
         except (FileNotFoundError, ValueError):
             return None
 
     def load_state(self):
-        """Return the state as the oracle's file has it."""
+        """Returns the state as the oracle's file has it."""
         return json.loads(Path(self._get_oracle_fname()).read_text())
 
     def run_again(self, trial_id):
-        """Hand a trial out before any new one."""
+        """Hands a trial out before any new one."""
         if trial_id not in self._retry_queue:
             self._retry_queue.append(trial_id)
 
     def forget_retry(self, trial_id):
-        """Do not run a trial again."""
+        """Does not run a trial again."""
         self._retry_queue = [one for one in self._retry_queue if one != trial_id]
 
     @property
@@ -108,15 +108,15 @@ class Tuner(kt.Tuner):
             self.oracle = _PatientClient(self.oracle)
 
     def train_trial(self, trial, *args, **kwargs):
-        """Build and fit the model of one execution of a trial; for subclasses."""
+        """Builds and fits the model of one execution of a trial; for subclasses."""
         return super()._build_and_fit_model(trial, *args, **kwargs)
 
     def model_for_trial(self, hp):
-        """Return the model to be fitted; for subclasses."""
+        """Returns the model to be fitted; for subclasses."""
         return super()._try_build(hp)
 
     def build_briefly(self, hp):
-        """Build the model of a trial to be looked at and dropped.
+        """Builds the model of a trial to be looked at and dropped.
 
         `_try_build` collects garbage twice from all that the backends have loaded,
         which takes as long as a few steps of training. This does not: see `collected`.
@@ -177,7 +177,7 @@ class _PatientClient:
 
 @contextlib.contextmanager
 def collected():
-    """Free at the end what the block made and dropped, and walk through nothing else.
+    """Frees at the end what the block made and dropped, and walks through nothing else.
 
     While the collector is paused, all new objects stay in its youngest generation.
     """

@@ -44,11 +44,11 @@ class Cube:
     """
 
     def key(self, point):
-        """Return what is equal for points that are the same."""
+        """Returns what is equal for points that are the same."""
         return point
 
     def axes(self, lower, upper, known):
-        """Return the axes along which the points of a rectangle differ.
+        """Returns the axes along which the points of a rectangle differ.
 
         Args:
             lower, upper: tuples of floats, its corners.

@@ -391,7 +391,7 @@ class _Parameter:
         return all(condition.is_active(values) for condition in self.hp.conditions)
 
     def may_be_active(self, options):
-        """Return whether it is active for some of the values by name."""
+        """Returns whether it is active for some of the values by name."""
         for condition in self.hp.conditions:
             parents = options.get(condition.name, [])
             if parents is not None and not set(parents) & set(condition.values):
@@ -399,7 +399,7 @@ class _Parameter:
         return True
 
     def between(self, low, high):
-        """Return the values on a part of the axis, None if they are not listed."""
+        """Returns the values on a part of the axis, None if they are not listed."""
         if self.values is None:
             return None
         # Coordinates are rounded; a part must not reach into the next one by that.
@@ -423,7 +423,7 @@ class _Space(Cube):
         self.dimensions = sum(not one.is_constant for one in self._parameters)
 
     def values(self, point):
-        """Return the values of the active hyperparameters at a point, by name."""
+        """Returns the values of the active hyperparameters at a point, by name."""
         coordinates = iter(point)
         values = {}
         for one in self._parameters:
@@ -459,7 +459,7 @@ class _Space(Cube):
         return tuple(axes)
 
     def _are_known(self, options, known):
-        """Return whether no combination of a few values is new."""
+        """Returns whether no combination of a few values is new."""
         if math.prod(map(len, options.values())) > 1000:
             return False
         for combination in itertools.product(*options.values()):
@@ -491,7 +491,7 @@ def _check_searchable(hp):
 
 
 def _value_at(hp, coordinate):
-    """Map [0, 1] to the values of a hyperparameter, and 1/2 exactly to the middle."""
+    """Maps [0, 1] to the values of a hyperparameter, and 1/2 exactly to the middle."""
     if not _is_range(hp):
         return hp.prob_to_value(coordinate)
     low, high = hp.min_value, hp.max_value
@@ -519,7 +519,7 @@ def _describe(hyperparameters):
 
 
 def _label(hp):
-    """Return the name, with the conditions: one name may have several of them."""
+    """Returns the name, with the conditions: one name may have several of them."""
     conditions = [f"{c.name} in {list(c.values)}" for c in hp.conditions]
     return f"{hp.name} ({', '.join(conditions)})" if conditions else hp.name
 

@@ -120,7 +120,7 @@ def test_radial_is_not_separable():
 
 
 @pytest.mark.parametrize("kernel_size", itertools.product([1, 2, 3, 4, 5], repeat=2))
-def test_families_are_symmetric_and_one_at_the_centre(kernel_size):
+def test_families_are_symmetric_and_one_at_the_center(kernel_size):
     for density in (
         densities.Gaussian(0.9),
         densities.Radial(),
