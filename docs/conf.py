@@ -43,6 +43,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_title = f"keras_wconv {version}"
 html_show_sphinx = False
+viewcode_follow_imported_members = False
 html_show_sourcelink = False
 
 autodoc_typehints = "none"
