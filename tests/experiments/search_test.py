@@ -39,7 +39,10 @@ def test_what_the_folder_holds(task, tmp_path):
         folded.predict(inputs, verbose=0), best.predict(inputs, verbose=0), atol=1e-5
     )
     markdown = (tmp_path / "report.md").read_text()
-    assert results.conclusion() in markdown
+    # The first sentence is the verdict; a figure stands between it and the others.
+    verdict, _, rest = results.conclusion().partition(". ")
+    assert f"**{verdict}.**" in markdown
+    assert rest in markdown
     assert "3 trials of DIRECT-L" in markdown
     assert json.loads((tmp_path / "results.json").read_text())["seeds"] == [1, 2]
     # The conclusion compares with a standard network that was tuned as much.
