@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .._files import write_atomically
+from .._files import FolderLock, whole_file, write_atomically
 from ..conversion import fold
 from . import report, runs, trials
 from .arms import ARMS, select
@@ -108,7 +108,7 @@ def compare(
     log = RunLog(folder, _settings(task, density_options))
     chosen = {arm.key: arm for arms in plan.values() for arm in arms}
     results = Results(task, log.folder, chosen, seeds, runs={}, confidence=confidence)
-    with show_progress() as progress:
+    with log, show_progress() as progress:
         for steps, budget_arms in plan.items():
             at = task.with_steps(steps)
             tuned_at = at if tune_at is None else task.with_steps(tune_at)
@@ -149,8 +149,8 @@ def compare(
             results.runs[steps] = {key: final[key] for key in order}
             results.setups[steps] = setups
             results.trainings[steps] = trainings
-    results.tuned.extend(r for r in log.records if r["stage"] == "tuning")
-    results.save()
+        results.tuned.extend(r for r in log.records if r["stage"] == "tuning")
+        results.save()
     return results
 
 
@@ -264,14 +264,17 @@ def train_pair(task, folder, density, seed=0, command=None, **density_options):
         "seed": seed,
         "keras": keras.__version__,
     }
-    write_atomically(folder / "settings.json", json.dumps(settings, indent=1) + "\n")
     models, rows = {}, {}
-    with show_progress() as progress:
+    with FolderLock(folder), show_progress() as progress:
+        text = json.dumps(settings, indent=1) + "\n"
+        write_atomically(folder / "settings.json", text)
         for name, network in networks.items():
             with runs.EpochBar(progress, f"Training: {name}", task) as advance:
                 models[name] = network.train(seed, [advance])
-            models[name].save(folder / f"{name}.keras")
+            with whole_file(folder / f"{name}.keras") as temporary:
+                models[name].save(temporary)
             rows[name] = task.measure(models[name], "test")
-    fold(models["weighted"]).save(folder / "folded.keras")
-    report.write_pair(folder, task, models, rows, command)
+        with whole_file(folder / "folded.keras") as temporary:
+            fold(models["weighted"]).save(temporary)
+        report.write_pair(folder, task, models, rows, command)
     return rows
