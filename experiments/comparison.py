@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .._files import write_atomically
+from .._files import FolderLock, whole_file, write_atomically
 from ..conversion import fold
 from . import report, runs, trials
 from .arms import ARMS, select
@@ -117,7 +117,7 @@ def compare(
         for steps, arms in counts.items()
         for count in arms.values()
     )
-    with show_progress(epochs) as progress:
+    with log, show_progress(epochs) as progress:
         for steps, budget_arms in plan.items():
             at = task.with_steps(steps)
             tuned_at = at if tune_at is None else task.with_steps(tune_at)
@@ -148,8 +148,8 @@ def compare(
             results.runs[steps] = {key: final[key] for key in order}
             results.setups[steps] = setups
             results.trainings[steps] = trainings
-    results.tuned.extend(r for r in log.records if r["stage"] == "tuning")
-    results.save()
+        results.tuned.extend(r for r in log.records if r["stage"] == "tuning")
+        results.save()
     return results
 
 
@@ -277,16 +277,19 @@ def train_pair(task, folder, density, seed=0, command=None, **density_options):
         "seed": seed,
         "keras": keras.__version__,
     }
-    write_atomically(folder / "settings.json", json.dumps(settings, indent=1) + "\n")
     models, rows = {}, {}
     started = time.perf_counter()
-    with show_progress(2 * task.epochs) as progress:
+    with FolderLock(folder), show_progress(2 * task.epochs) as progress:
+        text = json.dumps(settings, indent=1) + "\n"
+        write_atomically(folder / "settings.json", text)
         for name, network in networks.items():
             with runs.EpochBar(progress, f"Training: {name}", task) as advance:
                 models[name] = network.train(seed, [advance])
-            models[name].save(folder / f"{name}.keras")
+            with whole_file(folder / f"{name}.keras") as temporary:
+                models[name].save(temporary)
             rows[name] = task.measure(models[name], "test")
-    seconds = time.perf_counter() - started
-    fold(models["weighted"]).save(folder / "folded.keras")
-    report.write_pair(folder, task, models, rows, command, seed, seconds)
+        seconds = time.perf_counter() - started
+        with whole_file(folder / "folded.keras") as temporary:
+            fold(models["weighted"]).save(temporary)
+        report.write_pair(folder, task, models, rows, command, seed, seconds)
     return rows

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import densities
-from .._files import write_atomically
+from .._files import FolderLock, whole_file, write_atomically
 from ..inspection import learned_layers, weighted_layers
 from .arms import Arm, kernel_maps
 
@@ -174,7 +174,8 @@ def train(task, setup, seeds, log, progress, save_as=None, **density_options):
                 record["densities"] = learned
             if save_as is not None and seed == seeds[0]:
                 save_as.parent.mkdir(parents=True, exist_ok=True)
-                model.save(save_as)
+                with whole_file(save_as) as temporary:
+                    model.save(temporary)
             log.append(record)
             score = record["validation"][task.monitor]
             progress.console.print(
@@ -190,14 +191,17 @@ class RunLog:
     """Finished runs in `runs.jsonl`, one line each, and the settings that they share.
 
     A line is on the disk before the next run begins. A line that a kill has torn is
-    left out, and its run is done again.
+    left out, and its run is done again; a line that is there twice counts once. As long
+    as a process has the log, no other can have it; used as a context manager, it is
+    given back at the end.
 
     Args:
         folder: str or `pathlib.Path`, made if it is not there.
         settings: dict that JSON can hold, of what all runs share.
 
     Raises:
-        ValueError: If the folder holds runs with other settings.
+        ValueError: If the folder holds runs with other settings, or another process
+            has it.
 
     Example:
 
@@ -211,6 +215,7 @@ class RunLog:
     def __init__(self, folder, settings):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FolderLock(self.folder)
         self._path = self.folder / "runs.jsonl"
         settings = json.loads(json.dumps(settings))
         path = self.folder / "settings.json"
@@ -222,11 +227,19 @@ class RunLog:
         written = self._path.read_bytes() if self._path.exists() else b""
         for line in written.splitlines():
             try:
-                self.records.append(json.loads(line))
+                record = json.loads(line)
             except ValueError:  # Torn by a kill.
                 continue
+            if isinstance(record, dict) and record not in self.records:
+                self.records.append(record)
         if written and not written.endswith(b"\n"):
             self._write("\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._lock.release()
 
     def _check(self, saved, settings):
         saved, now = dict(_flatten(saved)), dict(_flatten(settings))
@@ -258,10 +271,16 @@ class RunLog:
         self.records.append(record)
 
     def _write(self, text):
-        with self._path.open("a") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        with self._path.open("ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            left = text.encode()
+            try:
+                while left:
+                    left = left[file.write(left) :]
+                os.fsync(file.fileno())
+            except OSError:  # The disk is full: what comes later begins a line.
+                file.truncate(end)
+                raise
 
 
 def describe_density(task, density):

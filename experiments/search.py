@@ -6,7 +6,7 @@ import io
 import shutil
 from pathlib import Path
 
-from .._files import write_atomically
+from .._files import FolderLock, whole_file, write_atomically
 from ..conversion import fold
 from . import report, runs
 from .comparison import compare
@@ -64,11 +64,12 @@ def search(
     from .. import tuning
 
     folder = Path(folder)
-    if overwrite:
-        for name in ("trials", "models"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        for name in ("runs.jsonl", "settings.json"):
-            (folder / name).unlink(missing_ok=True)
+    if overwrite and folder.is_dir():
+        with FolderLock(folder):
+            for name in ("trials", "models"):
+                shutil.rmtree(folder / name, ignore_errors=True)
+            for name in ("runs.jsonl", "settings.json"):
+                (folder / name).unlink(missing_ok=True)
     results = compare(
         task,
         folder,
@@ -82,15 +83,20 @@ def search(
         resolution=resolution,
         confidence=confidence,
     )
-    setup = results.setups[task.total_steps]["B"]
-    path = results.model_path(setup, task.total_steps)
-    if not path.exists():  # The runs came from elsewhere, without their networks.
-        path.parent.mkdir(exist_ok=True)
-        runs.Network(task, setup).train(results.seeds[0]).save(path)
-    shutil.copyfile(path, folder / "best.keras")
-    fold(results.models()["weighted"]).save(folder / "folded.keras")
-    _write_trials(results, folder / "trials.csv")
-    report.write_search(results, command)
+    with FolderLock(folder):
+        setup = results.setups[task.total_steps]["B"]
+        path = results.model_path(setup, task.total_steps)
+        if not path.exists():  # The runs came from elsewhere, without their networks.
+            path.parent.mkdir(exist_ok=True)
+            network = runs.Network(task, setup).train(results.seeds[0])
+            with whole_file(path) as temporary:
+                network.save(temporary)
+        with whole_file(folder / "best.keras") as temporary:
+            shutil.copyfile(path, temporary)
+        with whole_file(folder / "folded.keras") as temporary:
+            fold(results.models()["weighted"]).save(temporary)
+        _write_trials(results, folder / "trials.csv")
+        report.write_search(results, command)
     return results
 
 

@@ -1,5 +1,9 @@
 """Export of weighted models to the formats that `keras.Model.export` writes."""
 
+import shutil
+import tempfile
+from pathlib import Path
+
 import keras
 
 from .conversion import fold
@@ -33,7 +37,8 @@ def export(model, path, format="onnx", verbose=False, **options):
     Raises:
         ValueError: If `format` is unknown, if `path` has the suffix of another, or if
             `model` cannot be folded.
-        RuntimeError: If the backend cannot export the model to this format.
+        RuntimeError: If the backend cannot export the model to this format. Nothing is
+            left at `path` then, or what was there before.
 
     Example:
 
@@ -63,7 +68,9 @@ def export(model, path, format="onnx", verbose=False, **options):
     is_sequential = isinstance(folded, keras.Sequential)
     folded(folded.inputs[0] if is_sequential else folded.input)
     try:
-        folded.export(path, format=format, verbose=verbose, **options)
+        _export_whole(folded, Path(path), format=format, verbose=verbose, **options)
+    except OSError:  # Of the disk, such as a full one.
+        raise
     except Exception as error:
         raise RuntimeError(
             f"format={format!r} could not be exported with the "
@@ -72,3 +79,15 @@ def export(model, path, format="onnx", verbose=False, **options):
             "`keras_wconv.fold(model).save('folded.keras')` and export that file with "
             "KERAS_BACKEND=tensorflow set."
         ) from error
+
+
+def _export_whole(model, path, **options):
+    """Exports beside `path`, and moves there what is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
+        model.export(str(Path(folder) / path.name), **options)
+        for made in Path(folder).iterdir():  # OpenVINO writes two files.
+            target = path.parent / made.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            made.replace(target)

@@ -16,6 +16,7 @@ from keras_tuner.engine.hyperparameters import (
 )
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from .._files import FolderLock
 from . import _keras_tuner
 from .direct_l import Cube, DirectLSearch
 
@@ -132,6 +133,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         self._points = {}  # trial_id: point
         self._num_told = 0  # of the trials in `end_order`
         self._space_is_complete = False
+        self._lock = None
 
     # === The search ===
 
@@ -217,7 +219,11 @@ class DirectLOracle(_keras_tuner.Oracle):
 
     @_synchronized
     def create_trial(self, tuner_id):
+        # Until the search is over: two processes would write over each other's trials.
+        self._lock = self._lock or FolderLock(self.folder)
         trial = super().create_trial(tuner_id)
+        if trial.status == TrialStatus.STOPPED and not self.ongoing_trials:
+            self._lock = None
         if trial.status == TrialStatus.RUNNING:
             # One that is run again must not average with what it left behind.
             trial.metrics = Trial(trial.hyperparameters).metrics

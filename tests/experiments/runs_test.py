@@ -55,6 +55,14 @@ def test_a_torn_line_is_left_out_and_its_run_is_done_again(tmp_path):
     assert runs.RunLog(tmp_path, {"batch": 1}).records == [{"seed": 0}, {"seed": 1}]
 
 
+def test_a_line_that_is_there_twice_counts_once(tmp_path):
+    log = runs.RunLog(tmp_path, {"batch": 1})
+    log.append({"seed": 0})
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(path.read_bytes() * 2 + b"7\n\0\0\n\xff\n")
+    assert runs.RunLog(tmp_path, {"batch": 1}).records == [{"seed": 0}]
+
+
 def test_other_settings_are_refused_and_named(tmp_path):
     runs.RunLog(tmp_path, {"batch": 1, "network": {"depth": 3}})
     with pytest.raises(ValueError, match=r"network\.depth is 3 there and 4 now"):

@@ -1,0 +1,325 @@
+"""Faults: how many of each kind were tried, and in how many nothing was lost.
+
+    python -m benchmarks.faults [--seed 0] [--kills 5]
+
+Kills at random moments, full disks, read-only folders, two processes in one folder,
+clocks that jump, and logs with torn and doubled lines are tried on a small search, a
+comparison, a fold and an export. A fault is held if all that was finished is there
+afterwards, whole; if the process says what is wrong; and if the same call, once the
+fault is over, ends as if nothing had been.
+"""
+
+import argparse
+import contextlib
+import functools
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+from . import RESULTS
+
+START = "started\n"
+
+
+# What is run, in a process of its own.
+
+
+def _task():
+    from keras_wconv.applications import VGG
+    from keras_wconv.experiments import Classification
+
+    network = functools.partial(VGG, (1,), (4,), hidden_units=())
+    return Classification.digits(network, epochs=1)
+
+
+def _search(folder):
+    from keras_wconv import experiments
+
+    experiments.search(_task(), folder, trials=3, best=1, seeds=(0, 1))
+
+
+def _compare(folder):
+    from keras_wconv import experiments
+
+    experiments.compare(_task(), folder, [0.7], seeds=(0, 1), arms="A,B")
+
+
+def _fold(folder):
+    from keras_wconv import cli
+
+    status = cli.main(["fold", str(folder / "model.keras"), str(folder / "out.keras")])
+    sys.exit(status)
+
+
+def _export(folder):
+    from keras_wconv import cli
+
+    status = cli.main(["export", str(folder / "model.keras"), str(folder / "out.onnx")])
+    sys.exit(status)
+
+
+ACTS = {"search": _search, "compare": _compare, "fold": _fold, "export": _export}
+
+
+def _child(act, folder, limit, clock):
+    if clock:
+        steady, rng = time.time, random.Random(0)
+        time.time = lambda: steady() + rng.uniform(-1e6, 1e6)
+    import keras_wconv.cli
+    import keras_wconv.experiments  # noqa: F401
+
+    print(START, end="", flush=True)
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        ACTS[act](folder)
+    except (OSError, ValueError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def _start(act, folder, limit=0, clock=False):
+    """Starts an act and returns its process, once everything is imported."""
+    command = [sys.executable, "-m", "benchmarks.faults", "--act", act]
+    command += ["--folder", str(folder), "--limit", str(limit)]
+    environment = {"KERAS_BACKEND": "torch", **os.environ}
+    process = subprocess.Popen(
+        command + ["--clock"] * clock,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == START, process.stderr.read()
+    return process
+
+
+def _run(act, folder, **options):
+    process = _start(act, folder, **options)
+    _, errors = process.communicate()
+    return process.returncode, errors
+
+
+# What must be there.
+
+
+def _runs(folder):
+    """The runs of a log by what identifies them, without what no run repeats."""
+    path = folder / "runs.jsonl"
+    found = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            record.pop("seconds")
+            key = ("stage", "arm", "density", "learning_rate", "start", "seed")
+            found[json.dumps([record[name] for name in key])] = record
+    return found
+
+
+def _whole(folder):
+    """Whether no file that a reader would open is torn."""
+    for path in folder.rglob("*"):
+        if ".tmp" in path.name or not path.is_file():
+            continue
+        try:
+            if path.suffix == ".keras" and zipfile.ZipFile(path).testzip():
+                return False
+            if path.suffix == ".json":
+                json.loads(path.read_text())
+        except (ValueError, zipfile.BadZipFile):
+            return False
+    return True
+
+
+def _keeps(before, folder):
+    after = _runs(folder)
+    return _whole(folder) and all(after.get(key) == run for key, run in before.items())
+
+
+class Faults:
+    """Tries the faults and counts them."""
+
+    def __init__(self, folder, seed, kills):
+        self.folder = folder
+        self.rng = random.Random(seed)
+        self.kills = kills
+        self.rows = {}
+
+    def count(self, fault, held, why=""):
+        row = self.rows.setdefault(fault, {"fault": fault, "tried": 0, "held": 0})
+        row["tried"] += 1
+        row["held"] += bool(held)
+        print(f"{fault}: {'held' if held else 'NOT held'} {why}", flush=True)
+
+    def all(self):
+        import keras
+
+        import keras_wconv
+
+        reference = self.folder / "reference"
+        begin = time.monotonic()
+        status, errors = _run("search", reference)
+        assert status == 0, errors
+        self.seconds = time.monotonic() - begin
+        self.expected = _runs(reference)
+        self.reference = reference
+        layer = keras_wconv.WeightedConv2D(64, 3, density=[0.7])
+        self.model = keras.Sequential([keras.Input((8, 8, 3)), layer])
+        self.killed()
+        self.full_and_read_only()
+        self.two_processes()
+        self.clocks()
+        self.lines()
+        return list(self.rows.values())
+
+    def killed(self):
+        for sent in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+            folder = self.folder / sent.name
+            for _ in range(self.kills):
+                process = _start("search", folder)
+                time.sleep(self.rng.uniform(0, 0.5 * self.seconds))
+                before = _runs(folder)
+                process.send_signal(sent)
+                process.communicate()
+                self.count(f"{sent.name} at a random moment", _keeps(before, folder))
+            status, errors = _run("search", folder)
+            ends_alike = status == 0 and _runs(folder) == self.expected
+            self.count("the search goes on to the same end", ends_alike, errors[-200:])
+
+    def full_and_read_only(self):
+        limits = {"search": (300, 3_000, 30_000), "compare": (300, 3_000, 30_000)}
+        limits |= {"fold": (2_000,), "export": (2_000,)}
+        for act, sizes in limits.items():
+            for size in sizes:
+                folder = self._prepared(act, f"{act}-{size}")
+                self._fails(f"disk full, {act}", act, folder, limit=size)
+        finished = self.folder / "finished"
+        subprocess.run(["cp", "-r", self.reference, finished], check=True)
+        self._fails("disk full, report", "search", finished, limit=300)
+        for act in ACTS:
+            folder = self._prepared(act, f"{act}-mount")
+            if self._mounted(folder, "-o", "ro"):
+                self._fails(f"read-only folder, {act}", act, folder)
+                subprocess.run(["umount", folder], check=True)
+            if self._mounted(folder, "-o", "size=8k"):
+                if act in ("fold", "export"):
+                    (folder / "model.keras").symlink_to(self.folder / "model.keras")
+                self._fails(f"small file system, {act}", act, folder)
+                subprocess.run(["umount", folder], check=True)
+
+    def _prepared(self, act, name):
+        folder = self.folder / name
+        folder.mkdir()
+        if act in ("fold", "export"):
+            for path in (folder / "model.keras", self.folder / "model.keras"):
+                self.model.save(path)
+        return folder
+
+    def _mounted(self, folder, *options):
+        command = ["mount", "-t", "tmpfs", *options, "tmpfs", folder]
+        try:
+            return not subprocess.run(command, capture_output=True).returncode
+        except FileNotFoundError:
+            return False
+
+    def _fails(self, fault, act, folder, **options):
+        before = _runs(folder)
+        status, errors = _run(act, folder, **options)
+        held = status == 2 and errors.strip() and _keeps(before, folder)
+        self.count(fault, held, errors.strip().splitlines()[-1][:100] if errors else "")
+
+    def two_processes(self):
+        folder = self.folder / "two"
+        first = _start("search", folder)
+        while not (folder / ".lock").exists():
+            time.sleep(0.01)
+        for act in ("search", "compare"):
+            status, errors = _run(act, folder)
+            named = f"in use by process {first.pid}" in errors
+            if first.poll() is None or named:
+                self.count("two in one folder", status == 2 and named, errors[-100:])
+        first.communicate()
+        status, errors = _run("search", folder)
+        self.count(
+            "the first of the two is undisturbed",
+            status == 0 and _runs(folder) == self.expected,
+        )
+
+    def clocks(self):
+        folder = self.folder / "clocks"
+        status, errors = _run("search", folder, clock=True)
+        self.count(
+            "a clock that jumps by days",
+            status == 0 and _runs(folder) == self.expected,
+            errors[-200:],
+        )
+
+    def lines(self, times=100):
+        from keras_wconv.experiments import runs
+
+        settings = json.loads((self.reference / "settings.json").read_text())
+        written = (self.reference / "runs.jsonl").read_bytes()
+        for number in range(times):
+            folder = self.folder / f"line-{number}"
+            folder.mkdir()
+            path = folder / "runs.jsonl"
+            lines = written.splitlines(keepends=True)
+            if number % 2:
+                fault = "a torn line"
+                cut = self.rng.randrange(len(written) + 1)
+                path.write_bytes(written[:cut])
+                # A line without its end of line is whole, too.
+                expected = (written[:cut] + b"\n").count(b"}\n")
+            else:
+                fault = "a doubled line"
+                expected = len(lines)
+                lines.insert(self.rng.randrange(len(lines)), self.rng.choice(lines))
+                path.write_bytes(b"".join(lines))
+            with runs.RunLog(folder, settings) as log:
+                found = len(log.records)
+                log.append({"later": number})
+            with runs.RunLog(folder, settings) as log:
+                later = log.find({"later": number}) is not None
+                again = len(log.records) - 1
+            self.count(fault, later and found == again == expected)
+
+
+def table(rows):
+    lines = ["| fault | tried | held |", "| --- | --- | --- |"]
+    lines += [f"| {row['fault']} | {row['tried']} | {row['held']} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.faults", description=__doc__
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=5, help="for each signal")
+    parser.add_argument("--output", type=Path, default=RESULTS / "faults.md")
+    for name in ("--act", "--limit", "--folder"):
+        parser.add_argument(name, help=argparse.SUPPRESS)
+    parser.add_argument("--clock", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.act:
+        folder = Path(options.folder)
+        return _child(options.act, folder, int(options.limit), options.clock)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Faults(Path(folder), options.seed, options.kills).all()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    text = f"# Faults\n\nMade by `python -m benchmarks.faults`.\n{__doc__[144:]}"
+    options.output.write_text(f"{text}\n{table(rows)}")
+    print(table(rows))
+    return sum(row["tried"] - row["held"] for row in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""
+Title: Large kernels: learn how far a layer looks
+Author: The keras_wconv authors
+Date created: 2026/11/25
+Last modified: 2026/11/25
+Description: Give a depthwise kernel a Gaussian density whose width is learned.
+"""
+
+"""
+## Why a width
+
+Networks such as ConvNeXt look around with depthwise kernels of 7 x 7, and others with
+kernels of up to 31 x 31. Few tasks need all of such a kernel in every channel, and none
+says beforehand how much. A Gaussian density answers with one number: its standard
+deviation sigma, in taps. A narrow one looks at a pixel's neighbors, a wide one at
+everything that the kernel can reach, and a gradient leads from one to the other.
+
+`density_trainable=True` learns sigma, and `density_per_channel=True` learns one for each
+channel. Its logarithm is what is trained, so that it stays positive.
+"""
+
+import os
+
+import keras
+import numpy as np
+
+import keras_wconv
+from keras_wconv.applications import ConvNeXt
+from keras_wconv.densities import Gaussian
+from keras_wconv.inspection import weighted_layers
+
+QUICK = "GUIDE_QUICK" in os.environ  # The tests run this guide with fewer steps.
+keras.utils.set_random_seed(0)
+
+"""
+## Does it find the width?
+
+Here is a task whose answer is known. Two channels of noise are smoothed, the first with
+a Gaussian of sigma 0.8, the second with one of sigma 3. A layer with a kernel of 15 that
+starts at sigma 1.5 is to compute the same. Its raw kernel is held at ones, since it
+could make any window by itself.
+"""
+
+truth = [0.8, 3.0]
+inputs = np.random.normal(size=(16, 48, 2)).astype("float32")
+windows = np.stack([Gaussian(sigma)((15,)) for sigma in truth], axis=-1)[..., None]
+targets = keras.ops.depthwise_conv(inputs, windows.astype("float32"), padding="valid")
+
+layer = keras_wconv.WeightedDepthwiseConv1D(
+    15,
+    density=Gaussian(1.5),
+    density_trainable=True,
+    density_per_channel=True,
+    depthwise_initializer="ones",
+    use_bias=False,
+)
+model = keras.Sequential([keras.Input((48, 2)), layer])
+layer.kernel.trainable = False
+model.compile(keras.optimizers.Adam(0.05), "mse")
+steps = [np.tile(keras.ops.convert_to_numpy(x), (120, 1, 1)) for x in (inputs, targets)]
+model.fit(*steps, batch_size=16, shuffle=False, verbose=0)
+print("learned:", layer.density.values()["sigma"].round(2), "true:", truth)
+
+"""
+In a network the raw kernel is trained, too. Both then describe the window, and sigma is
+no longer a measurement of the data: it says where the training puts the weight.
+
+## A network with large kernels
+
+`ConvNeXt` takes a kernel of any size. This small one has kernels of 15 x 15, whose
+widths are learned for each channel, and is trained on made pictures: noise with stripes
+that are narrow or wide.
+"""
+
+
+def pictures(count, size=32):
+    labels = np.arange(count) % 2
+    period = np.where(labels, 16, 5)[:, None]
+    phase = np.random.uniform(0, 2 * np.pi, (count, 1))
+    stripes = np.sin(2 * np.pi * np.arange(size) / period + phase)
+    noise = np.random.normal(size=(count, size, size, 1))
+    return (stripes[:, None, :, None] + noise).astype("float32"), labels
+
+
+model = ConvNeXt(
+    (1, 1),
+    (8, 16),
+    kernel_size=15,
+    input_shape=(32, 32, 1),
+    classes=2,
+    density=Gaussian(3.0),
+    density_trainable=True,
+    density_per_channel=True,
+)
+print(model.count_params(), "parameters, of them densities:")
+print({w.path: w.shape for w in model.trainable_weights if "/density/" in w.path})
+
+"""
+The widths want a larger learning rate than the kernels, and no weight decay, which would
+pull the logarithm to 0 and sigma to 1. `density_optimizer` sees to both.
+"""
+
+optimizer = keras_wconv.optimizers.density_optimizer(
+    keras.optimizers.AdamW(2e-3, weight_decay=0.05), density_optimizer=2e-2
+)
+model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+widths = keras_wconv.callbacks.DensityLogger("widths.csv")
+model.fit(
+    *pictures(64 if QUICK else 256),
+    batch_size=32,
+    epochs=1 if QUICK else 4,
+    callbacks=[widths],
+    verbose=2,
+)
+print("held out:", model.evaluate(*pictures(128), verbose=0))
+
+"""
+## Look at them
+
+The table, which `keras-wconv show model.keras` prints for a file, has the quartiles of
+the effective number of taps over the channels, and the narrowest and the widest one.
+"""
+
+keras_wconv.visualization.summary(model)
+for name, weighted in weighted_layers(model).items():
+    sigma = weighted.density.values()["sigma"]
+    print(f"{name}: sigma from {sigma.min():.2f} to {sigma.max():.2f}")
+
+"""
+## Ship it
+
+The widths fold into the kernels. What is left is plain Keras, as fast as a network that
+never had a density.
+"""
+
+folded = keras_wconv.fold(model)
+images, _ = pictures(4)
+difference = model.predict(images, verbose=0) - folded.predict(images, verbose=0)
+print("folded, largest difference:", np.abs(difference).max())
+
+"""
+## A network that you have already
+
+Fixed widths do not change what a pretrained network computes: kernels are divided by the
+density. From there, training moves the center of each kernel faster than its rim.
+
+```python
+model = keras.applications.ConvNeXtTiny()
+weighted = keras_wconv.to_weighted(
+    model, Gaussian(2.0), density_trainable=True, density_per_channel=True,
+    where=lambda layer: layer.name.endswith("depthwise_conv"))
+```
+
+Whether any of this helps is a question for your data. `experiments.compare` answers it
+with an interval; see "Does it help on my data?".
+"""
