@@ -17,6 +17,10 @@ SGD = functools.partial(
     keras.optimizers.SGD, momentum=0.9, nesterov=True, weight_decay=5e-3
 )
 
+SmallVGG = functools.partial(
+    VGG, (2, 2), (16, 32), batch_normalization=True, hidden_units=()
+)
+
 
 class Classification(Task):
     """Train a network to tell classes apart: cross-entropy, accuracy.
@@ -102,9 +106,7 @@ class Classification(Task):
     @classmethod
     def digits(cls, network=None, **recipe):
         """Handwritten digits, a small VGG unless told otherwise; for a laptop."""
-        network = network or functools.partial(
-            VGG, (2, 2), (16, 32), batch_normalization=True, hidden_units=()
-        )
+        network = network or SmallVGG
         defaults = {
             "epochs": 15,
             "batch_size": 50,
@@ -117,9 +119,7 @@ class Classification(Task):
     @classmethod
     def mnist(cls, network=None, **recipe):
         """5,000 digits of MNIST, a small VGG unless told otherwise; for a laptop."""
-        network = network or functools.partial(
-            VGG, (2, 2), (16, 32), batch_normalization=True, hidden_units=()
-        )
+        network = network or SmallVGG
         defaults = {
             "epochs": 10,
             "batch_size": 50,

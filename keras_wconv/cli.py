@@ -10,6 +10,7 @@ import keras
 
 from keras_wconv_cli import TASKS, is_experiment, main
 
+from ._files import whole_file
 from .densities import PUBLISHED
 
 
@@ -200,7 +201,8 @@ def _fold(options):
     from .conversion import fold
 
     folded = fold(_load(options.model))
-    folded.save(options.output)
+    with whole_file(options.output) as temporary:
+        folded.save(temporary)
     kinds = sorted({type(layer).__name__ for layer in folded.layers})
     print(f"Written: {options.output}, made of {', '.join(kinds)}")
 
