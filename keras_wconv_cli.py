@@ -57,6 +57,11 @@ def main(arguments=None):
         _choose_backend(options.backend)
         with _silence(options.traceback):
             from keras_wconv import cli
+
+            if options.command != "show":
+                # Keras does so, on each backend, when it first serializes an object.
+                with contextlib.suppress(ImportError):
+                    import tensorflow  # noqa: F401
         # It warns of each network that is evaluated on pictures of several sizes.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         cli.run(options)
