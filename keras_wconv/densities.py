@@ -317,8 +317,10 @@ class Separable(Density):
                 continue  # Taps of the center alone: a factor of 1.
             if (name, size) not in made:
                 made[name, size] = _profile(parameters[name], size, xp)
-            # Indexing costs an eager backend a tenth of `keras.ops.reshape`.
-            index = (*[None] * axis, slice(None), *[None] * (rank - 1 - axis))
+            # Indexing costs an eager backend a tenth of `keras.ops.reshape`. Only the
+            # first profile needs the axes before its own; the others broadcast.
+            before = 0 if profiles else axis
+            index = (*[None] * before, slice(None), *[None] * (rank - 1 - axis))
             profiles.append(made[name, size][index])
         if not profiles:
             return xp.ones([1] * rank)

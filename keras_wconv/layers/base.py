@@ -160,9 +160,10 @@ class WeightedConvolution:
             return super().call(inputs)
         outputs = self.convolution_op(inputs, self.effective_kernel)
         if self.use_bias:
-            shape = [1] * (self.rank + 2)
-            shape[-1 if self.data_format == "channels_last" else 1] = -1
-            outputs = ops.add(outputs, ops.reshape(self.bias, shape))
+            bias = self.bias
+            if self.data_format == "channels_first":
+                bias = ops.reshape(bias, (-1, *[1] * self.rank))
+            outputs = ops.add(outputs, bias)
         if self.activation is not None:
             outputs = self.activation(outputs)
         return outputs
@@ -210,7 +211,15 @@ class WeightedConvolution:
         kernel = getattr(self, self.weighted_kernel)
         if self.density is None:
             return ops.convert_to_tensor(kernel)
-        return ops.multiply(kernel, ops.cast(self.density.map(), kernel.dtype))
+        phi = ops.cast(self.density.map(), kernel.dtype)
+        # `ops.multiply` would take an eager backend four times as long.
+        product = ops.convert_to_tensor(kernel) * phi
+        if self.density_trainable and keras.backend.backend() == "torch":
+            # PyTorch's convolution returns a gradient that is laid out in another way
+            # than the kernel. The density's gradient multiplies the two, which is slow
+            # unless the first is copied; the gradient of a reshape does that.
+            product = product.reshape(-1).reshape(product.shape)
+        return product
 
     @property
     def density_map(self):
