@@ -32,11 +32,14 @@ test: venv
 bench: venv
 	$(BIN)/python -m benchmarks
 
-# The site, with every guide executed, and the guides as notebooks to run elsewhere.
+# The site, with every guide executed; the guides as notebooks to run elsewhere; and
+# whether a link of all that leads nowhere.
 docs: venv
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} COLUMNS=80 PATH="$(CURDIR)/$(BIN):$$PATH" \
 	    $(BIN)/python -m sphinx --fail-on-warning --keep-going -b html docs docs/_build/html
-	$(BIN)/python docs/notebooks.py docs/_build/html/notebooks
+	$(BIN)/python docs/notebooks.py docs/_build/jupyter_execute/guides \
+	    docs/_build/html/notebooks
+	$(BIN)/python docs/check_site.py docs/_build/html
 
 # The source archive, and the wheel that is built from it.
 dist: venv

@@ -43,7 +43,6 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_title = f"keras_wconv {version}"
 html_show_sphinx = False
-viewcode_follow_imported_members = False
 html_show_sourcelink = False
 
 autodoc_typehints = "none"
@@ -58,6 +57,7 @@ nb_execution_mode = "cache"
 nb_execution_timeout = 1200
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_output_stderr = "remove"  # TensorFlow logs there while it is imported.
 
 
 def setup(app):
@@ -72,6 +72,7 @@ def setup(app):
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
     # Before napoleon, which reads the sections.
     app.connect("autodoc-process-docstring", _prepare, priority=400)
+    app.connect("viewcode-follow-imported", _module_of_source)
 
 
 def _inline_math(translator, node):
@@ -104,3 +105,12 @@ def _prepare(app, what, name, obj, options, lines):
     while names.search(text):
         text = names.sub(r"\1 ", text)
     lines[:] = text.split("\n")
+
+
+def _module_of_source(app, module, name):
+    """Leaves `Arm` without a link to its source.
+
+    A page of source leads back to one module, that of arms to `experiments.arms`, and
+    `Arm` is documented in `experiments`. None: where the object was defined.
+    """
+    return module if name.partition(".")[0] == "Arm" else None
