@@ -12,6 +12,7 @@ from pathlib import Path
 
 import docutils.nodes
 import latex2mathml.converter
+from sphinx.domains.python import PyObject
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -69,6 +70,9 @@ def setup(app):
         ignore=shutil.ignore_patterns("models", "trials", "*.html", "*.jsonl"),
     )
     (HERE / "command.txt").write_text(_help_of_the_command())
+    for field in PyObject.doc_field_types:  # Keras's words for them.
+        words = {"parameter": "Args", "variable": "Attributes"}
+        field.label = words.get(field.name, field.label)
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
     # Before napoleon, which reads the sections.
     app.connect("autodoc-process-docstring", _prepare, priority=400)
