@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test docs bench lint venv clean
+.PHONY: demo test docs bench dist lint venv clean
 .DELETE_ON_ERROR:
 
 venv: $(VENV)/.installed
@@ -32,11 +32,21 @@ test: venv
 bench: venv
 	$(BIN)/python -m benchmarks
 
-# The site, with every guide executed, and the guides as notebooks to run elsewhere.
+# The site, with every guide executed; the guides as notebooks to run elsewhere; and
+# whether a link of all that leads nowhere.
 docs: venv
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} COLUMNS=80 PATH="$(CURDIR)/$(BIN):$$PATH" \
 	    $(BIN)/python -m sphinx --fail-on-warning --keep-going -b html docs docs/_build/html
-	$(BIN)/python docs/notebooks.py docs/_build/html/notebooks
+	$(BIN)/python docs/notebooks.py docs/_build/jupyter_execute/guides \
+	    docs/_build/html/notebooks
+	$(BIN)/python docs/check_site.py docs/_build/html
+
+# The source archive, and the wheel that is built from it.
+dist: venv
+	rm -rf dist *.egg-info # an old list of files would go into the new archive
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
 
 lint: venv
 	$(BIN)/ruff check .

@@ -179,7 +179,15 @@ def _parser():
         prog="keras-wconv",
         description="Weighted convolutions: find a density, see what it does, ship it.",
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="and exit")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the version and exit"
+    )
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        choices=("bash", "zsh", "tcsh"),
+        help="print a script that completes this command in a shell, and exit",
+    )
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="command", title="commands"
     )
@@ -245,6 +253,20 @@ def _parser():
 class _Version(argparse.Action):
     def __call__(self, parser, *arguments):
         print(metadata.version("keras_wconv"))
+        parser.exit()
+
+
+class _Completion(argparse.Action):
+    def __call__(self, parser, options, shell, name):
+        try:
+            import shtab
+        except ImportError:
+            raise _Mistake(f"{name} needs shtab: pip install shtab") from None
+        for command in parser._subparsers._group_actions[0].choices.values():
+            for action in command._actions:
+                if action.nargs != 0 and not action.choices:
+                    action.complete = shtab.FILE
+        print(shtab.complete(parser, shell))
         parser.exit()
 
 

@@ -1,4 +1,4 @@
-"""Tables and a figure of the results, and from the same files the README's table.
+"""Tables and a figure of the results, and from the same files README's short table.
 
 python -m benchmarks.report
 """
@@ -22,7 +22,24 @@ VALUES = ("ratio", "speed_up", "milliseconds")  # what a row is about, the first
 STEP = {"batch": 32, "policy": "float32", "jit_compile": None}
 LAYERS = {"batch": (8, 32)}
 NETWORKS, LATE_LAYERS = {"layer": None}, {"network": None}
-SUMMARY = (  # of the README, line by line: label, benchmark, which of its rows
+FIXED, AGAIN = ("fixed", None), "standard again"
+COSTS = (  # of the README: label, benchmark, which of its rows, the columns' variants
+    ("Time of a training step", "networks", STEP, (FIXED, "learned", AGAIN)),
+    (
+        "Peak memory of a training step",
+        "processes",
+        {"measure": "peak memory"},
+        (FIXED, "learned", None),
+    ),
+    ("Time of inference, folded", "inference", NETWORKS, ("folded", None, AGAIN)),
+    (
+        "Time of a trial of a search, to that of `keras_tuner.Tuner`",
+        "search",
+        {},
+        (FIXED, None, None),
+    ),
+)
+SUMMARY = (  # of the page, line by line: label, benchmark, which of its rows
     *(
         (f"Training step, batch 32: {name}", "networks", {"network": name, **STEP})
         for name in (
@@ -33,10 +50,10 @@ SUMMARY = (  # of the README, line by line: label, benchmark, which of its rows
         )
     ),
     ("… of these four, density learned", "networks", {"variant": "learned", **STEP}),
-    ("… standard again", "networks", {"variant": "standard again", **STEP}),
+    ("… standard again", "networks", {"variant": AGAIN, **STEP}),
     ("Training step of single layers, batch 8 and 32", "layers", LAYERS),
     ("… density learned", "layers", {"variant": "learned", **LAYERS}),
-    ("… standard again", "layers", {"variant": "standard again", **LAYERS}),
+    ("… standard again", "layers", {"variant": AGAIN, **LAYERS}),
     ("Peak memory of a training step", "processes", {"measure": "peak memory"}),
     (
         "… density learned",
@@ -45,14 +62,14 @@ SUMMARY = (  # of the README, line by line: label, benchmark, which of its rows
     ),
     ("Inference, batch 1 and 32", "inference", {"variant": "unfolded", **NETWORKS}),
     ("… folded", "inference", {"variant": "folded", **NETWORKS}),
-    ("… standard again", "inference", {"variant": "standard again", **NETWORKS}),
+    ("… standard again", "inference", {"variant": AGAIN, **NETWORKS}),
     (
         "Inference, batch 1: 512 channels, 7x7 pixels",
         "inference",
         {"variant": "unfolded", **LATE_LAYERS},
     ),
     ("… folded", "inference", {"variant": "folded", **LATE_LAYERS}),
-    ("… standard again", "inference", {"variant": "standard again", **LATE_LAYERS}),
+    ("… standard again", "inference", {"variant": AGAIN, **LATE_LAYERS}),
     (
         "`import keras_wconv` after `import keras`, ms",
         "processes",
@@ -76,7 +93,7 @@ def load(folder):
 
 def select(result, **wanted):
     """Returns the rows whose fields are, or are among, the wanted values."""
-    wanted = {"variant": ("fixed", None), **wanted}
+    wanted = {"variant": FIXED, **wanted}
     return [
         row
         for row in (result or {"rows": []})["rows"]
@@ -87,8 +104,38 @@ def select(result, **wanted):
     ]
 
 
+def costs(results):
+    """Returns the README's table: what a user pays, on all backends together."""
+    columns = ("fixed density", "learned density", AGAIN)
+    lines = [table_line("", *columns), table_line(*["---"] * 4)]
+    for label, benchmark, wanted, variants in COSTS:
+        cells = []
+        for variant in variants:
+            rows = [
+                row
+                for backend in BACKENDS
+                for row in select(
+                    results.get(f"{benchmark}-{backend}"), **wanted, variant=variant
+                )
+                if variant is not None
+            ]
+            cells.append(summarize([as_time(row) for row in rows]))
+        lines.append(table_line(label, *cells))
+    return "\n".join(lines)
+
+
+def as_time(row):
+    """Returns a row with a speed-up as the ratio of times that it is."""
+    if "speed_up" not in row:
+        return row
+    lower, median, upper = (
+        row["speed_up"][key] for key in ("lower", "median", "upper")
+    )
+    return {"ratio": {"lower": 1 / upper, "median": 1 / median, "upper": 1 / lower}}
+
+
 def summary(results):
-    """Returns the README's table: a line for each claim that was measured."""
+    """Returns a line for each claim that was measured, backend by backend."""
     lines = [table_line("", *BACKENDS.values()), table_line(*["---"] * 4)]
     for label, benchmark, wanted in SUMMARY:
         cells = [
@@ -137,6 +184,11 @@ def tables(results):
     ]
     if has_ratios(results):
         page.append("![Ratios of training steps and of inference](ratios.svg)")
+    page += [
+        "## In short",
+        "The median with its quartiles; of several rows the median and the largest.",
+        summary(results),
+    ]
     explained = None
     for result in results.values():
         if result["benchmark"] != explained:
@@ -171,7 +223,7 @@ def with_summary(readme, results):
     """Returns the text of the README with its table written anew."""
     before, rest = readme.split(BEGIN)
     _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{summary(results)}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{costs(results)}\n\n{END}{after}"
 
 
 def has_ratios(results):

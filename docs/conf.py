@@ -12,6 +12,7 @@ from pathlib import Path
 
 import docutils.nodes
 import latex2mathml.converter
+from sphinx.domains.python import PyObject
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -43,7 +44,6 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_title = f"keras_wconv {version}"
 html_show_sphinx = False
-viewcode_follow_imported_members = False
 html_show_sourcelink = False
 
 autodoc_typehints = "none"
@@ -58,6 +58,7 @@ nb_execution_mode = "cache"
 nb_execution_timeout = 1200
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_output_stderr = "remove"  # TensorFlow logs there while it is imported.
 
 
 def setup(app):
@@ -69,9 +70,13 @@ def setup(app):
         ignore=shutil.ignore_patterns("models", "trials", "*.html", "*.jsonl"),
     )
     (HERE / "command.txt").write_text(_help_of_the_command())
+    for field in PyObject.doc_field_types:  # Keras's words for them.
+        words = {"parameter": "Args", "variable": "Attributes"}
+        field.label = words.get(field.name, field.label)
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
     # Before napoleon, which reads the sections.
     app.connect("autodoc-process-docstring", _prepare, priority=400)
+    app.connect("viewcode-follow-imported", _module_of_source)
 
 
 def _inline_math(translator, node):
@@ -104,3 +109,12 @@ def _prepare(app, what, name, obj, options, lines):
     while names.search(text):
         text = names.sub(r"\1 ", text)
     lines[:] = text.split("\n")
+
+
+def _module_of_source(app, module, name):
+    """Leaves `Arm` without a link to its source.
+
+    A page of source leads back to one module, that of arms to `experiments.arms`, and
+    `Arm` is documented in `experiments`. None: where the object was defined.
+    """
+    return module if name.partition(".")[0] == "Arm" else None

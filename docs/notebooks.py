@@ -1,7 +1,10 @@
-"""Guides, in the form of keras.io, as notebooks: python docs/notebooks.py FOLDER.
+"""Guides, in the form of keras.io, as notebooks.
 
 A guide is a Python file. Its module-level strings are Markdown, the first of them the
 header; what lies between them is code.
+
+python docs/notebooks.py EXECUTED FOLDER writes them for readers, with the outputs of
+the notebooks in the folder EXECUTED, which are those that the site was made of.
 """
 
 import ast
@@ -61,15 +64,40 @@ def _is_text(node):
     )
 
 
-def write_all(guides, folder, install=False):
-    """Writes every guide of a folder as a notebook, if it has changed."""
+def write_all(guides, folder):
+    """Writes every guide of a folder as a page of the site, if it has changed."""
     folder.mkdir(parents=True, exist_ok=True)
     for guide in sorted(guides.glob("*.py")):
-        text = nbformat.writes(convert(guide.read_text(), install)) + "\n"
+        notebook = convert(guide.read_text())
+        # In HTML, for the site's other files are not known to Sphinx.
+        notebook.cells[0].source += (
+            f'\n\n<a href="../notebooks/{guide.stem}.ipynb" download>'
+            "Download as a notebook</a>"
+        )
+        text = nbformat.writes(notebook) + "\n"
         path = folder / f"{guide.stem}.ipynb"
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
 
 
+def write_executed(guides, executed, folder):
+    """Writes every guide of a folder as a notebook to run elsewhere, with outputs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for guide in sorted(guides.glob("*.py")):
+        notebook = convert(guide.read_text(), install=True)
+        ran = nbformat.read(executed / f"{guide.stem}.ipynb", as_version=4)
+        cells, ran_cells = (
+            [cell for cell in cells if cell.cell_type == "code"]
+            for cells in (notebook.cells, ran.cells)
+        )
+        for cell, ran_cell in zip(cells[1:], ran_cells, strict=True):
+            cell.execution_count = ran_cell.execution_count
+            # Not what TensorFlow logs while it is imported.
+            cell.outputs = [
+                output for output in ran_cell.outputs if output.get("name") != "stderr"
+            ]
+        nbformat.write(notebook, folder / f"{guide.stem}.ipynb")
+
+
 if __name__ == "__main__":
-    write_all(Path(__file__).parents[1] / "guides", Path(sys.argv[1]), install=True)
+    write_executed(Path(__file__).parents[1] / "guides", *map(Path, sys.argv[1:]))

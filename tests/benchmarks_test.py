@@ -15,6 +15,57 @@ def test_the_readme_shows_what_the_files_of_results_say():
     assert report.tables(results) == (RESULTS / "README.md").read_text()
 
 
+def test_the_table_of_costs_holds_the_median_and_the_largest_of_all_backends():
+    results = report.load(RESULTS)
+    _, _, *lines = report.costs(results).splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+    def expected(benchmark, value, is_wanted):
+        values = [
+            value(row)
+            for backend in ("tensorflow", "jax", "torch")
+            for row in results[f"{benchmark}-{backend}"]["rows"]
+            if is_wanted(row)
+        ]
+        return f"{np.median(values):.2f}, at most {np.max(values):.2f}"
+
+    def ratio(row):
+        return row["ratio"]["median"]
+
+    def step(variant):
+        def is_wanted(row):
+            plain = row["policy"] == "float32" and "jit_compile" not in row
+            return row["variant"] == variant and row["batch"] == 32 and plain
+
+        return expected("networks", ratio, is_wanted)
+
+    def memory(variant):
+        return expected(
+            "processes",
+            ratio,
+            lambda row: (
+                (row["measure"], row.get("variant")) == ("peak memory", variant)
+            ),
+        )
+
+    def inference(variant):
+        return expected(
+            "inference",
+            ratio,
+            lambda row: "network" in row and row["variant"] == variant,
+        )
+
+    def trial(row):
+        return 1 / row["speed_up"]["median"]
+
+    assert [line[1:] for line in cells] == [
+        [step("fixed"), step("learned"), step("standard again")],
+        [memory("fixed"), memory("learned"), "–"],
+        [inference("folded"), "–", inference("standard again")],
+        [expected("search", trial, lambda row: True), "–", "–"],
+    ]
+
+
 def best_arm(final, steps, arms, metric):
     """Values on both splits of the arm and setup that is best on validation."""
     setups = {}

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import keras
+import nbformat
 import pytest
 
 import keras_wconv
@@ -19,9 +20,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def load_converter():
-    path = ROOT / "docs" / "notebooks.py"
-    spec = importlib.util.spec_from_file_location("docs_notebooks", path)
+def load(name):
+    """Imports a module of docs/, which is no package."""
+    path = ROOT / "docs" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -79,7 +81,7 @@ print(x)
 
 
 def test_a_guide_becomes_a_notebook():
-    cells = load_converter().convert(GUIDE).cells
+    cells = load("notebooks").convert(GUIDE).cells
     assert [(cell.cell_type, cell.source) for cell in cells] == [
         ("markdown", "# A guide\n\nWhat it shows."),
         ("markdown", "## First\n\nText with `code`."),
@@ -91,10 +93,58 @@ def test_a_guide_becomes_a_notebook():
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
 def test_a_notebook_holds_the_code_of_its_guide(guide):
-    notebook = load_converter().convert(guide.read_text(), install=True)
+    notebook = load("notebooks").convert(guide.read_text(), install=True)
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     assert cells[0].startswith("%pip install")
     code = "\n".join(cells[1:])
     compile(code, guide.name, "exec")
     for line in code.splitlines():
         assert line in guide.read_text()
+
+
+def test_a_notebook_for_readers_has_the_outputs_of_the_site(tmp_path):
+    notebooks = load("notebooks")
+    (tmp_path / "guides").mkdir()
+    (tmp_path / "guides" / "first.py").write_text(GUIDE)
+    notebooks.write_all(tmp_path / "guides", tmp_path / "site")
+    ran = nbformat.read(tmp_path / "site" / "first.ipynb", as_version=4)
+    output = nbformat.v4.new_output("stream", text="not\nMarkdown")
+    log = nbformat.v4.new_output("stream", name="stderr", text="I0000 oneDNN")
+    ran.cells[-1].update(outputs=[log, output], execution_count=2)
+    nbformat.write(ran, tmp_path / "site" / "first.ipynb")
+    folders = (tmp_path / "guides", tmp_path / "site", tmp_path / "readers")
+    notebooks.write_executed(*folders)
+    written = nbformat.read(tmp_path / "readers" / "first.ipynb", as_version=4)
+    nbformat.validate(written)
+    assert written.cells[1].source.startswith("%pip install")
+    assert written.cells[-1].outputs == [output]
+    assert "href" not in written.cells[0].source
+
+
+PAGE = """<link rel="stylesheet" href="a.css"><h1 id="top-of-it">x</h1>
+<a href="second.html#there">x</a> <a href="#top-of-it">x</a> <img src="a.png">
+<a href="https://example.org/paper">x</a> <img src="data:image/png;base64,AA==">
+{}"""
+
+
+@pytest.mark.parametrize(
+    ("addition", "found"),
+    [
+        ("", None),
+        ('<a href="absent.html">x</a>', "absent.html is not there"),
+        ('<a href="second.html#away">x</a>', "second.html#away names no place"),
+        ('<img src="../outside.png">', "outside.png is not there"),
+        ('<img src="a.png" srcset="a.png 1x, b.png 2x">', "b.png is not there"),
+        ('<script src="//example.org/x.js"></script>', "loads //example.org/x.js"),
+        ('<link rel="preload" href="https://example.org/f">', "loads https://example"),
+        ("<style>p {background: url(https://example.org/p)}</style>", "loads https:"),
+    ],
+)
+def test_links_of_the_site_are_checked(addition, found, tmp_path):
+    (tmp_path / "index.html").write_text(PAGE.format(addition))
+    (tmp_path / "second.html").write_text('<p id="there">x</p>')
+    (tmp_path / "a.css").write_text("p {background: url('a.png')}")
+    (tmp_path / "a.png").touch()
+    lines = load("check_site").check(tmp_path)
+    assert len(lines) == (found is not None)
+    assert found is None or found in lines[0]

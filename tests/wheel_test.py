@@ -11,6 +11,8 @@ from pathlib import Path
 import keras
 import pytest
 
+import keras_wconv
+
 ROOT = Path(__file__).resolve().parents[1]
 
 pytestmark = pytest.mark.skipif(
@@ -41,6 +43,7 @@ def test_wheel_holds_the_rooms_and_no_tests(wheel):
         "keras_wconv",
         "keras_wconv_cli.py",
     }
+    assert f"-{keras_wconv.__version__}-" in wheel.name
     assert not [name for name in names if name.endswith("_test.py")]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -197,6 +198,39 @@ def test_help_and_wrong_arguments_import_no_keras(arguments):
     )
     assert result.returncode == (2 if "--x" in arguments else 0)
     assert result.stdout.splitlines()[-1] == "imported:"
+
+
+BASH = """
+eval "$completion"
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_shtab_keras_wconv
+echo "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["comp"], {"compare"}),
+        (["export", "--form"], {"--format"}),
+        (["export", "--format", "o"], {"onnx", "openvino"}),
+        (["fold", "mod"], {"model.keras"}),
+    ],
+)
+def test_bash_completes_commands_options_and_files(words, completed, tmp_path, capsys):
+    bash = shutil.which("bash") or pytest.skip("There is no bash here.")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--print-completion", "bash"])
+    assert not stopped.value.code
+    (tmp_path / "model.keras").touch()
+    result = subprocess.run(
+        [bash, "-c", BASH, "bash", "keras-wconv", *words],
+        cwd=tmp_path,
+        env={**os.environ, "completion": capsys.readouterr().out},
+        capture_output=True,
+        text=True,
+    )
+    assert set(result.stdout.split()) == completed, result.stderr
 
 
 def test_every_option_has_a_help_text_with_its_default():
