@@ -1,7 +1,9 @@
 """The site: every public name has a place, and guides become notebooks."""
 
+import contextlib
 import importlib
 import importlib.util
+import io
 import pkgutil
 import re
 from pathlib import Path
@@ -148,3 +150,22 @@ def test_links_of_the_site_are_checked(addition, found, tmp_path):
     lines = load("check_site").check(tmp_path)
     assert len(lines) == (found is not None)
     assert found is None or found in lines[0]
+
+
+def test_the_example_of_readme_prints_what_it_says():
+    text = (ROOT / "README.md").read_text()
+    code, printed = re.search(
+        r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.S
+    ).groups()
+    keras.utils.clear_session()  # Layers are numbered from the first.
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        exec(code, {})
+    assert output.getvalue() == printed
+
+
+def test_links_of_readme_lead_to_files():
+    text = (ROOT / "README.md").read_text()
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    files = [link for link in links if not re.match(r"https:|\.\./\.\./actions", link)]
+    assert len(files) > 10
+    assert [link for link in files if not (ROOT / link.split("#")[0]).exists()] == []
