@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._files import whole_file, write_atomically
 from .._optional import require
 
 _STYLE = """
@@ -233,14 +234,17 @@ class Page:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in self._figures.items():
-            (folder / name).write_bytes(data)
-        (folder / "report.md").write_text("\n\n".join(self._markdown) + "\n")
+            with whole_file(folder / name) as temporary:
+                temporary.write_bytes(data)
+        markdown = "\n\n".join(self._markdown) + "\n"
+        write_atomically(folder / "report.md", markdown)
         body = "\n".join(self._html)
-        (folder / "report.html").write_text(
+        write_atomically(
+            folder / "report.html",
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{self._title}</title><style>{_STYLE}</style></head>\n"
-            f"<body>\n{body}\n</body></html>\n"
+            f"<body>\n{body}\n</body></html>\n",
         )
 
 

@@ -214,7 +214,7 @@ class WeightedConvolution:
         phi = ops.cast(self.density.map(), kernel.dtype)
         # `ops.multiply` would take an eager backend four times as long.
         product = ops.convert_to_tensor(kernel) * phi
-        if self.density_trainable and keras.backend.backend() == "torch":
+        if self.density.learned and keras.backend.backend() == "torch":
             # PyTorch's convolution returns a gradient that is laid out in another way
             # than the kernel. The density's gradient multiplies the two, which is slow
             # unless the first is copied; the gradient of a reshape does that.

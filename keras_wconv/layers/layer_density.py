@@ -72,7 +72,8 @@ class FixedDensity(LayerDensity):
         phi = self.map_value()
         # The precision that weights have, as if it were one: a learned density with
         # the same values gives the same bits once both are cast to the compute dtype.
-        phi = _with_channel_axes(phi, len(self.kernel_size)).astype(precision(dtype))
+        phi = phi[_channel_axes(phi.shape, len(self.kernel_size))]
+        phi = phi.astype(precision(dtype))
         # PyTorch would copy an array to the device in each call, and wait for it. The
         # other backends make it a constant of the compiled function.
         is_eager = keras.backend.backend() == "torch"
@@ -171,13 +172,16 @@ class LearnedDensity(LayerDensity, keras.Layer):
         channels = ()
         if self.channel_axis is not None:
             channels = (kernel_shape[self.channel_axis],)
-        self._learned = {}
-        for name, start in self._start.items():
-            positive = name in self.initial.positive
-            start = np.log(start) if positive else start
-            start = np.broadcast_to(
+        starts = {
+            name: np.broadcast_to(
                 start[(..., *[None] * len(channels))], (*start.shape, *channels)
             )
+            for name, start in self._start.items()
+        }
+        self._learned = {}
+        for name, start in starts.items():
+            positive = name in self.initial.positive
+            start = np.log(start) if positive else start
             self._learned[name] = self.add_weight(
                 name=_weight_name(name, positive),
                 shape=start.shape,
@@ -187,12 +191,11 @@ class LearnedDensity(LayerDensity, keras.Layer):
                 # Φ is computed in full precision and cast once.
                 autocast=False,
             )
-        rank = len(self.kernel_size)
-        _check_channels(
-            _with_channel_axes(self.map_value(), rank, self.channel_axis).shape,
-            kernel_shape,
-            self.kernel_size,
+        phi = self.initial.map(self._taps, np, **starts)
+        self._channel_axes = _channel_axes(
+            phi.shape, len(self.kernel_size), self.channel_axis
         )
+        _check_channels(phi[self._channel_axes].shape, kernel_shape, self.kernel_size)
         self._constants = self._taps
         if keras.backend.backend() == "torch":
             # PyTorch would copy arrays to the device in each call.
@@ -209,8 +212,10 @@ class LearnedDensity(LayerDensity, keras.Layer):
             name: ops.exp(weight) if name in self.initial.positive else weight
             for name, weight in self._learned.items()
         }
-        phi = self._map(parameters, self._constants, ops, self.normalize)
-        return _with_channel_axes(phi, len(self.kernel_size), self.channel_axis)
+        phi = self.initial.map(self._constants, ops, **parameters)
+        if self.normalize:
+            phi = densities.normalize(phi, ops, rank=len(self.kernel_size))
+        return phi[self._channel_axes]
 
     def map_value(self, normalize=None):
         normalize = self.normalize if normalize is None else normalize
@@ -218,12 +223,15 @@ class LearnedDensity(LayerDensity, keras.Layer):
         taps = self._taps
         if self.channel_axis is not None and not self.built:
             taps = [each[..., 0] for each in taps]
-        phi = self._map(parameters, taps, np, normalize)
-        channels = phi.shape[len(self.kernel_size) :]
-        phi = np.broadcast_to(phi, (*self.kernel_size, *channels)).astype("float64")
+        rank = len(self.kernel_size)
+        phi = self.initial.map(taps, np, **parameters)
+        if normalize:
+            phi = densities.normalize(phi, rank=rank)
+        phi = np.broadcast_to(phi, (*self.kernel_size, *phi.shape[rank:]))
+        phi = phi.astype("float64")
         if self.channel_axis is None:
             return phi
-        return _with_channel_axes(phi, len(self.kernel_size), self.channel_axis)
+        return phi[_channel_axes(phi.shape, rank, self.channel_axis)]
 
     def values(self):
         values = {}
@@ -263,11 +271,6 @@ class LearnedDensity(LayerDensity, keras.Layer):
             if self.channel_axis is not None:
                 value = np.broadcast_to(value[..., None], weight.shape)
             weight.assign(value)
-
-    def _map(self, parameters, taps, xp, normalize):
-        phi = self.initial.map(taps, xp, **parameters)
-        rank = len(self.kernel_size)
-        return densities.normalize(phi, xp, rank) if normalize else phi
 
     def get_config(self):
         config = super().get_config()
@@ -333,13 +336,13 @@ def _checked_size(kernel_size):
     return kernel_size
 
 
-def _with_channel_axes(phi, rank, channel_axis=None):
-    """Φ with the two channel axes of a kernel."""
-    if len(phi.shape) == rank + 2:
-        return phi
-    if len(phi.shape) == rank:
-        return phi[..., None, None]
-    return phi[..., None, :] if channel_axis == -1 else phi[..., None]
+def _channel_axes(shape, rank, channel_axis=None):
+    """Returns the index that gives Φ the two channel axes of a kernel."""
+    if len(shape) == rank + 2:
+        return (...,)
+    if len(shape) == rank:
+        return (..., None, None)
+    return (..., None, slice(None)) if channel_axis == -1 else (..., None)
 
 
 def _check_channels(shape, kernel_shape, kernel_size):
