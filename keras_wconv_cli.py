@@ -114,6 +114,8 @@ def _silence(is_traced):
         # Those of libraries. The package's own, about your data, are UserWarnings.
         for category in (DeprecationWarning, FutureWarning):
             warnings.simplefilter("ignore", category)
+        # JAX warns of it; OpenVINO does it, and its child runs no JAX.
+        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
     if is_traced or "keras" in sys.modules:
         yield
         return

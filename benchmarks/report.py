@@ -178,15 +178,17 @@ def tables(results):
     """Returns a page with every row of every result."""
     page = [
         "# Results",
-        "Written by `python -m benchmarks`; not to be edited. A ratio is that to the "
-        "standard layer or network: its median over the rounds, and in parentheses "
-        "the quartiles. *Standard again* is the standard one timed twice: noise.",
+        "Written by `python -m benchmarks`; not to be edited. Each ratio compares a "
+        "weighted layer or network with the standard one: the median over the rounds, "
+        "with the quartiles in parentheses. *Standard again* is the standard one timed "
+        "twice: it shows the noise.",
     ]
     if has_ratios(results):
         page.append("![Ratios of training steps and of inference](ratios.svg)")
     page += [
         "## In short",
-        "The median with its quartiles; of several rows the median and the largest.",
+        "The median with its quartiles. Where a line sums up several rows: their "
+        "median and the largest.",
         summary(results),
     ]
     explained = None

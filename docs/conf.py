@@ -37,12 +37,14 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 # MathML needs no script from another host, and every browser shows it.
 html_math_renderer = "mathml"
-exclude_patterns = ["_build", "_static"]
+# The guides write their results beside them.
+exclude_patterns = ["_build", "_static", "guides/*/**"]
 
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_title = f"keras_wconv {version}"
+pygments_dark_style = "github-dark"
 html_show_sphinx = False
 html_show_sourcelink = False
 
@@ -63,12 +65,7 @@ nb_output_stderr = "remove"  # TensorFlow logs there while it is imported.
 
 def setup(app):
     notebooks.write_all(ROOT / "guides", HERE / "guides")
-    shutil.copytree(
-        ROOT / "benchmarks" / "results" / "comparison",
-        HERE / "comparison",
-        dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns("models", "trials", "*.html", "*.jsonl"),
-    )
+    _write_comparisons()
     (HERE / "command.txt").write_text(_help_of_the_command())
     for field in PyObject.doc_field_types:  # Keras's words for them.
         words = {"parameter": "Args", "variable": "Attributes"}
@@ -77,6 +74,26 @@ def setup(app):
     # Before napoleon, which reads the sections.
     app.connect("autodoc-process-docstring", _prepare, priority=400)
     app.connect("viewcode-follow-imported", _module_of_source)
+
+
+def _write_comparisons():
+    """Copies the comparisons, each under the title that the overview has for it."""
+    folder = HERE / "comparison"
+    shutil.copytree(
+        ROOT / "benchmarks" / "results" / "comparison",
+        folder,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("models", "trials", "*.html", "*.jsonl"),
+    )
+    overview = (folder / "report.md").read_text()
+    page = re.compile(
+        r"^(All arms, seeds and figures): (\w+/report\.md)$", re.MULTILINE
+    )
+    titles = re.findall(r"^## (.+)$", overview, re.MULTILINE)
+    for title, (_, name) in zip(titles, page.findall(overview), strict=True):
+        text = (folder / name).read_text()
+        (folder / name).write_text(re.sub("^# .*", f"# {title}", text, count=1))
+    (folder / "report.md").write_text(page.sub(r"[\1](/comparison/\2)", overview))
 
 
 def _inline_math(translator, node):
@@ -103,11 +120,26 @@ def _help_of_the_command():
 
 
 def _prepare(app, what, name, obj, options, lines):
-    """Joins the names of arguments that stand on two lines; drops doctest's flags."""
+    """Makes reStructuredText of docstrings, whose code and links are Markdown's.
+
+    Joins the names of arguments that stand on two lines; drops doctest's flags.
+    """
     text = "\n".join(lines).replace("  # doctest: +SKIP", "")
     names = re.compile(r"^( +(?:\w+, )*\w+,)\n +(?=(?:\w+, )*\w+[,:])", re.MULTILINE)
     while names.search(text):
         text = names.sub(r"\1 ", text)
+    text = re.sub(r"\[([^][]+)\]\(\s*(https?://[^()\s]+)\)", r"`\1 <\2>`__", text)
+    done = r"``.+?``|:\w+:`[^`]+`|`[^`]+ <[^`]+>`__"
+    code = re.compile(rf"({done})|(?<=(\w))?`([^`]+)`(?=([\w(]))?", re.DOTALL)
+
+    def literal(found):
+        if found[1]:
+            return found[1]
+        # A literal must not touch a word.
+        before, after = ("\\ " if neighbor else "" for neighbor in found.group(2, 4))
+        return f"{before}``{found[3]}``{after}"
+
+    text = code.sub(literal, text)
     lines[:] = text.split("\n")
 
 

@@ -8,6 +8,8 @@ the notebooks in the folder EXECUTED, which are those that the site was made of.
 """
 
 import ast
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,6 +17,8 @@ import nbformat
 from nbformat import v4
 
 INSTALL = '%pip install -q "keras_wconv[all,tensorflow]"'
+
+HIDDEN = "file"  # the cell that stands for the file that a guide is
 
 
 def convert(source, install=False):
@@ -74,6 +78,11 @@ def write_all(guides, folder):
             f'\n\n<a href="../notebooks/{guide.stem}.ipynb" download>'
             "Download as a notebook</a>"
         )
+        if "__file__" in guide.read_text():  # It starts itself; a notebook has no file.
+            name = os.path.relpath(guide, folder)
+            cell = v4.new_code_cell(f"__file__ = {name!r}", id=HIDDEN)
+            cell.metadata.tags = ["remove-cell"]
+            notebook.cells.insert(1, cell)
         text = nbformat.writes(notebook) + "\n"
         path = folder / f"{guide.stem}.ipynb"
         if not path.exists() or path.read_text() != text:
@@ -87,7 +96,7 @@ def write_executed(guides, executed, folder):
         notebook = convert(guide.read_text(), install=True)
         ran = nbformat.read(executed / f"{guide.stem}.ipynb", as_version=4)
         cells, ran_cells = (
-            [cell for cell in cells if cell.cell_type == "code"]
+            [cell for cell in cells if cell.cell_type == "code" and cell.id != HIDDEN]
             for cells in (notebook.cells, ran.cells)
         )
         for cell, ran_cell in zip(cells[1:], ran_cells, strict=True):
@@ -96,6 +105,9 @@ def write_executed(guides, executed, folder):
             cell.outputs = [
                 output for output in ran_cell.outputs if output.get("name") != "stderr"
             ]
+        if "__file__" in guide.read_text():
+            cells[0].source += f"\n__file__ = {guide.name!r}  # beside this notebook"
+            shutil.copy(guide, folder)
         nbformat.write(notebook, folder / f"{guide.stem}.ipynb")
 
 

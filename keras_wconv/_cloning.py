@@ -2,7 +2,7 @@
 
 Keras has no public way to walk through the layers inside of a layer that is not a
 model, to keep `clone_model` from compiling, or to copy random seeds. The private
-attribute used is `Layer._flatten_layers`, checked with Keras 3.12 to 3.15.
+attribute used is `Layer._flatten_layers`, checked with Keras 3.15.
 """
 
 import contextlib

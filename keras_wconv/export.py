@@ -1,6 +1,9 @@
 """Export of weighted models to the formats that `keras.Model.export` writes."""
 
+import contextlib
+import importlib.util
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -85,9 +88,31 @@ def _export_whole(model, path, **options):
     """Exports beside `path`, and moves there what is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
-        model.export(str(Path(folder) / path.name), **options)
+        with _openvino_on_new_pythons(options["format"]):
+            model.export(str(Path(folder) / path.name), **options)
         for made in Path(folder).iterdir():  # OpenVINO writes two files.
             target = path.parent / made.name
             if target.is_dir():
                 shutil.rmtree(target)
             made.replace(target)
+
+
+@contextlib.contextmanager
+def _openvino_on_new_pythons(format):
+    """Lets OpenVINO convert where TensorFlow is imported and Python is 3.13 or newer.
+
+    A function of OpenVINO, 2026.4 too, imports TensorFlow by `exec` and deletes the
+    name by another one. From Python 3.13 on, the second does not see what the first
+    defined. Neither is needed, since `sys.modules` is what the function reads.
+    """
+    fails = sys.version_info >= (3, 13) and "tensorflow" in sys.modules
+    if format != "openvino" or not fails or not importlib.util.find_spec("openvino"):
+        yield
+        return
+    from openvino.frontend.tensorflow import utils
+
+    utils.exec = lambda code: None
+    try:
+        yield
+    finally:
+        del utils.exec

@@ -80,6 +80,7 @@ Last words.
 """
 print(x)
 '''
+SCRIPT = GUIDE.replace("print(x)", "print(__file__)")
 
 
 def test_a_guide_becomes_a_notebook():
@@ -104,10 +105,11 @@ def test_a_notebook_holds_the_code_of_its_guide(guide):
         assert line in guide.read_text()
 
 
-def test_a_notebook_for_readers_has_the_outputs_of_the_site(tmp_path):
+@pytest.mark.parametrize("guide", [GUIDE, SCRIPT])
+def test_a_notebook_for_readers_has_the_outputs_of_the_site(guide, tmp_path):
     notebooks = load("notebooks")
     (tmp_path / "guides").mkdir()
-    (tmp_path / "guides" / "first.py").write_text(GUIDE)
+    (tmp_path / "guides" / "first.py").write_text(guide)
     notebooks.write_all(tmp_path / "guides", tmp_path / "site")
     ran = nbformat.read(tmp_path / "site" / "first.ipynb", as_version=4)
     output = nbformat.v4.new_output("stream", text="not\nMarkdown")
@@ -121,6 +123,9 @@ def test_a_notebook_for_readers_has_the_outputs_of_the_site(tmp_path):
     assert written.cells[1].source.startswith("%pip install")
     assert written.cells[-1].outputs == [output]
     assert "href" not in written.cells[0].source
+    is_script = guide == SCRIPT
+    assert ("__file__ = 'first.py'" in written.cells[1].source) == is_script
+    assert (tmp_path / "readers" / "first.py").exists() == is_script
 
 
 PAGE = """<link rel="stylesheet" href="a.css"><h1 id="top-of-it">x</h1>

@@ -218,6 +218,7 @@ echo "${COMPREPLY[@]}"
     ],
 )
 def test_bash_completes_commands_options_and_files(words, completed, tmp_path, capsys):
+    pytest.importorskip("shtab")
     bash = shutil.which("bash") or pytest.skip("There is no bash here.")
     with pytest.raises(SystemExit) as stopped:
         cli.main(["--print-completion", "bash"])

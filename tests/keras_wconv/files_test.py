@@ -1,5 +1,6 @@
 """Locks of folders, and files that are whole."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -59,36 +60,37 @@ def test_a_folder_without_locks_is_left_without(tmp_path):
         assert not (tmp_path / "absent").exists()
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """Files of at most 100 bytes: more is an error, as on a disk that is full."""
+    """Files of at most 100 bytes: more is an error, as on a disk that is full.
+
+    Not for longer than it takes, for pytest may write to a file itself.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    def fill():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
 
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def test_a_full_disk_leaves_the_file_that_was_there(full_disk, tmp_path):
+def test_a_full_disk_leaves_the_file_that_was_there(tmp_path):
     path = tmp_path / "notes.txt"
     _files.write_atomically(path, "before")
-    full_disk()
-    with pytest.raises(OSError):
+    with full_disk(), pytest.raises(OSError):
         _files.write_atomically(path, "after" * 100)
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
     assert path.read_text() == "before"
 
 
-def test_a_full_disk_tears_no_line_of_a_run_log(full_disk, tmp_path):
+def test_a_full_disk_tears_no_line_of_a_run_log(tmp_path):
     from keras_wconv.experiments import runs
 
     log = runs.RunLog(tmp_path, {"batch": 1})
     log.append({"seed": 0})
-    full_disk()
-    with pytest.raises(OSError):
-        log.append({"seed": 1, "text": "x" * 200})
-    log.append({"seed": 2})
+    with full_disk():
+        with pytest.raises(OSError):
+            log.append({"seed": 1, "text": "x" * 200})
+        log.append({"seed": 2})
     again = runs.RunLog(tmp_path, {"batch": 1})
     assert again.records == log.records == [{"seed": 0}, {"seed": 2}]
