@@ -145,7 +145,7 @@ def _hide_learning_rates(optimizer):
     """Hides those that are variables of the optimizer, or of those inside of it."""
     if not isinstance(optimizer, dict):
         return
-    if optimizer.get("module") == "keras.optimizers":
+    if str(optimizer.get("module")).partition(".")[0] == "keras":
         config = optimizer["config"]
         if isinstance(config.get("learning_rate"), float):
             config["learning_rate"] = "any"

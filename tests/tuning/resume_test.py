@@ -142,8 +142,8 @@ def scores(tuner):
             [learning_rate, plateau, early_stopping, Counter],
             [(1, (2, 2)), (0, (2, "end"))],
         ),
-        (build_with_schedule, [early_stopping], [(0, (1, 0)), (1, (2, 3))]),
-        (TwoTrainings(), [], [(1, (1, 1)), (2, (2, 0)), (1, "end")]),
+        (build_with_schedule, [early_stopping], [(1, (2, 3))]),
+        (TwoTrainings(), [], [(1, (1, 1)), (1, "end")]),
     ],
 )
 def test_interrupted_trials_end_with_the_same_scores(
