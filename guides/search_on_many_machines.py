@@ -144,7 +144,8 @@ with Ctrl-C and start again.
 
 At the end the chief looks every 20 seconds whether all workers that it knows have left, and
 then ends as well. Here there is no need to wait for that. A worker that comes later finds no
-chief; KerasTuner lets it wait for an hour, so stop it.
+chief, and ends after a minute. So may one that was in a trial when the chief died, if the
+others finish the search without it.
 
 ## What came of it
 

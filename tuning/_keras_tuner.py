@@ -187,7 +187,8 @@ class _PatientClient:
                 if time.monotonic() > deadline:
                     raise kt.errors.FatalRuntimeError(
                         f"The chief has not answered for {CHIEF_TIMEOUT} seconds. "
-                        "Start it again in the same folder, then this worker."
+                        "Unless the search is over, start it again in the same folder, "
+                        "then this worker."
                     ) from error
             time.sleep(0.5)
 
