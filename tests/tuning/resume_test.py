@@ -19,14 +19,15 @@ X = np.random.default_rng(0).random((32, 6, 6, 1), "float32")
 Y = np.random.default_rng(1).integers(0, 3, 32)
 DATA = {"x": X, "y": Y, "batch_size": 8, "validation_data": (X[:16], Y[:16])}
 EPOCHS = 5
+EAGERLY = keras.backend.backend() != "jax"  # faster for trainings that are this short
 
 
-def build(hp, rate=0.05, units=3, dtype=None):
+def build(hp, rate=0.05, dtype=None):
     density = tuning.density(hp, kernel_size=3)
     model = keras.Sequential(
         [
             keras.Input((6, 6, 1)),
-            WeightedConv2D(units, 3, density=density, dtype=dtype),
+            WeightedConv2D(3, 3, density=density, dtype=dtype),
             keras.layers.BatchNormalization(),
             keras.layers.Dropout(0.3),
             keras.layers.Flatten(),
@@ -35,6 +36,19 @@ def build(hp, rate=0.05, units=3, dtype=None):
     )
     adam = keras.optimizers.Adam(rate)
     model.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def build_small(hp, units=1):
+    density = tuning.density(hp, kernel_size=3)
+    layers = [
+        keras.Input((6, 6, 1)),
+        WeightedConv2D(units, 3, density=density),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3, activation="softmax"),
+    ]
+    model = keras.Sequential(layers)
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=EAGERLY)
     return model
 
 
@@ -114,7 +128,7 @@ class Kill(keras.callbacks.Callback):
         raise KeyboardInterrupt
 
 
-def search(directory, hypermodel=build, callbacks=(), kill_at=None, **arguments):
+def search(directory, hypermodel=build_small, callbacks=(), kill_at=None, **arguments):
     Kill.training, Kill.at = -1, kill_at
     fit = {**DATA, "epochs": EPOCHS, "verbose": 0, "callbacks": [Kill(), *callbacks]}
     fit.update(arguments.pop("fit", {}))
@@ -169,13 +183,13 @@ def test_interrupted_trials_end_with_the_same_scores(
 
 
 def test_search_killed_by_the_system_ends_with_the_same_scores(tmp_path):
-    whole = search(tmp_path / "whole", callbacks=[plateau(), early_stopping()])
+    whole = search(tmp_path / "whole", build, [plateau(), early_stopping()])
     for moment in ("(0, (2, 2))", "(1, (1, 'end'))"):
         command = [sys.executable, __file__, str(tmp_path / "killed"), moment]
         process = subprocess.run(command, capture_output=True, timeout=150)
         assert process.returncode == -signal.SIGKILL, process.stderr[-3000:]
     assert list(tmp_path.glob("killed/*/trial_1/backup/execution_0/training_0.npz"))
-    killed = search(tmp_path / "killed", callbacks=[plateau(), early_stopping()])
+    killed = search(tmp_path / "killed", build, [plateau(), early_stopping()])
     assert scores(killed) == scores(whole)
 
 
@@ -224,9 +238,9 @@ def test_torn_backup_is_not_taken_up(tmp_path, epochs, size):
     assert epochs == [0, 1, *range(EPOCHS)]
 
 
-@pytest.mark.parametrize("change", [{"callbacks": [Epochs()]}, {"units": 4}])
+@pytest.mark.parametrize("change", [{"callbacks": [Epochs()]}, {"units": 2}])
 def test_backup_of_another_training_is_not_taken_up(tmp_path, epochs, change):
-    hypermodel = functools.partial(build, units=change.get("units", 3))
+    hypermodel = functools.partial(build_small, units=change.get("units", 1))
     callbacks = [Epochs(), *change.get("callbacks", [])]
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path, callbacks=[Epochs()], kill_at=(0, (2, 0)), max_trials=1)
@@ -255,7 +269,10 @@ class ShuffledByItself(keras.utils.PyDataset):
         pass
 
 
-class WithoutCallbacks(TwoTrainings):
+class WithoutCallbacks(kt.HyperModel):
+    def build(self, hp):
+        return build_small(hp)
+
     def fit(self, hp, model, *args, callbacks, **kwargs):
         return model.fit(*args, **kwargs)
 
@@ -294,6 +311,7 @@ if __name__ == "__main__":
     Kill.kill = staticmethod(lambda: os.kill(os.getpid(), signal.SIGKILL))
     search(
         sys.argv[1],
-        callbacks=[plateau(), early_stopping()],
+        build,
+        [plateau(), early_stopping()],
         kill_at=ast.literal_eval(sys.argv[2]),
     )
