@@ -63,17 +63,12 @@ def search(
     Example:
 
     >>> from keras_wconv import experiments
-    >>> task = experiments.Classification.digits(epochs=1)
-    >>> results = experiments.search(task, "search", trials=2, best=1, seeds=(0, 1))
+    >>> task = experiments.Classification.digits(epochs=2)
+    >>> results = experiments.search(
+    ...     task, "search", trials=2, search_epochs=1, best=1, seeds=(0, 1)
+    ... )
     >>> results.best("weighted")
     'B'
-
-    The cheapest search that may do, two whole trainings for each side:
-
-    >>> task = experiments.Classification.digits(epochs=3)
-    >>> results = experiments.search(
-    ...     task, "cheap", trials=6, search_epochs=1, best=1, seeds=(0, 1)
-    ... )
     """
     from .. import tuning
 
