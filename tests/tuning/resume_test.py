@@ -186,7 +186,7 @@ def test_search_killed_by_the_system_ends_with_the_same_scores(tmp_path):
     whole = search(tmp_path / "whole", build, [plateau(), early_stopping()])
     for moment in ("(0, (2, 2))", "(1, (1, 'end'))"):
         command = [sys.executable, __file__, str(tmp_path / "killed"), moment]
-        process = subprocess.run(command, capture_output=True, timeout=150)
+        process = subprocess.run(command, capture_output=True, timeout=300)
         assert process.returncode == -signal.SIGKILL, process.stderr[-3000:]
     assert list(tmp_path.glob("killed/*/trial_1/backup/execution_0/training_0.npz"))
     killed = search(tmp_path / "killed", build, [plateau(), early_stopping()])
