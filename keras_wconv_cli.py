@@ -309,6 +309,7 @@ def _add_compare(parser):
 def _add_search(parser):
     _add_task(parser)
     _add_count(parser, "--trials", "trainings for each side", 9)
+    _add_count(parser, "--search-epochs", "of each of these trainings", "--epochs")
     parser.add_argument(
         "--resolution",
         type=_positive,

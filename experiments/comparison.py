@@ -148,7 +148,12 @@ def compare(
             results.runs[steps] = {key: final[key] for key in order}
             results.setups[steps] = setups
             results.trainings[steps] = trainings
-        results.tuned.extend(r for r in log.records if r["stage"] == "tuning")
+        lengths = plan if tune_at is None else [tune_at]
+        results.tuned.extend(
+            record
+            for record in log.records
+            if record["stage"] == "tuning" and record["steps"] in lengths
+        )
         results.save()
     return results
 

@@ -51,7 +51,8 @@ def write_search(results, command=None):
         visualization.plot_search(
             coefficients, scores, task.direction, f"validation {task.monitor}"
         ),
-        f"{len(tried)} trials of DIRECT-L on one seed, validation {task.monitor}.",
+        f"{len(tried)} trials of DIRECT-L on one seed, {tried[0]['steps']} steps each, "
+        f"validation {task.monitor}.",
     )
     _add_runs(page, results)
     _add_protocol(page, results)

@@ -96,8 +96,8 @@ def tune(task, arm, density, log, progress, trials, seed, search=None, **options
             max_trials=trials,
             min_side=min_side,
             seed=seed,
-            # Another learning rate is another compiled step.
-            reuse_model=arm.tuned == ("density",),
+            # A schedule is part of the compiled step.
+            reuse_model="learning_rate" not in arm.tuned or task.schedule == "constant",
             directory=log.folder / "trials",
             project_name=f"{arm.key}-{task.total_steps}-{trials}",
         )

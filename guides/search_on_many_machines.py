@@ -113,6 +113,10 @@ The rule is: **start it again with the same ID.** The chief then hands it the tr
 had, with nothing of what the dead one may have reported. A worker with a new ID gets trials
 that nobody had, and the search would still wait for the missing one.
 
+A trial of hours need not begin anew: with `tuning.DirectL(..., resume_trials=True)` it goes
+on after its last finished epoch, and ends with the score of one that was never killed, to
+the last bit. A warning says what it cannot take up, such as the position in a generator.
+
 Here `worker0` dies in the first trial, and is started again together with another:
 """
 
@@ -140,7 +144,8 @@ with Ctrl-C and start again.
 
 At the end the chief looks every 20 seconds whether all workers that it knows have left, and
 then ends as well. Here there is no need to wait for that. A worker that comes later finds no
-chief; KerasTuner lets it wait for an hour, so stop it.
+chief, and ends after a minute. So may one that was in a trial when the chief died, if the
+others finish the search without it.
 
 ## What came of it
 

@@ -1,8 +1,9 @@
 """Copies of models and of their state, and all that this takes of Keras's internals.
 
 Keras has no public way to walk through the layers inside of a layer that is not a
-model, to keep `clone_model` from compiling, or to copy random seeds. The private
-attribute used is `Layer._flatten_layers`, checked with Keras 3.15.
+model, to keep `clone_model` from compiling, to copy random seeds, or to begin `fit` at
+an epoch where a callback says so. The private attributes used are
+`Layer._flatten_layers` and `Model._initial_epoch`, checked with Keras 3.15.
 """
 
 import contextlib
@@ -151,3 +152,13 @@ def _move_own_state(old, new):
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)
             new.load_assets(folder)
+
+
+def begin_at_epoch(model, epoch):
+    """Makes a `fit` that is at its beginning begin at an epoch, as a resumed one does.
+
+    Args:
+        model: `keras.Model`.
+        epoch: int. With 0, the `initial_epoch` of `fit` counts.
+    """
+    model._initial_epoch = epoch

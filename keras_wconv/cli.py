@@ -145,6 +145,7 @@ def _search(options):
         options.output,
         kernel_size=(size, size) if options.per_axis else size,
         trials=options.trials,
+        search_epochs=options.search_epochs,
         best=options.best,
         seeds=range(options.seeds),
         resolution=options.resolution,

@@ -5,6 +5,7 @@ Checked with KerasTuner 1.4.7 and 1.4.8. Why each is needed:
 - `_save_trial`, `_get_oracle_fname`, `_get_trial_dir`, `_get_tuner_fname`: the base
   classes write their files in place, and a kill leaves them empty.
 - `_retry_queue`: to run a trial again whose worker is gone.
+- `_display`: it fails at the end of a trial that began in an earlier process.
 - `_seed_state`: the base class takes the seed 0 for none.
 - `_is_worker`, `_populate_initial_space`: `Tuner.save` and `Tuner.reload` use them.
 - `_build_and_fit_model`, `_try_build`, `_build_hypermodel`: `run_trial` calls them with
@@ -77,13 +78,29 @@ class Oracle(kt.Oracle):
             return None
 
     def load_state(self):
-        """Returns the state as the oracle's file has it."""
-        return json.loads(Path(self._get_oracle_fname()).read_text())
+        """Returns the state as the oracle's file has it.
+
+        Raises:
+            ValueError: If the file is absent or damaged, which a kill cannot do.
+        """
+        path = Path(self._get_oracle_fname())
+        try:
+            return json.loads(path.read_text())
+        except (FileNotFoundError, ValueError) as error:
+            raise ValueError(
+                f"The search cannot go on: {path} is absent or damaged. Restore it, or "
+                "begin again with `overwrite=True` or another `project_name`."
+            ) from error
 
     def run_again(self, trial_id):
         """Hands a trial out before any new one."""
         if trial_id not in self._retry_queue:
             self._retry_queue.append(trial_id)
+
+    def show_begun(self, trial):
+        """Shows the beginning of a trial that this process has not begun."""
+        if trial.trial_id not in self._display.trial_start:
+            self._display.on_trial_begin(trial)
 
     def forget_retry(self, trial_id):
         """Does not run a trial again."""
@@ -170,7 +187,8 @@ class _PatientClient:
                 if time.monotonic() > deadline:
                     raise kt.errors.FatalRuntimeError(
                         f"The chief has not answered for {CHIEF_TIMEOUT} seconds. "
-                        "Start it again in the same folder, then this worker."
+                        "Unless the search is over, start it again in the same folder, "
+                        "then this worker."
                     ) from error
             time.sleep(0.5)
 

@@ -1,4 +1,4 @@
-"""One compiled model for all trials that differ in the values of densities alone."""
+"""One compiled model for trials that differ in densities and learning rates alone."""
 
 import inspect
 
@@ -12,10 +12,11 @@ from ..layers.layer_density import precision
 
 
 class KeptModel:
-    """A copy of a model that can start over as any that differs in densities alone.
+    """A copy of a model that can start over as one of other densities or rates.
 
-    The copy holds each fixed density as a weight that is not trained: a new one is
-    assigned, and the compiled training step stays.
+    The copy holds each fixed density as a weight that is not trained, and its optimizer
+    a constant learning rate as a variable: new ones are assigned, and the compiled
+    training step stays. Schedules are part of the step.
 
     Args:
         model: Compiled functional or sequential `keras.Model`.
@@ -47,7 +48,7 @@ class KeptModel:
         self.start_as(model)
 
     def start_as(self, model):
-        """Takes the state of a model that has just been built, and its densities.
+        """Takes the state of a model just built, its densities and learning rates.
 
         Returns:
             `None`, or what stands in the way: a string.
@@ -127,6 +128,7 @@ def _functions(model):
 def _signature(model):
     signature = keras.saving.serialize_keras_object(model)
     _hide_densities(signature)
+    _hide_learning_rates(signature["compile_config"]["optimizer"])
     return signature
 
 
@@ -137,6 +139,18 @@ def _hide_densities(model_config):
             _hide_densities(layer)
         elif config.get("density") is not None and config["density_trainable"] is False:
             config["density"] = "any"
+
+
+def _hide_learning_rates(optimizer):
+    """Hides those that are variables of the optimizer, or of those inside of it."""
+    if not isinstance(optimizer, dict):
+        return
+    if str(optimizer.get("module")).partition(".")[0] == "keras":
+        config = optimizer["config"]
+        if isinstance(config.get("learning_rate"), float):
+            config["learning_rate"] = "any"
+    for part in optimizer.values():
+        _hide_learning_rates(part)
 
 
 def _difference(before, now, path=""):

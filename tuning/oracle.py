@@ -244,6 +244,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         if trial.status == TrialStatus.COMPLETED and not metrics:
             return  # Begun again since its metrics came: the other report counts.
         self.forget_retry(trial.trial_id)
+        self.show_begun(trial)
         try:
             super().end_trial(trial)
         except RuntimeError:

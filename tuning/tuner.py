@@ -1,27 +1,32 @@
 """KerasTuner tuners whose trials share one compiled model."""
 
+import shutil
 import time
 import warnings
+from pathlib import Path
 
 import keras
 import keras_tuner as kt
+import numpy as np
 
 from . import _keras_tuner
 from .kept_model import KeptModel
 from .oracle import DirectLOracle
+from .resume import TrainingBackup, describe_hidden_order
 
 
 class DensityTuner(_keras_tuner.Tuner):
-    """Tuner that compiles once where trials differ in nothing but density values.
+    """Tuner that compiles once where trials differ in densities and learning rates.
 
-    One compiled training step serves all values of a density. The first model is
-    kept, with its densities as weights that are not trained. Each further trial
-    assigns it the state that a new model starts with (weights, optimizer, seeds) and
-    the densities: its losses are those of a new model, to the last bit. (One that has
-    its densities as constants may round otherwise in mixed precision under JAX, where
-    XLA keeps more precision than it is asked for.) Whether models differ in anything
-    else is read off their configs. Where they do, the trial gets a model of its own,
-    and a warning says once why.
+    One compiled training step serves all values of a density and of a learning rate
+    that is a number; schedules are part of the step. The first model is kept, with its
+    densities as weights that are not trained. Each further trial assigns it the state
+    that a new model starts with (weights, optimizer, seeds) and the densities: its
+    losses are those of a new model, to the last bit. (One that has its densities as
+    constants may round otherwise in mixed precision under JAX, where XLA keeps more
+    precision than it is asked for.) Whether models differ in anything else is read off
+    their configs. Where they do, the trial gets a model of its own, and a warning says
+    once why.
 
     All trials draw the same random numbers, so that the initial kernels and the order
     of the batches (if `fit` shuffles) are no reason for a difference.
@@ -37,6 +42,11 @@ class DensityTuner(_keras_tuner.Tuner):
         seed: Integer. Execution `i` of every trial draws its random numbers from
             `seed + i`.
         reuse_model: Boolean. `False` compiles a model for each trial.
+        resume_trials: Boolean. `True` keeps the last finished epoch of a trial. One
+            that was killed goes on after it, and ends with the score of one that was
+            not, to the last bit; for that, each epoch draws its random numbers from a
+            seed of its own. A warning names what cannot be kept: objects in callbacks
+            of your own, or the position in a generator.
         idle_pause: Float, seconds to wait before asking again an oracle that has no
             trial ready.
         **kwargs: Those of `keras_tuner.Tuner`.
@@ -65,16 +75,18 @@ class DensityTuner(_keras_tuner.Tuner):
         seed=0,
         reuse_model=True,
         idle_pause=0.25,
+        resume_trials=False,
         **kwargs,
     ):
         self.seed = seed
         self.reuse_model = reuse_model
+        self.resume_trials = resume_trials
         self.idle_pause = idle_pause
         self._waiting = False
         self._execution = None  # the number of the one that runs
         self._kept = None
         self._collection = _keras_tuner.Collection()
-        self._warned = False
+        self._warned = set()
         super().__init__(oracle, hypermodel, **kwargs)
 
     def on_search_begin(self):
@@ -120,15 +132,37 @@ class DensityTuner(_keras_tuner.Tuner):
                 "names that start with 'val_' need `validation_data`."
             )
 
+    def on_trial_end(self, trial):
+        super().on_trial_end(trial)
+        shutil.rmtree(self._backup_folder(trial), ignore_errors=True)
+
     def train_trial(self, trial, *args, callbacks=(), **kwargs):
         self._execution += 1
-        kwargs["callbacks"] = [_Seed(self.seed + self._execution), *callbacks]
+        seeds = _Seed(self.seed + self._execution, each_epoch=self.resume_trials)
+        callbacks = [seeds, *callbacks]
+        if self.resume_trials:
+            data = kwargs.get("x", args[0] if args else None)
+            hidden = describe_hidden_order(data, kwargs.get("steps_per_epoch"))
+            if hidden is not None:
+                self._warn(hidden)
+            folder = self._backup_folder(trial) / f"execution_{self._execution}"
+            backup = TrainingBackup(folder, tuple(callbacks), self._warn)
+            callbacks.append(backup)
         try:
-            return super().train_trial(trial, *args, **kwargs)
+            results = super().train_trial(trial, *args, callbacks=callbacks, **kwargs)
         except BaseException:
             # What it was in the middle of is not known.
             self._drop_kept()
             raise
+        if self.resume_trials and not backup.trainings:
+            self._warn(
+                "Trials cannot be resumed: `fit` of the hypermodel does not pass its "
+                "`callbacks` to `model.fit`."
+            )
+        return results
+
+    def _backup_folder(self, trial):
+        return Path(self.get_trial_dir(trial.trial_id), "backup")
 
     def model_for_trial(self, hp):
         if self._execution is None:
@@ -142,7 +176,10 @@ class DensityTuner(_keras_tuner.Tuner):
             if difference is None:
                 return self._kept.model
             self._drop_kept()
-            self._warn_once(f"Trials differ in more than densities: {difference}.")
+            self._warn_of_models(
+                "Trials differ in more than densities and learning rates: "
+                f"{difference}."
+            )
         keras.utils.set_random_seed(self.seed + self._execution)
         model = super().model_for_trial(hp)
         if self.distribution_strategy is not None:
@@ -150,7 +187,7 @@ class DensityTuner(_keras_tuner.Tuner):
         try:
             kept = KeptModel(model)
         except Exception as error:
-            self._warn_once(f"The model cannot be kept for other trials: {error}.")
+            self._warn_of_models(f"The model cannot be kept for other trials: {error}.")
             return model
         if self.reuse_model:
             self._kept = kept
@@ -159,23 +196,41 @@ class DensityTuner(_keras_tuner.Tuner):
     def _drop_kept(self):
         self._kept = None
 
-    def _warn_once(self, reason):
-        if not self._warned:
-            warnings.warn(f"{reason} Trials build models of their own.", stacklevel=2)
-            self._warned = True
+    def _warn_of_models(self, reason):
+        self._warn(f"{reason} Trials build models of their own.", kind="new models")
+
+    def _warn(self, text, kind=None):
+        """Warn, once of each kind."""
+        if (kind or text) not in self._warned:
+            warnings.warn(text, stacklevel=2)
+            self._warned.add(kind or text)
 
 
 class _Seed(keras.callbacks.Callback):
     """Seeds the training, not before: new models draw a batch to be built with."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, each_epoch=False):
         super().__init__()
         self.seed = seed
+        self.each_epoch = each_epoch
+        self._is_begun = False
 
     def on_train_begin(self, logs=None):
-        if self.seed is not None:
+        if not self._is_begun:
             keras.utils.set_random_seed(self.seed)
-        self.seed = None  # a second training of the model goes on from there
+        self._is_begun = True  # a second training of the model goes on from there
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.each_epoch:
+            self._seed_part(epoch + 1)
+
+    def on_train_end(self, logs=None):
+        if self.each_epoch:
+            self._seed_part(0)
+
+    def _seed_part(self, part):
+        sequence = np.random.SeedSequence((self.seed, part))
+        keras.utils.set_random_seed(int(sequence.generate_state(1)[0]))
 
 
 class DirectL(DensityTuner):

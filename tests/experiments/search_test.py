@@ -92,6 +92,19 @@ def test_finished_search_trains_nothing_again_and_can_begin_anew(
     assert (tmp_path / "runs.jsonl").read_text() != before
 
 
+def test_search_by_short_trainings(tmp_path):
+    task = small_tasks.denoising(epochs=3)
+    results = search(task, tmp_path, search_epochs=1)
+    assert {record["steps"] for record in results.tuned} == {task.steps}
+    assert results.budgets == [3 * task.steps]
+    assert f"{task.steps} steps each" in (tmp_path / "report.md").read_text()
+    # Those of another search in the folder are not this one's.
+    search(task, tmp_path)
+    assert len((tmp_path / "trials.csv").read_text().splitlines()) == 1 + 3
+    with pytest.raises(ValueError, match="a multiple of"):
+        search(task, tmp_path, search_epochs=0)
+
+
 def test_search_that_tries_the_standard_convolution_alone(task, tmp_path):
     with pytest.raises(ValueError, match="no density but the standard convolution"):
         search(task, tmp_path, trials=1)

@@ -101,7 +101,8 @@ def test_compare_writes_what_it_promises(tmp_path, capsys):
 
 def test_search_writes_what_it_promises_and_goes_on(tmp_path, capsys):
     output = tmp_path / "search"
-    command = ["search", "--epochs", "1", "--steps-per-epoch", "1", "--seeds", "2"]
+    command = ["search", "--epochs", "2", "--steps-per-epoch", "1", "--seeds", "2"]
+    command += ["--search-epochs", "1"]
     command += ["--best", "1", "--network-options", '{"depth": 2, "filters": 2}']
     command += ["--output", str(output)]
     assert cli.main([*command, "--trials", "3"]) == 0

@@ -6,6 +6,7 @@ import pytest
 from keras.ops import convert_to_numpy as to_numpy
 
 from keras_wconv import WeightedConv2D
+from keras_wconv.optimizers import density_optimizer
 from keras_wconv.tuning.kept_model import KeptModel
 
 
@@ -30,6 +31,9 @@ def build(
     return model
 
 
+SCHEDULE = keras.optimizers.schedules.CosineDecay(0.1, 10)
+
+
 def rebuild(**arguments):
     """Builds as a tuner does: with the names of the first model."""
     keras.utils.clear_session(free_memory=False)
@@ -40,7 +44,7 @@ def test_starts_as_the_new_model():
     kept = KeptModel(build())
     for variable in (*kept.model.variables, *kept.model.optimizer.variables):
         variable.assign(variable + 1)
-    new = rebuild(density=(1.3,))
+    new = rebuild(density=(1.3,), rate=0.2)
     assert kept.start_as(new) is None
     own = [v for v in kept.model.variables if "density" not in v.path]
     for variable, start in zip(
@@ -82,7 +86,7 @@ def test_held_densities_are_not_trained_whatever_is_made_trainable():
     "arguments, difference",
     [
         ({"filters": 3}, "filters was 2 and is 3"),
-        ({"rate": 0.2}, "optimizer/config/learning_rate was"),
+        ({"rate": SCHEDULE}, "optimizer/config/learning_rate was any and is"),
         ({"loss": "mae"}, "compile_config/loss was mse and is mae"),
         ({"activation": "tanh"}, "activation was relu and is tanh"),
         ({"metrics": ["mae"]}, "compile_config/metrics was None"),
@@ -92,6 +96,58 @@ def test_differences_are_named(arguments, difference):
     kept = KeptModel(build())
     assert kept.start_as(rebuild()) is None
     assert difference in kept.start_as(rebuild(**arguments))
+
+
+def test_schedules_are_part_of_the_step():
+    kept = KeptModel(build(rate=SCHEDULE))
+    assert kept.start_as(rebuild(rate=SCHEDULE)) is None
+    other = keras.optimizers.schedules.CosineDecay(0.2, 10)
+    difference = kept.start_as(rebuild(rate=other))
+    assert "initial_learning_rate was 0.1 and is 0.2" in difference
+
+
+@keras.saving.register_keras_serializable("kept_model_test")
+class OwnOptimizer(keras.optimizers.SGD):
+    """Its step may know the learning rate as a number."""
+
+
+def wrapped(rate):
+    return keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(rate))
+
+
+def of_learned_densities(rate):
+    return density_optimizer(keras.optimizers.SGD(0.5), keras.optimizers.Adam(rate))
+
+
+@pytest.mark.parametrize(
+    "optimizer, is_taken",
+    [(wrapped, True), (of_learned_densities, True), (OwnOptimizer, False)],
+)
+def test_learning_rates_of_other_optimizers(optimizer, is_taken):
+    def model(rate):
+        keras.utils.clear_session(free_memory=False)
+        layers = [
+            keras.Input((4, 4, 1)),
+            WeightedConv2D(1, 3, density=0.7, density_trainable=True),
+        ]
+        model = keras.Sequential(layers)
+        model.compile(optimizer(rate), "mse")
+        return model
+
+    kept = KeptModel(model(0.1))
+    new = model(0.2)
+    if not is_taken:
+        assert "learning_rate was 0.1" in kept.start_as(new)
+        return
+    assert kept.start_as(new) is None
+    for variable, start in zip(
+        kept.model.optimizer.variables, new.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(to_numpy(variable), to_numpy(start))
+    optimizer = kept.model.optimizer
+    inner = getattr(optimizer, "optimizers", None) or [optimizer.inner_optimizer]
+    rates = [float(to_numpy(one.learning_rate)) for one in inner]
+    assert np.float32(0.2) in rates
 
 
 def test_training_that_compiles_again_is_noticed():

@@ -359,17 +359,9 @@ def test_ended_trial_is_not_run_again_after_a_kill(tmp_path):
 
 @pytest.mark.parametrize("content", ["", '{"a', "{}"])
 def test_torn_file_of_a_tuner_is_mended(tmp_path, content):
-    class PlainTuner(kt.Tuner):
-        def run_trial(self, trial, verbose):
-            return score(trial)
-
-    def make_tuner():
-        oracle = DirectLOracle(max_trials=3, hyperparameters=space())
-        return PlainTuner(oracle, directory=tmp_path, project_name="search")
-
-    make_tuner().search(verbose=0)
-    (tmp_path / "search" / "tuner0.json").write_text(content)
-    assert len(make_tuner().oracle.trials) == 3
+    make_tuner(tmp_path).search(verbose=0)
+    (tmp_path / "untitled_project" / "tuner0.json").write_text(content)
+    assert len(make_tuner(tmp_path).oracle.trials) == 6
 
 
 def test_search_of_another_oracle_is_refused(tmp_path):
@@ -460,3 +452,192 @@ def test_bad_search_arguments():
         DirectLOracle("val_loss", epsilon=-1)
     with pytest.raises(ValueError, match="`min_side`"):
         DirectLOracle("val_loss", min_side=2)
+
+
+# === What KerasTuner documents of any oracle, with its own tuner ===
+
+
+class PlainTuner(kt.Tuner):
+    def run_trial(self, trial, function=score, **kwargs):
+        self.hypermodel.build(trial.hyperparameters)
+        return function(trial)
+
+
+def declare(hp):
+    hp.Float("a", 0.5, 1.5)
+    hp.Float("b", 0.0, 1.0, default=0.25)
+
+
+def make_tuner(directory, overwrite=False, **arguments):
+    oracle = DirectLOracle(**{"max_trials": 6, **arguments})
+    return PlainTuner(oracle, declare, directory=directory, overwrite=overwrite)
+
+
+def values(tuner, name):
+    trials = tuner.oracle.trials.values()
+    return [trial.hyperparameters.get(name) for trial in trials]
+
+
+def test_direction_of_an_objective_follows_from_its_name():
+    assert DirectLOracle("val_loss").objective.direction == "min"
+    assert DirectLOracle("val_accuracy").objective.direction == "max"
+    with pytest.raises(ValueError, match="direction"):
+        DirectLOracle("val_score_of_mine")
+
+
+def test_remaining_trials(tmp_path):
+    tuner = make_tuner(tmp_path)
+    assert tuner.remaining_trials == 6
+    tuner.search(verbose=0)
+    assert tuner.remaining_trials == 0
+    assert make_tuner(tmp_path, max_trials=None).remaining_trials is None
+
+
+def test_search_that_is_over_tries_nothing(tmp_path):
+    make_tuner(tmp_path).search(verbose=0)
+    again = make_tuner(tmp_path)
+    assert len(again.oracle.trials) == 6
+    again.search(verbose=0, function=None)
+
+
+def test_hyperparameters_override_the_space(tmp_path):
+    hyperparameters = kt.HyperParameters()
+    hyperparameters.Float("a", 0.9, 1.1)
+    hyperparameters.Fixed("b", 0.5)
+    tuner = make_tuner(tmp_path, hyperparameters=hyperparameters)
+    tuner.search(verbose=0)
+    assert set(values(tuner, "b")) == {0.5}
+    assert len(set(values(tuner, "a"))) == 6
+    assert all(0.9 <= value <= 1.1 for value in values(tuner, "a"))
+
+
+def test_new_entries_that_are_not_tuned_have_their_defaults(tmp_path):
+    hyperparameters = kt.HyperParameters()
+    hyperparameters.Float("a", 0.5, 1.5)
+    tuner = make_tuner(
+        tmp_path, hyperparameters=hyperparameters, tune_new_entries=False
+    )
+    tuner.search(verbose=0)
+    assert set(values(tuner, "b")) == {0.25}
+    assert len(set(values(tuner, "a"))) == 6
+
+
+def test_new_entries_that_are_not_allowed(tmp_path):
+    hyperparameters = kt.HyperParameters()
+    hyperparameters.Float("a", 0.5, 1.5)
+    arguments = {"hyperparameters": hyperparameters, "allow_new_entries": False}
+    with pytest.raises(RuntimeError, match="`allow_new_entries` is `False`"):
+        make_tuner(tmp_path, **arguments)
+
+
+@pytest.mark.parametrize("name", ["allow_new_entries", "tune_new_entries"])
+def test_space_of_old_entries_must_be_given(name):
+    with pytest.raises(ValueError, match="specify the search space"):
+        DirectLOracle(**{name: False})
+
+
+def crash(trial):
+    raise RuntimeError("out of memory")
+
+
+def give_up(trial):
+    raise kt.errors.FailedTrialError("no such network")
+
+
+def end(trial):
+    raise kt.errors.FatalRuntimeError("no such file")
+
+
+@pytest.mark.parametrize("fail, runs", [(crash, 3), (give_up, 1)])
+def test_crashes_are_retried_and_failures_are_not(tmp_path, fail, runs):
+    tried = []
+
+    def function(trial):
+        tried.append(trial.trial_id)
+        return fail(trial) if trial.trial_id == "1" else score(trial)
+
+    tuner = make_tuner(tmp_path, max_retries_per_trial=2)
+    tuner.search(verbose=0, function=function)
+    assert tried.count("1") == runs
+    assert len(tried) == 5 + runs
+    trial = tuner.oracle.trials["1"]
+    assert trial.status == "FAILED"
+    assert "Error" in trial.message
+
+
+def test_fatal_errors_end_the_search_and_it_goes_on(tmp_path, uninterrupted):
+    def function(trial):
+        return end(trial) if trial.trial_id == "3" else score(trial)
+
+    with pytest.raises(kt.errors.FatalRuntimeError):
+        make_tuner(tmp_path).search(verbose=0, function=function)
+    tuner = make_tuner(tmp_path)
+    tuner.search(verbose=0)
+    expected = [r[1] for r in results(uninterrupted)][:6]
+    assert [r[1] for r in results(tuner.oracle)] == expected
+
+
+def test_only_failures_in_a_row_end_the_search(tmp_path):
+    def function(trial):
+        return crash(trial) if int(trial.trial_id) % 3 else score(trial)
+
+    tuner = make_tuner(tmp_path, max_trials=9, max_retries_per_trial=1)
+    tuner.search(verbose=0, function=function)
+    assert len(tuner.oracle.trials) == 9
+
+
+@pytest.mark.parametrize("count", [1, 4, 100])
+def test_best_trials_come_first(tmp_path, count):
+    tuner = make_tuner(tmp_path)
+    tuner.search(verbose=0)
+    ordered = sorted(tuner.oracle.trials.values(), key=lambda trial: trial.score)
+    best = tuner.oracle.get_best_trials(count)
+    assert best == ordered[:count]
+    found = tuner.get_best_hyperparameters(count)
+    assert [hp.values for hp in found] == [t.hyperparameters.values for t in best]
+
+
+def test_summaries(tmp_path, capsys):
+    tuner = make_tuner(tmp_path)
+    tuner.search_space_summary()
+    printed = capsys.readouterr().out
+    assert "Default search space size: 2" in printed
+    assert "a (Float)" in printed
+    assert "'max_value': 1.5" in printed
+    tuner.search(verbose=0)
+    tuner.results_summary(num_trials=2)
+    printed = capsys.readouterr().out
+    assert "Showing 2 best trials" in printed
+    best = tuner.oracle.get_best_trials()[0]
+    assert f"Trial {best.trial_id} summary" in printed
+    assert f"Score: {best.score}" in printed
+    assert f"a: {best.hyperparameters['a']}" in printed
+    assert printed.count("Score: ") == 2
+
+
+def test_progress_is_shown_after_a_kill_too(tmp_path, capsys, uninterrupted):
+    oracle = make_oracle(tmp_path)
+    oracle.verbose = 1
+    trial = oracle.create_trial("worker0")
+    again = make_oracle(tmp_path)  # The chief was killed, the worker goes on.
+    again.verbose = 1
+    again.reload()
+    capsys.readouterr()
+    finish(again, trial, score(trial))
+    drive(again)
+    printed = capsys.readouterr().out
+    assert printed.count("Running Trial #") == 30
+    assert printed.count("Complete [") == 30
+    assert results(again) == results(uninterrupted)
+
+
+@pytest.mark.parametrize("content", ["", '{"a', None])
+def test_damaged_file_of_the_oracle_is_named(tmp_path, content):
+    make_tuner(tmp_path).search(verbose=0)
+    path = tmp_path / "untitled_project" / "oracle.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=r"oracle\.json is absent or damaged"):
+        make_tuner(tmp_path)
+    assert not make_tuner(tmp_path, overwrite=True).oracle.trials

@@ -57,7 +57,8 @@ def test_chief_and_workers_equal_one_process(tmp_path):
 
 def test_chief_that_is_killed_and_started_again_goes_on(tmp_path):
     search = outcome("chief_killed", tmp_path)
-    assert len(search["outcomes"]) == 3
-    for exit_codes, trials in search["outcomes"]:
+    assert len(search["outcomes"]) == 5
+    for is_killed, exit_codes, trials in search["outcomes"]:
+        assert is_killed
         assert exit_codes == [0, 0]
         assert trials == search["alone"]

@@ -7,11 +7,13 @@ It prints the results as JSON. The processes are forked from one that has import
 KerasTuner, and minimize a function: nothing is trained.
 """
 
+import itertools
 import json
 import math
 import multiprocessing
 import os
 import random
+import signal
 import socket
 import sys
 import time
@@ -43,13 +45,14 @@ def search(
     max_trials,
     oracle_class=tuning.DirectLOracle,
     tuner_class=FunctionTuner,
+    verbose=0,
 ):
     hyperparameters = kt.HyperParameters()
     hyperparameters.Float("a", 0.5, 1.5)
     hyperparameters.Float("b", 0.0, 1.0)
     oracle = oracle_class(max_trials=max_trials, hyperparameters=hyperparameters)
     tuner = tuner_class(oracle, directory=directory, project_name="search")
-    tuner.search(verbose=0)
+    tuner.search(verbose=verbose)
 
 
 def run(target, *arguments, kill_after=None):
@@ -107,26 +110,51 @@ class LoggedOracle(tuning.DirectLOracle):
         return trial
 
 
-def take_part(directory, max_trials, tuner_id, port):
+def mortal(method, number, is_done):
+    """Returns an oracle whose process is killed at a call of a method.
+
+    Args:
+        method: str, its name.
+        number: int, of the call.
+        is_done: bool, whether the call is done by then, though not answered.
+    """
+    calls = itertools.count(1)
+
+    def call(self, *args, **kwargs):
+        is_last = next(calls) == number
+        if is_last and not is_done:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = getattr(super(Mortal, self), method)(*args, **kwargs)
+        if is_last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    Mortal = type("Mortal", (tuning.DirectLOracle,), {method: call})
+    return Mortal
+
+
+def take_part(directory, max_trials, tuner_id, port, oracle_class, tuner_class):
     os.environ["KERASTUNER_ORACLE_IP"] = "127.0.0.1"
     os.environ["KERASTUNER_ORACLE_PORT"] = str(port)
     os.environ["KERASTUNER_TUNER_ID"] = tuner_id
-    FunctionTuner.pause = 0.3 if tuner_id == "worker0" else 0.05
-    search(directory, max_trials, LoggedOracle)
+    tuner_class.pause = 0.3 if tuner_id == "worker0" else 0.05
+    search(directory, max_trials, oracle_class, tuner_class, verbose=1)
 
 
 class Cluster:
     """A chief and workers on the loopback, which search in one folder."""
 
-    def __init__(self, directory, max_trials):
+    def __init__(self, directory, max_trials, tuner_class=FunctionTuner):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
         self._directory = directory
         self._max_trials = max_trials
+        self._tuner_class = tuner_class
 
-    def start(self, tuner_id):
+    def start(self, tuner_id, oracle_class=LoggedOracle):
         arguments = (self._directory, self._max_trials, tuner_id, self._port)
+        arguments += (oracle_class, self._tuner_class)
         process = fork.Process(target=take_part, args=arguments, daemon=True)
         process.start()
         return process
@@ -172,19 +200,29 @@ def distributed(directory, max_trials=24):
     }
 
 
-def chief_killed(directory, max_trials=24, moments=(1, 3, 8)):
-    """The chief dies during a trial, and starts again in the same folder."""
+MOMENTS = (
+    ("create_trial", 1, False),  # before the first trial
+    ("create_trial", 4, True),  # a trial is given, and the worker has not got it
+    ("update_trial", 3, False),  # a worker reports
+    ("update_trial", 7, True),
+    ("end_trial", 5, True),  # between trials
+)
+
+
+def chief_killed(directory, max_trials=24, moments=MOMENTS, tuner_class=FunctionTuner):
+    """The chief dies at a moment, and starts again in the same folder."""
     run(search, directory / "alone", max_trials)
     outcomes = []
-    for moment in moments:
-        cluster = Cluster(directory / str(moment), max_trials)
-        chief = cluster.start("chief")
+    for number, moment in enumerate(moments):
+        folder = directory / str(number)
+        cluster = Cluster(folder, max_trials, tuner_class)
+        chief = cluster.start("chief", mortal(*moment))
         workers = [cluster.start("worker0"), cluster.start("worker1")]
-        cluster.wait_for_requests(moment)
-        kill(chief)
+        chief.join(timeout=60)
+        is_killed = chief.exitcode == -signal.SIGKILL
         time.sleep(0.5)
         exit_codes = finish(cluster.start("chief"), workers)
-        outcomes.append([exit_codes, results(directory / str(moment))])
+        outcomes.append([is_killed, exit_codes, results(folder)])
     return {"alone": results(directory / "alone"), "outcomes": outcomes}
 
 
