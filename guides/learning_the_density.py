@@ -94,7 +94,7 @@ It answers with an interval, beside the fixed density (B) and the standard netwo
 results = experiments.compare(
     task,
     "learned",
-    density=[1.0],
+    density=[0.7],
     seeds=range(2 if QUICK else 5),
     arms="A,B,L",
 )
