@@ -12,7 +12,9 @@ import json
 import logging
 import os
 import shlex
+import signal
 import sys
+import threading
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -64,7 +66,8 @@ def main(arguments=None):
                     import tensorflow  # noqa: F401
         # It warns of each network that is evaluated on pictures of several sizes.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-        cli.run(options)
+        with _repeated_interrupts():
+            cli.run(options)
     except KeyboardInterrupt:
         print(f"\nkeras-wconv {options.command}: {_stopped(options)}", file=sys.stderr)
         return 130
@@ -100,6 +103,31 @@ def _choose_backend(backend):
             f'pip install "keras_wconv[{asked}]"'
         )
     os.environ["KERAS_BACKEND"] = asked
+
+
+@contextlib.contextmanager
+def _repeated_interrupts(seconds=2):
+    """Repeats a Ctrl-C until it has ended what runs.
+
+    Keras and TensorFlow have bare `except:` clauses, which swallow one.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not (is_main and hasattr(signal, "setitimer")):  # Windows has no timers.
+        yield
+        return
+
+    def interrupt(*_):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        raise KeyboardInterrupt
+
+    kinds = (signal.SIGINT, signal.SIGALRM)
+    before = [signal.signal(kind, interrupt) for kind in kinds]
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import zipfile
 
 import keras
@@ -327,9 +328,28 @@ def test_another_backend_than_that_of_the_process_is_refused(model_path, capsys)
     assert f"KERAS_BACKEND={other}" in capsys.readouterr().err
 
 
+def test_ctrl_c_is_repeated_until_it_ends_the_command():
+    script = """
+        import os, signal, time
+        import keras_wconv_cli
+
+        with keras_wconv_cli._repeated_interrupts(seconds=0.2):
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(60)
+            except:
+                pass
+            time.sleep(60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert result.stderr.endswith("KeyboardInterrupt\n")
+
+
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     output = tmp_path / "search"
-    arguments = ["search", "--overwrite", "--output", str(output)]
+    short = ["--epochs", "1", "--steps-per-epoch", "20"]
+    arguments = ["search", "--overwrite", *short, "--output", str(output)]
     process = subprocess.Popen(
         [*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
     )
@@ -338,5 +358,6 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 130
     last = printed.splitlines()[-1]
-    assert last.endswith(f"To go on: keras-wconv search --output {output}")
+    again = f"keras-wconv search {' '.join(short)} --output {output}"
+    assert last.endswith(f"To go on: {again}")
     assert "Traceback" not in printed
