@@ -10,6 +10,7 @@ Python's objects that each of KerasTuner's two collections of garbage for a mode
 """
 
 import contextlib
+import io
 import tempfile
 import time
 
@@ -78,7 +79,7 @@ def grown_megabytes(tuner, data, trials):
     process = psutil.Process()
     begin = process.memory_info().rss
     for _ in track(range(trials), "Trials of one model"):
-        with contextlib.redirect_stdout(None):
+        with contextlib.redirect_stdout(io.StringIO()):
             run_trial(tuner, data)
     return (process.memory_info().rss - begin) / 2**20
 
@@ -92,7 +93,7 @@ def main():
         times = {name: [] for name in tuners}
         for _ in track(range(1 + trials), "Trials of both"):
             for name, tuner in tuners.items():
-                with contextlib.redirect_stdout(None):
+                with contextlib.redirect_stdout(io.StringIO()):
                     times[name].append(run_trial(tuner, data))
         best = [tuner.oracle.get_best_trials()[0].score for tuner in tuners.values()]
         more = 10 if options.quick else 200

@@ -9,6 +9,7 @@ for any number of workers, and this checks it.
 """
 
 import contextlib
+import io
 import json
 import os
 import socket
@@ -105,7 +106,7 @@ def take_part(kind, directory):
         return training.make_model([[hp["vertical"]], [hp["horizontal"]]])
 
     tuner = Timed(oracle, build, directory=directory, project_name="search")
-    with contextlib.redirect_stdout(None):
+    with contextlib.redirect_stdout(io.StringIO()):
         tuner.search(**training.random_data(), verbose=0)
     print(json.dumps(moments))
 
