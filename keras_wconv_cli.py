@@ -197,8 +197,13 @@ class _Parser(argparse.ArgumentParser):
     """A parser that says in one line what is wrong."""
 
     def __init__(self, **kwargs):
+        self.arguments = []
         # Abbreviated, "--data" would mean "--data-dir".
         super().__init__(allow_abbrev=False, **kwargs)
+
+    def add_argument(self, *args, **kwargs):
+        self.arguments.append(super().add_argument(*args, **kwargs))
+        return self.arguments[-1]
 
     def error(self, message):
         raise _Mistake(f"{self.prog}: {message}. See {self.prog} --help")
@@ -218,12 +223,12 @@ def _parser():
         choices=("bash", "zsh", "tcsh"),
         help="print a script that completes this command in a shell, and exit",
     )
-    commands = parser.add_subparsers(
+    parser.commands = parser.add_subparsers(
         dest="command", required=True, metavar="command", title="commands"
     )
 
     def command(name, help):
-        return commands.add_parser(name, help=help, description=help)
+        return parser.commands.add_parser(name, help=help, description=help)
 
     _add_compare(
         command(
@@ -266,7 +271,7 @@ def _parser():
         choices=FORMATS,
         help="default: by the end of the output's name",
     )
-    for sub in commands.choices.values():
+    for sub in parser.commands.choices.values():
         sub.add_argument(
             "--backend",
             choices=BACKENDS,
@@ -292,8 +297,8 @@ class _Completion(argparse.Action):
             import shtab
         except ImportError:
             raise _Mistake(f"{name} needs shtab: pip install shtab") from None
-        for command in parser._subparsers._group_actions[0].choices.values():
-            for action in command._actions:
+        for command in parser.commands.choices.values():
+            for action in command.arguments:
                 if action.nargs != 0 and not action.choices:
                     action.complete = shtab.FILE
         print(shtab.complete(parser, shell))

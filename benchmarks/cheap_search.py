@@ -12,9 +12,9 @@ benchmarks/results/cheap_search, a line a training, and then writes the tables.
 """
 
 import argparse
+import contextlib
 import functools
-import json
-import os
+import io
 import tempfile
 import time
 
@@ -27,6 +27,7 @@ from keras_wconv import tuning
 from keras_wconv.applications import VGG, TimeSeriesResNet
 from keras_wconv.experiments import Classification, Denoising, Page, datasets
 from keras_wconv.experiments.denoising import SmallDnCNN
+from keras_wconv.experiments.runs import RunLog
 from keras_wconv.inspection import learned_layers
 from keras_wconv.tuning.kept_model import KeptModel
 
@@ -65,37 +66,16 @@ TASKS = {
 
 
 class Trainings:
-    """The finished trainings of a task, in a file that a kill leaves whole enough."""
+    """The trainings of a task, each finished one in a log."""
 
     def __init__(self, name):
-        self.name = name
         self.task = TASKS[name]()
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        self._path = FOLDER / f"{name}.jsonl"
+        self.log = RunLog(FOLDER / name, {"task": name, "epochs": EPOCHS})
         self._kept = {}  # epochs: the model that all densities share
-        self.records = {}
-        lines = self._path.read_text().splitlines() if self._path.exists() else []
-        for line in lines:
-            try:
-                record = json.loads(line)
-            except ValueError:  # Torn by a kill.
-                continue
-            self.records[self._key(record)] = record
-        if lines and not self._path.read_text().endswith("\n"):
-            self._write("\n")
 
-    @staticmethod
-    def _key(record):
-        density = record["density"]
-        if isinstance(density, float):
-            density = round(density, 6)
-        return record["kind"], str(density), record["epochs"], record["seed"]
-
-    def _write(self, text):
-        with self._path.open("a") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+    def record(self, kind, density, epochs, seed):
+        """Returns the record of a training, or None. See `train`."""
+        return self.log.find(_key(kind, density, epochs, seed))
 
     def train(self, kind, density, epochs, seed):
         """Returns the record of a training, after training what is not there.
@@ -105,19 +85,14 @@ class Trainings:
                 layer learns from `density` on; "found" for the fixed densities that
                 each layer had learned in `density` epochs.
         """
-        key = self._key(
-            {"kind": kind, "density": density, "epochs": epochs, "seed": seed}
-        )
-        if key not in self.records:
+        record = self.record(kind, density, epochs, seed)
+        if record is None:
             begin = time.perf_counter()
             task = self.task.with_steps(epochs * self.task.steps)
             model, found = self._model(task, kind, density, seed)
             task.fit(model, seed)
             record = {
-                "kind": kind,
-                "density": density,
-                "epochs": epochs,
-                "seed": seed,
+                **_key(kind, density, epochs, seed),
                 "validation": task.evaluate(model, "validation"),
                 "test": task.evaluate(model, "test"),
                 "seconds": round(time.perf_counter() - begin, 2),
@@ -129,9 +104,8 @@ class Trainings:
                     name: [float(v) for v in layer.density_profiles[0]]
                     for name, layer in learned_layers(model).items()
                 }
-            self.records[key] = record
-            self._write(json.dumps(record) + "\n")
-        return self.records[key]
+            self.log.append(record)
+        return record
 
     def _model(self, task, kind, density, seed):
         keras.utils.clear_session(free_memory=False)
@@ -168,20 +142,27 @@ class Trainings:
             yield "found", epochs, EPOCHS, seed
 
 
+def _key(kind, density, epochs, seed):
+    return {"kind": kind, "density": density, "epochs": epochs, "seed": seed}
+
+
 class Table:
     """The scores of a task and a seed, and what looking them up would have cost."""
 
     def __init__(self, trainings, seed):
         self.metric = trainings.task.monitor
         self.sign = 1 if trainings.task.direction == "max" else -1
-        self.records = trainings.records
+        self.trainings = trainings
         self.seed = seed
         self.epochs = 0
 
     def column(self, epochs, split="validation"):
         """Returns the scores of the grid."""
-        keys = [("fixed", str(round(float(d), 6)), epochs, self.seed) for d in GRID]
-        return np.array([self.records[key][split][self.metric] for key in keys])
+        records = [
+            self.trainings.record("fixed", float(density), epochs, self.seed)
+            for density in GRID
+        ]
+        return np.array([record[split][self.metric] for record in records])
 
     def score(self, density, epochs, split="validation"):
         return float(np.interp(density, GRID, self.column(epochs, split)))
@@ -272,7 +253,8 @@ def evaluate(trainings, seeds):
         found, gains, epochs = [], [], []
         for seed in seeds:
             table = Table(trainings, seed)
-            density = method(table, seed)
+            with contextlib.redirect_stdout(io.StringIO()):  # Of KerasTuner's oracles.
+                density = method(table, seed)
             standard = table.score(1.0, EPOCHS, "test")
             gain = table.score(density, EPOCHS, "test") - standard
             found.append(density)
@@ -283,9 +265,8 @@ def evaluate(trainings, seeds):
         gains, found = [], []
         for seed in seeds:
             table = Table(trainings, seed)
-            key = ("found", str(epochs), EPOCHS, seed)
-            record = trainings.records[key]
-            learned = trainings.records[("learned", "1.0", epochs, seed)]["densities"]
+            record = trainings.record("found", epochs, EPOCHS, seed)
+            learned = trainings.record("learned", 1.0, epochs, seed)["densities"]
             found.append(np.mean([profile[0] for profile in learned.values()]))
             gain = record["test"][table.metric] - table.score(1.0, EPOCHS, "test")
             gains.append(table.sign * scale * gain)

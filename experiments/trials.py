@@ -1,6 +1,7 @@
 """Tuning an arm on the validation split with DIRECT-L, before its final runs."""
 
 import contextlib
+import io
 import json
 import time
 
@@ -89,7 +90,8 @@ def tune(task, arm, density, log, progress, trials, seed, search=None, **options
             return record["validation"][task.monitor]
 
     network = Network()
-    with contextlib.redirect_stdout(None):  # KerasTuner prints what it reloads.
+    # KerasTuner prints what it reloads.
+    with contextlib.redirect_stdout(io.StringIO()):
         tuner = tuning.DirectL(
             network,
             kt.Objective(task.monitor, task.direction),
