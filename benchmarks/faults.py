@@ -209,7 +209,7 @@ class Faults:
             if self._mounted(folder, "-o", "ro"):
                 self._fails(f"read-only folder, {act}", act, folder)
                 subprocess.run(["umount", folder], check=True)
-            if self._mounted(folder, "-o", "size=8k"):
+            if self._mounted(folder, "-o", "size=4k"):
                 if act in ("fold", "export"):
                     (folder / "model.keras").symlink_to(self.folder / "model.keras")
                 self._fails(f"small file system, {act}", act, folder)

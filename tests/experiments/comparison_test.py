@@ -1,5 +1,6 @@
 import functools
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -58,22 +59,28 @@ def settings(folder):
     return json.loads((folder / "whole" / "settings.json").read_text())
 
 
-def test_finished_comparison_trains_nothing_again(tmp_path, monkeypatch):
-    arguments = {"arms": "A,ST,B", "trials": 2}
-    first = compare(tmp_path, **arguments)
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """The folder and the results of a comparison, which no test may change."""
+    folder = tmp_path_factory.mktemp("tuned")
+    return folder, compare(folder, arms="A,ST,B", trials=2)
+
+
+def test_finished_comparison_trains_nothing_again(tuned, tmp_path, monkeypatch):
+    folder, first = tuned
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(runs.Network, "train", None)
     monkeypatch.setattr(small_tasks.EagerDenoising, "fit", None)
-    assert compare(tmp_path, **arguments).runs == first.runs
+    assert compare(tmp_path, arms="A,ST,B", trials=2).runs == first.runs
 
 
-def test_trials_are_answered_from_the_log_alone(tmp_path, monkeypatch):
+def test_trials_are_answered_from_the_log_alone(tuned, tmp_path, monkeypatch):
     """The log of another machine is enough, without KerasTuner's files."""
-    first = compare(tmp_path / "a", arms="A,ST,B", trials=2)
-    (tmp_path / "b").mkdir()
+    folder, first = tuned
     for name in ("runs.jsonl", "settings.json"):
-        (tmp_path / "b" / name).write_bytes((tmp_path / "a" / name).read_bytes())
+        shutil.copy(folder / name, tmp_path)
     monkeypatch.setattr(small_tasks.EagerDenoising, "fit", None)
-    assert compare(tmp_path / "b", arms="A,ST,B", trials=2).runs == first.runs
+    assert compare(tmp_path, arms="A,ST,B", trials=2).runs == first.runs
 
 
 def test_more_arms_seeds_and_budgets_add_runs(tmp_path):

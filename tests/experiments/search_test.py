@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -23,35 +24,44 @@ def search(task, folder, **arguments):
     )
 
 
-def test_what_the_folder_holds(task, tmp_path):
-    results = search(task, tmp_path, command="keras-wconv search")
-    with (tmp_path / "trials.csv").open() as file:
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder and the results of a search, which no test may change."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, search(small_tasks.denoising(epochs=1), folder)
+
+
+def test_what_the_folder_holds(task, finished):
+    folder, results = finished
+    with (folder / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
     values = [float(row["density_3_1"]) for row in rows]
     # The middle of [0.5, 1.5], which is the standard convolution, then its thirds.
     np.testing.assert_allclose(values, [1, 1 + 1 / 3, 1 - 1 / 3])
     density = results.setups[task.total_steps]["B"].density
-    best = keras.saving.load_model(tmp_path / "best.keras", compile=False)
+    best = keras.saving.load_model(folder / "best.keras", compile=False)
     assert best.get_layer("conv1").density_map[0, 1] == pytest.approx(density[0])
-    folded = keras.saving.load_model(tmp_path / "folded.keras")
+    folded = keras.saving.load_model(folder / "folded.keras")
     (inputs, _) = task.batches(seed=9)[0]
     np.testing.assert_allclose(
         folded.predict(inputs, verbose=0), best.predict(inputs, verbose=0), atol=1e-5
     )
-    markdown = (tmp_path / "report.md").read_text()
+    markdown = (folder / "report.md").read_text()
     # The first sentence is the verdict; a figure stands between it and the others.
     verdict, _, rest = results.conclusion().partition(". ")
     assert f"**{verdict}.**" in markdown
     assert rest in markdown
     assert "3 trials of DIRECT-L" in markdown
-    assert json.loads((tmp_path / "results.json").read_text())["seeds"] == [1, 2]
+    assert json.loads((folder / "results.json").read_text())["seeds"] == [1, 2]
     # The conclusion compares with a standard network that was tuned as much.
     assert results.is_fair()
     assert results.trainings[task.total_steps] == {"A": 0, "ST": 3, "B": 3}
 
 
-def test_a_kill_loses_at_most_the_training_in_progress(task, tmp_path, monkeypatch):
-    whole = search(task, tmp_path / "whole")
+def test_a_kill_loses_at_most_the_training_in_progress(
+    task, finished, tmp_path, monkeypatch
+):
+    _, whole = finished
     fit, trained = small_tasks.EagerDenoising.fit, []
 
     def killed(self, model, *args, **kwargs):
@@ -63,20 +73,21 @@ def test_a_kill_loses_at_most_the_training_in_progress(task, tmp_path, monkeypat
     monkeypatch.setattr(small_tasks.EagerDenoising, "fit", killed)
     for limit in (2, 3, 7):  # In the search, and twice in the final runs.
         with pytest.raises(KeyboardInterrupt):
-            search(task, tmp_path / "killed")
-        lines = (tmp_path / "killed" / "runs.jsonl").read_text().splitlines()
+            search(task, tmp_path)
+        lines = (tmp_path / "runs.jsonl").read_text().splitlines()
         assert len(lines) == limit
     limit = None
-    resumed = search(task, tmp_path / "killed")
+    resumed = search(task, tmp_path)
     assert len(trained) == 3 + 3 + 6
     for arm, values in whole.metrics("test", "psnr").items():
         np.testing.assert_array_equal(values, resumed.metrics("test", "psnr")[arm])
 
 
 def test_finished_search_trains_nothing_again_and_can_begin_anew(
-    task, tmp_path, monkeypatch
+    task, finished, tmp_path, monkeypatch
 ):
-    first = search(task, tmp_path)
+    folder, first = finished
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     with monkeypatch.context() as patch:
         patch.setattr(small_tasks.EagerDenoising, "fit", None)
         again = search(task, tmp_path)
