@@ -158,7 +158,8 @@ class WeightedConvolution:
     def call(self, inputs):
         if self.density is None:
             return super().call(inputs)
-        outputs = self.convolution_op(inputs, self.effective_kernel)
+        kernel = self.density.multiply(getattr(self, self.weighted_kernel))
+        outputs = self.convolution_op(inputs, kernel)
         if self.use_bias:
             bias = self.bias
             if self.data_format == "channels_first":
@@ -211,15 +212,7 @@ class WeightedConvolution:
         kernel = getattr(self, self.weighted_kernel)
         if self.density is None:
             return ops.convert_to_tensor(kernel)
-        phi = ops.cast(self.density.map(), kernel.dtype)
-        # `ops.multiply` would take an eager backend four times as long.
-        product = ops.convert_to_tensor(kernel) * phi
-        if self.density.learned and keras.backend.backend() == "torch":
-            # PyTorch's convolution returns a gradient that is laid out in another way
-            # than the kernel. The density's gradient multiplies the two, which is slow
-            # unless the first is copied; the gradient of a reshape does that.
-            product = product.reshape(-1).reshape(product.shape)
-        return product
+        return self.density.multiply(kernel)
 
     @property
     def density_map(self):

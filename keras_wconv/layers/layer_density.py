@@ -30,6 +30,14 @@ class LayerDensity:
         """Returns Φ as a tensor that broadcasts to the kernel, with gradients."""
         raise NotImplementedError
 
+    def multiply(self, kernel):
+        """Returns the product of a kernel and Φ, with gradients.
+
+        Args:
+            kernel: `keras.Variable` or tensor.
+        """
+        raise NotImplementedError
+
     def map_value(self, normalize=None):
         """Returns Φ as it is now, a float64 NumPy array.
 
@@ -85,6 +93,10 @@ class FixedDensity(LayerDensity):
 
     def map(self):
         return self._map
+
+    def multiply(self, kernel):
+        # `ops.multiply` would take an eager backend four times as long.
+        return ops.convert_to_tensor(kernel) * ops.cast(self._map, kernel.dtype)
 
     def map_value(self, normalize=None):
         phi = self.initial(self.kernel_size, self.causal)
@@ -216,6 +228,15 @@ class LearnedDensity(LayerDensity, keras.Layer):
         if self.normalize:
             phi = densities.normalize(phi, ops, rank=len(self.kernel_size))
         return phi[self._channel_axes]
+
+    def multiply(self, kernel):
+        product = ops.convert_to_tensor(kernel) * ops.cast(self.map(), kernel.dtype)
+        if self.learned and keras.backend.backend() == "torch":
+            # PyTorch's convolution returns a gradient that is laid out in another way
+            # than the kernel. The density's gradient multiplies the two, which is slow
+            # unless the first is copied; the gradient of a reshape does that.
+            product = product.reshape(-1).reshape(product.shape)
+        return product
 
     def map_value(self, normalize=None):
         normalize = self.normalize if normalize is None else normalize

@@ -236,6 +236,26 @@ def test_normalized_density_keeps_the_variance_of_the_signal():
     assert variance(published, True) / plain == pytest.approx(1.0, rel=0.2)
 
 
+@pytest.mark.parametrize("trainable", [False, True])
+def test_map_is_what_a_kernel_is_multiplied_by(trainable):
+    layer = keras_wconv.WeightedConv2D(
+        2,
+        (3, 5),
+        density=[[0.5], [0.2, 0.8]],
+        normalize_density=True,
+        density_trainable=trainable,
+    )
+    layer.build((None, None, None, 1))
+    phi = layer.density_map[..., None, None]
+    # A few roundings of float32.
+    np.testing.assert_allclose(to_numpy(layer.density.map()), phi, rtol=1e-6)
+    np.testing.assert_allclose(
+        to_numpy(layer.density.multiply(layer.kernel)),
+        to_numpy(layer.kernel) * phi,
+        rtol=1e-6,
+    )
+
+
 def test_assign_gives_a_held_density_new_values():
     layer = keras_wconv.WeightedConv2D(
         2, 3, density=np.ones((3, 3)), density_trainable=True
