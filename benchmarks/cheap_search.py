@@ -155,21 +155,32 @@ class Table:
         self.trainings = trainings
         self.seed = seed
         self.epochs = 0
+        self.seconds = 0
 
-    def column(self, epochs, split="validation"):
-        """Returns the scores of the grid."""
-        records = [
+    def _records(self, epochs):
+        return [
             self.trainings.record("fixed", float(density), epochs, self.seed)
             for density in GRID
         ]
-        return np.array([record[split][self.metric] for record in records])
+
+    def column(self, epochs, split="validation"):
+        """Returns the scores of the grid."""
+        return np.array([one[split][self.metric] for one in self._records(epochs)])
 
     def score(self, density, epochs, split="validation"):
         return float(np.interp(density, GRID, self.column(epochs, split)))
 
     def train(self, density, epochs, already=0):
         self.epochs += epochs - already
+        # The median, since one machine was at times busy with other things.
+        seconds = np.median([record["seconds"] for record in self._records(epochs)])
+        self.seconds += seconds * (epochs - already) / epochs
         return self.score(density, epochs)
+
+    def gain(self, score, split):
+        """Returns by how much a score is better than the standard's."""
+        standard = self.score(1.0, EPOCHS, split)
+        return self.sign * self.trainings.task.scale * (score - standard)
 
     def best(self, scores):
         """Returns the density with the best score of a dict."""
@@ -245,34 +256,47 @@ METHODS = {
 }
 
 
+SPLITS = ("validation", "test")
+
+
 def evaluate(trainings, seeds):
-    """Returns rows of (method, epochs, found, test score less the standard's)."""
-    scale = trainings.task.scale
+    """Returns a dict for each method, with lists over the seeds.
+
+    Its `validation` and `test` are scores less those of the standard network.
+    """
     rows = []
     for name, method in METHODS.items():
-        found, gains, epochs = [], [], []
+        row = _row(rows, name)
         for seed in seeds:
             table = Table(trainings, seed)
             with contextlib.redirect_stdout(io.StringIO()):  # Of KerasTuner's oracles.
                 density = method(table, seed)
-            standard = table.score(1.0, EPOCHS, "test")
-            gain = table.score(density, EPOCHS, "test") - standard
-            found.append(density)
-            gains.append(table.sign * scale * gain)
-            epochs.append(table.epochs)
-        rows.append((name, np.mean(epochs) / EPOCHS, found, gains))
+            row["density"].append(density)
+            row["trainings"].append(table.epochs / EPOCHS)
+            row["seconds"].append(table.seconds)
+            for split in SPLITS:
+                score = table.score(density, EPOCHS, split)
+                row[split].append(table.gain(score, split))
     for epochs in (EPOCHS, 3):
-        gains, found = [], []
+        part = "one training" if epochs == EPOCHS else "a third of one"
+        row = _row(rows, f"learned in {part}, then fixed")
         for seed in seeds:
             table = Table(trainings, seed)
+            learned = trainings.record("learned", 1.0, epochs, seed)
+            profiles = learned["densities"].values()
+            row["density"].append(np.mean([profile[0] for profile in profiles]))
+            row["trainings"].append(epochs / EPOCHS)
+            row["seconds"].append(learned["seconds"])
             record = trainings.record("found", epochs, EPOCHS, seed)
-            learned = trainings.record("learned", 1.0, epochs, seed)["densities"]
-            found.append(np.mean([profile[0] for profile in learned.values()]))
-            gain = record["test"][table.metric] - table.score(1.0, EPOCHS, "test")
-            gains.append(table.sign * scale * gain)
-        part = "one training" if epochs == EPOCHS else "a third of one"
-        rows.append((f"learned in {part}, then fixed", epochs / EPOCHS, found, gains))
+            for split in SPLITS:
+                row[split].append(table.gain(record[split][table.metric], split))
     return rows
+
+
+def _row(rows, method):
+    lists = {key: [] for key in ("density", "trainings", "seconds", *SPLITS)}
+    rows.append({"method": method, **lists})
+    return rows[-1]
 
 
 def correlations(trainings, seeds):
@@ -321,31 +345,36 @@ def write(tasks, seeds):
     )
     page.heading("Methods")
     units = ", ".join(f"{n} in {t.task.unit}" for n, t in tasks.items())
+    rows = {name: evaluate(t, seeds) for name, t in tasks.items()}
+
+    def table(key, form, first=()):
+        page.table(
+            ["method", *first, *rows],
+            [
+                [
+                    lines[0]["method"],
+                    *(f"{np.mean(lines[0][name]):.2f}" for name in first),
+                    *(_spread(line[key], form) for line in lines),
+                ]
+                for lines in zip(*rows.values(), strict=True)
+            ],
+        )
+
     page.text(
         "Cost in full trainings, without the final one that all methods need. Test "
         "score of the density found less that of the standard network, whose start "
         f"and learning rate were not tuned: mean and range over the seeds; {units}."
     )
-    rows = {name: evaluate(t, seeds) for name, t in tasks.items()}
-    page.table(
-        ["method", "trainings", *rows],
-        [
-            [
-                lines[0][0],
-                f"{lines[0][1]:.2f}",
-                *(_spread(line[3], "{:+.2f}") for line in lines),
-            ]
-            for lines in zip(*rows.values(), strict=True)
-        ],
+    table("test", "{:+.2f}", first=["trainings"])
+    page.text("The same on the validation split, by which the methods choose.")
+    table("validation", "{:+.2f}")
+    page.text(
+        "Seconds of these trainings on two cores, which did other work at times: mean "
+        "and range over the seeds."
     )
+    table("seconds", "{:.0f}")
     page.text("The densities found, over the seeds (learned: the mean of the layers).")
-    page.table(
-        ["method", *rows],
-        [
-            [lines[0][0], *(_spread(line[2], "{:.2f}") for line in lines)]
-            for lines in zip(*rows.values(), strict=True)
-        ],
-    )
+    table("density", "{:.2f}")
     page.write(FOLDER)
 
 
