@@ -33,10 +33,11 @@ bench: venv
 	$(BIN)/python -m benchmarks
 
 # The site, with every guide executed; the guides as notebooks to run elsewhere; and
-# whether a link of all that leads nowhere.
+# whether a link of all that leads nowhere. -E: the source pages of an earlier build would
+# stay, with links to what is documented elsewhere now. Guides are not run again.
 docs: venv
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} COLUMNS=80 PATH="$(CURDIR)/$(BIN):$$PATH" \
-	    $(BIN)/python -m sphinx --fail-on-warning --keep-going -b html docs docs/_build/html
+	    $(BIN)/python -m sphinx -E --fail-on-warning --keep-going -b html docs docs/_build/html
 	$(BIN)/python docs/notebooks.py docs/_build/jupyter_execute/guides \
 	    docs/_build/html/notebooks
 	$(BIN)/python docs/check_site.py docs/_build/html
