@@ -13,24 +13,22 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Most of the time on JAX is compiling. JAX's own tests do without the optimizations,
-# too; a suite that is run by hand, the guides and the benchmarks have them.
-QUICK_COMPILING = {
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-}
 
 
 def run_suite(backend, arguments):
     """Returns (passed, failed, skipped, exit status) of the suite on a backend."""
     with tempfile.TemporaryDirectory() as folder:
-        compiled = {"JAX_COMPILATION_CACHE_DIR": folder, **QUICK_COMPILING}
+        # JAX compiles what several tests and processes use once.
+        cache = {
+            "JAX_COMPILATION_CACHE_DIR": folder,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}"]
         status = subprocess.run(
             [*command, *arguments],
             cwd=ROOT,
-            env={**compiled, **os.environ, "KERAS_BACKEND": backend},
+            env={**cache, **os.environ, "KERAS_BACKEND": backend},
         ).returncode
         if not report.exists():
             return 0, 1, 0, status
