@@ -53,16 +53,16 @@ NETWORKS = {
 }
 
 
-def build(network, variant):
+def build(network, variant, density=None):
     """Returns the network, and whether its density is learned."""
     builder, _ = NETWORKS[network]
-    density = _harness.density_arguments(variant, DENSITY)
+    density = _harness.density_arguments(variant, density or DENSITY)
     return builder(**density), density.get("density_trainable", False)
 
 
-def compiled(network, variant, batch, **compile_options):
+def compiled(network, variant, batch, density=None, **compile_options):
     """Returns the network, ready to be trained, and a batch of noise for it."""
-    model, learned = build(network, variant)
+    model, learned = build(network, variant, density)
     optimizer = keras.optimizers.Adam(1e-4)
     if learned:
         optimizer = keras_wconv.optimizers.density_optimizer(optimizer)

@@ -4,7 +4,9 @@ Memory is what training adds to the process, or under JAX what XLA says that a s
 needs. The product of kernel and density is kept for the backward pass: one copy more of
 the kernels, whatever the batch. That is 44 MB for ResNet18, whose pictures here are
 small, and 2 MB for DnCNN-17. A learned density is one more weight, and its map some
-more operations: about 3 MB a layer of TensorFlow's graph, whatever the batch.
+more operations: about 3 MB a layer of TensorFlow's graph, whatever the batch. The variant
+"one number" learns one factor for each kernel, the least that a layer can learn beside
+its kernel: what it costs is TensorFlow's and the optimizer's price of one more weight.
 """
 
 import json
@@ -17,10 +19,13 @@ import keras
 import numpy as np
 from rich.progress import track
 
+from keras_wconv.densities import Density
+
 from . import _harness
 
 NETWORKS = ("ResNet18, CIFAR-100", "DnCNN-17, 40x40")
-VARIANTS = ("standard", "fixed", "learned")
+ONE_NUMBER = "one number"
+VARIANTS = ("standard", "fixed", "learned", ONE_NUMBER)
 BATCH = 32
 
 IMPORT = """
@@ -30,6 +35,16 @@ begin = time.perf_counter()
 import keras_wconv
 print(time.perf_counter() - begin)
 """
+
+
+class OneNumber(Density):
+    """A learned factor that all taps of a kernel share."""
+
+    def parameters(self, kernel_size, causal=False):
+        return {"gain": np.ones([1] * len(kernel_size))}
+
+    def map(self, taps, xp, gain):
+        return gain
 
 
 def run(*arguments):
@@ -51,7 +66,10 @@ def first_batch(network, variant):
 
     before = peak_memory()
     begin = time.perf_counter()
-    model, *batch = networks.compiled(network, variant, BATCH)
+    density = None
+    if variant == ONE_NUMBER:
+        variant, density = "learned", OneNumber()
+    model, *batch = networks.compiled(network, variant, BATCH, density)
     model.train_on_batch(*batch)
     seconds = time.perf_counter() - begin
     model.train_on_batch(*batch)
