@@ -319,9 +319,11 @@ class Separable(Density):
                 made[name, size] = _profile(parameters[name], size, xp)
             # Indexing costs an eager backend a tenth of `keras.ops.reshape`. Only the
             # first profile needs the axes before its own; the others broadcast.
-            before = 0 if profiles else axis
-            index = (*[None] * before, slice(None), *[None] * (rank - 1 - axis))
-            profiles.append(made[name, size][index])
+            before, after = 0 if profiles else axis, rank - 1 - axis
+            profile = made[name, size]
+            if before or after:
+                profile = profile[(*[None] * before, slice(None), *[None] * after)]
+            profiles.append(profile)
         if not profiles:
             return xp.ones([1] * rank)
         return functools.reduce(operator.mul, profiles)
@@ -660,7 +662,9 @@ def _profile(coefficients, size, xp):
     indices that repeat, and optimizers treat those as other variables.
     """
     count = coefficients.shape[0]
-    after = [] if count == size - 1 else [xp.flip(coefficients, axis=0)]
+    # One coefficient is its own mirror image: kernels of 3 are spared an operation.
+    mirrored = coefficients if count == 1 else xp.flip(coefficients, axis=0)
+    after = [] if count == size - 1 else [mirrored]
     middle = size - (1 + len(after)) * count
     center = xp.ones((middle, *coefficients.shape[1:]), dtype=coefficients.dtype)
     return xp.concatenate([coefficients, center, *after])
