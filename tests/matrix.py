@@ -14,12 +14,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Each core has a worker. More threads would wait for each other; JAX reads `NPROC`.
+THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "NPROC")
+
 
 def run_suite(backend, arguments):
     """Returns (passed, failed, skipped, exit status) of the suite on a backend."""
     with tempfile.TemporaryDirectory() as folder:
-        # JAX compiles what several tests and processes use once.
-        cache = {
+        settings = {
+            **dict.fromkeys(THREADS, "1"),
+            # JAX compiles what several tests and processes use once.
             "JAX_COMPILATION_CACHE_DIR": folder,
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
@@ -28,7 +32,7 @@ def run_suite(backend, arguments):
         status = subprocess.run(
             [*command, *arguments],
             cwd=ROOT,
-            env={**cache, **os.environ, "KERAS_BACKEND": backend},
+            env={**settings, **os.environ, "KERAS_BACKEND": backend},
         ).returncode
         if not report.exists():
             return 0, 1, 0, status
