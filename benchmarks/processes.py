@@ -4,9 +4,11 @@ Memory is what training adds to the process, or under JAX what XLA says that a s
 needs. The product of kernel and density is kept for the backward pass: one copy more of
 the kernels, whatever the batch. That is 44 MB for ResNet18, whose pictures here are
 small, and 2 MB for DnCNN-17. A learned density is one more weight, and its map some
-more operations: about 3 MB a layer of TensorFlow's graph, whatever the batch. The variant
-"one number" learns one factor for each kernel, the least that a layer can learn beside
-its kernel: what it costs is TensorFlow's and the optimizer's price of one more weight.
+more operations: about 3 MB a layer of TensorFlow's graph, whatever the batch.
+
+The variant "one number" learns one factor for each kernel, the least that a layer can
+learn beside its kernel. What it costs is the price of one more weight in TensorFlow and
+its optimizer.
 """
 
 import json
