@@ -113,8 +113,8 @@ EXPERIMENTS = {  # name: task, search, arms by budget, budget at which all is tu
     ),
     "series_9": (functools.partial(series, 9), by_width(9), {500: SHAPE}, 500),
     "series_33": (functools.partial(series, 33), by_width(33), {500: SHAPE}, 500),
-    # With noise of 2 the standard network reaches 98 %, which hides any difference. With
-    # 4 it reached 86 % on the validation split.
+    # With noise of 2 the standard network reaches 98 %, which hides any difference;
+    # with 4 it reached 86 % on the validation split.
     "series_65": (functools.partial(series, 65, 4.0), by_width(65), {500: SHAPE}, 500),
     "mnist_vgg": (Classification.mnist, by_coefficients(3), {300: CONTROLS}, 300),
     "mnist_convnext_7": (
