@@ -237,17 +237,21 @@ class Results:
         weighted, standard = (self.best(s, steps) for s in ("weighted", "standard"))
         fair = self.is_fair(steps)
         verdict = {
-            0: "These runs do not show a difference",
-            1: "The weighted network is better" if fair else "Not decided",
-            -1: "The weighted network is worse",
+            0: "These runs do not show a difference between the weighted network and "
+            "the best standard one",
+            1: "The weighted network is better than the best standard one"
+            if fair
+            else "Not decided",
+            -1: "The weighted network is worse than the best standard one",
         }[sign]
         counts = self.trainings.get(steps, {})
         sentences = [
-            f"{verdict}: {weighted} ({self.arms[weighted].name}) less {standard} "
-            f"({self.arms[standard].name}), test {task.monitor}, "
-            f"{answer.format(task.scale, task.unit)}, {self.confidence:.0%} interval "
-            f"of the paired differences of {answer.count} seeds, {steps} steps.",
-            f"Trainings spent to tune them: {counts.get(weighted, 0)} and "
+            f"{verdict}: {answer.format(task.scale, task.unit)} on the test split.",
+            f"This is the {task.monitor} of {weighted} ({self.arms[weighted].name}) "
+            f"less that of {standard} ({self.arms[standard].name}) after {steps} "
+            f"steps: the mean over {answer.count} seeds and its {self.confidence:.0%} "
+            "interval.",
+            f"Trainings to tune them: {counts.get(weighted, 0)} and "
             f"{counts.get(standard, 0)}.",
         ]
         if not fair:

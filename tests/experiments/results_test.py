@@ -74,9 +74,9 @@ def test_the_answer_is_the_best_of_each_side_by_validation(make):
 @pytest.mark.parametrize(
     ("weighted", "direction", "says"),
     [
-        ([28.0, 29.0, 27.9], "max", "The weighted network is better"),
-        ([26.0, 27.0, 25.9], "max", "The weighted network is worse"),
-        ([28.0, 29.0, 27.9], "min", "The weighted network is worse"),
+        ([28.0, 29.0, 27.9], "max", "The weighted network is better than"),
+        ([26.0, 27.0, 25.9], "max", "The weighted network is worse than"),
+        ([28.0, 29.0, 27.9], "min", "The weighted network is worse than"),
         ([27.3, 27.9, 27.0], "max", "These runs do not show a difference"),
         ([27.1, 28.1, 27.0], "max", "These runs do not show a difference"),
     ],
