@@ -36,7 +36,7 @@ from .report import README
 QUESTION = "A,S,ST,B,BT"
 CONTROLS = f"{QUESTION},C,D,F,G,N,L,glorot"
 SHAPE = f"{QUESTION},F,L"
-SHORT = "A,ST,B"
+SHORT = "A,ST,B,BT"
 
 
 def by_coefficients(size):
