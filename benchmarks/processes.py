@@ -128,9 +128,9 @@ def main():
     if len(sys.argv) == 4 and sys.argv[1] == "first_batch":
         return first_batch(*sys.argv[2:])
     options = _harness.parse_options(__doc__)
-    repeats = 1 if options.quick else 2
+    repeats = 1 if options.quick else 4
     variants = VARIANTS[:2] if options.quick else VARIANTS
-    imports = [run("-c", IMPORT) for _ in track(range(4 * repeats), "Import")]
+    imports = [run("-c", IMPORT) for _ in track(range(2 * repeats), "Import")]
     milliseconds = _harness.quartiles(1e3 * np.array(imports))
     rows = [{"measure": "import", "milliseconds": milliseconds}]
     for network in NETWORKS[-1:] if options.quick else NETWORKS:
