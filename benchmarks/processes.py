@@ -8,7 +8,7 @@ more operations: about 3 MB a layer of TensorFlow's graph, whatever the batch.
 
 The variant "one number" learns one factor for each kernel, the least that a layer can
 learn beside its kernel. What it costs is the price of one more weight in TensorFlow and
-its optimizer.
+its optimizer; on the other backends it has not been measured yet.
 """
 
 import json
