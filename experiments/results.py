@@ -236,12 +236,12 @@ class Results:
         sign = answer.sign * (1 if task.direction == "max" else -1)
         weighted, standard = (self.best(s, steps) for s in ("weighted", "standard"))
         fair = self.is_fair(steps)
-        rival = "the best standard one"
+        best = "the best standard one"
         verdict = {
             0: "These runs do not show a difference between the weighted network and "
-            f"{rival}",
-            1: f"The weighted network is better than {rival}" if fair else "Not decided",
-            -1: f"The weighted network is worse than {rival}",
+            f"{best}",
+            1: f"The weighted network is better than {best}" if fair else "Not decided",
+            -1: f"The weighted network is worse than {best}",
         }[sign]
         counts = self.trainings.get(steps, {})
         sentences = [
