@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_wconv._device import device
 from keras_wconv.densities import PUBLISHED as DENSITIES  # noqa: F401
 
 from . import RESULTS
@@ -175,27 +176,6 @@ def describe_machine():
             **{name: importlib.metadata.version(name) for name in packages},
         },
     }
-
-
-def device():
-    """Returns the name of the accelerator that Keras computes on, or `"cpu"`."""
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        first = jax.devices()[0]
-        return "cpu" if first.platform == "cpu" else first.device_kind
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        for gpu in tf.config.list_physical_devices("GPU"):
-            return tf.config.experimental.get_device_details(gpu)["device_name"]
-    if backend == "torch":
-        import torch
-
-        if torch.cuda.is_available():
-            return torch.cuda.get_device_name()
-    return "cpu"
 
 
 def _processor():

@@ -6,10 +6,12 @@ rate. All is tuned on the validation split, at one length of training; the arms 
 trained with five seeds at several lengths and evaluated on the test split.
 
 `python -m benchmarks.comparison` does what is missing from the files and takes hours on
-two cores. It writes a folder for each into benchmarks/results/comparison.
+two cores. It writes a folder for each into benchmarks/results/comparison. What needs a
+GPU is done when `--only` names it, with `KERAS_BACKEND=jax`.
 """
 
 import argparse
+import dataclasses
 import functools
 import json
 from pathlib import Path
@@ -18,7 +20,14 @@ import keras
 import numpy as np
 
 from keras_wconv import tuning
-from keras_wconv.applications import ConvNeXt, DnCNN17, ResNet20, TimeSeriesResNet
+from keras_wconv.applications import (
+    VGG16,
+    ConvNeXt,
+    DnCNN17,
+    ResNet18,
+    ResNet20,
+    TimeSeriesResNet,
+)
 from keras_wconv.densities import Gaussian
 from keras_wconv.experiments import (
     Classification,
@@ -54,10 +63,10 @@ def photographs(**network):
     )
 
 
-def published_dncnn():
-    """DnCNN as published, on batches of 8 patches where the paper has 128."""
+def published_dncnn(batch_size=8):
+    """DnCNN as published, on small batches of patches where the paper has 128."""
     return Denoising.photographs(
-        DnCNN17, batch_size=8, steps_per_epoch=100, learning_rate=1e-3
+        DnCNN17, batch_size=batch_size, steps_per_epoch=100, learning_rate=1e-3
     )
 
 
@@ -76,7 +85,7 @@ def series(size, noise=2.0):
     )
 
 
-def mnist_convnext(size):
+def mnist_convnext(size, patch_size=2):
     """Digits, and a small ConvNeXt whose depthwise kernels all have one size.
 
     It learns late: after 300 steps it knows 60 % of the digits, with 0.2 between seeds,
@@ -87,12 +96,31 @@ def mnist_convnext(size):
         (1, 1),
         (16, 32),
         kernel_size=size,
-        patch_size=2,
+        patch_size=patch_size,
         layer_scale=1.0,
         name=f"convnext_{size}",
     )
     return Classification.mnist(
         network, optimizer=keras.optimizers.Adam, learning_rate=5e-3
+    )
+
+
+def mnist_32(builder, **network):
+    """Digits at the size of CIFAR, and a network of the papers as CIFAR has it."""
+    data = datasets.mnist()
+    splits = {
+        split: (np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0))), labels)
+        for split in datasets.SPLITS
+        for images, labels in [getattr(data, split)]
+    }
+    return Classification(
+        dataclasses.replace(data, name="mnist, 32x32", **splits),
+        functools.partial(builder, **network),
+        epochs=20,
+        batch_size=50,
+        learning_rate=0.02,
+        schedule="cosine",
+        pad=4,
     )
 
 
@@ -142,6 +170,32 @@ EXPERIMENTS = {  # name: task, search, arms by budget, budget at which all is tu
         None,
     ),
 }
+ON_GPU = {  # They would take days on two cores.
+    "photographs_dncnn17_32": (
+        functools.partial(published_dncnn, 32),
+        by_coefficients(3),
+        {500: SHORT, 3000: SHORT},
+        500,
+    ),
+    "mnist_convnext_31": (
+        functools.partial(mnist_convnext, 31, patch_size=1),
+        by_width(31),
+        {900: f"{SHORT},F,L"},
+        900,
+    ),
+    "mnist_resnet18": (
+        functools.partial(mnist_32, ResNet18, stem="cifar"),
+        by_coefficients(3),
+        {600: SHORT},
+        600,
+    ),
+    "mnist_vgg16": (
+        functools.partial(mnist_32, VGG16, batch_normalization=True, hidden_units=()),
+        by_coefficients(3),
+        {600: SHORT},
+        600,
+    ),
+}
 
 
 BEGIN = "<!-- Written by python -m benchmarks.comparison from its results. -->"
@@ -150,12 +204,19 @@ LABELS = {  # of README's rows and figure: network and data, kernel
     "photographs_dncnn_3": ("DnCNN, 7 layers, photographs", "3x3"),
     "photographs_dncnn_7": ("DnCNN, 5 layers, photographs", "7x7"),
     "photographs_dncnn17": ("DnCNN as published, 17 layers, photographs", "3x3"),
+    "photographs_dncnn17_32": (
+        "DnCNN as published, batches of 32, photographs",
+        "3x3",
+    ),
     "series_9": ("ResNet, time series", "9"),
     "series_33": ("ResNet, time series", "33"),
     "series_65": ("ResNet, time series with more noise", "65"),
     "mnist_vgg": ("VGG with batch normalization, MNIST", "3x3"),
+    "mnist_resnet18": ("ResNet18, MNIST", "3x3"),
+    "mnist_vgg16": ("VGG16 with batch normalization, MNIST", "3x3"),
     "mnist_convnext_7": ("ConvNeXt, MNIST", "7x7"),
     "mnist_convnext_15": ("ConvNeXt, MNIST", "15x15"),
+    "mnist_convnext_31": ("ConvNeXt, MNIST", "31x31"),
     "digits_resnet20": ("ResNet20, digits", "3x3"),
 }
 COLUMNS = (
@@ -270,7 +331,7 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.comparison", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--only", choices=EXPERIMENTS, action="append")
+    parser.add_argument("--only", choices=EXPERIMENTS | ON_GPU, action="append")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--longest", type=int, help="leave out longer trainings")
     parser.add_argument("--output", type=Path, default=RESULTS / "comparison")
@@ -282,7 +343,7 @@ def main():
     options = parser.parse_args()
     command = "python -m benchmarks.comparison"
     for name in () if options.summary else options.only or EXPERIMENTS:
-        make, search, budgets, tune_at = EXPERIMENTS[name]
+        make, search, budgets, tune_at = (EXPERIMENTS | ON_GPU)[name]
         if budgets and options.longest:
             budgets = {n: arms for n, arms in budgets.items() if n <= options.longest}
         print(f"=== {name} ===", flush=True)

@@ -121,7 +121,8 @@ def _facts(command, seeds, seconds):
         "Versions": ", ".join(versions),
         "Commit": machine["commit"],
         "Machine": f"{machine['system']}, {machine['machine']}, "
-        f"{machine['processors']} processors",
+        f"{machine['processors']} processors"
+        + ("" if machine["device"] == "cpu" else f", {machine['device']}"),
     }
     return {name: fact for name, fact in facts.items() if fact}
 

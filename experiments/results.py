@@ -16,6 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from .._device import device
 from .._files import write_atomically
 from .._optional import require
 from .arms import EFFECTS
@@ -427,6 +428,7 @@ def environment():
         "system": platform.system(),
         "machine": platform.machine(),
         "processors": os.cpu_count(),
+        "device": device(),
         "commit": commit or None,
     }
 
