@@ -174,7 +174,7 @@ ON_GPU = {  # They would take days on two cores.
     "photographs_dncnn17_32": (
         functools.partial(published_dncnn, 32),
         by_coefficients(3),
-        {500: SHORT, 3000: SHORT},
+        {500: f"{SHORT},F", 3000: f"{SHORT},F"},
         500,
     ),
     "mnist_convnext_31": (
