@@ -63,6 +63,12 @@ def _scale_start(task, model, setup, **density_options):
     if start is None and setup.start == 1:
         return
     maps = kernel_maps(task.model(setup.density, **density_options))
+    if not maps:
+        raise ValueError(
+            "`density` must be given where initial kernels are scaled: those of the "
+            f"weighted layers are. Received: {setup.density}, with which "
+            f"{model.name!r} has no weighted layers."
+        )
     for weight in model.trainable_weights:
         if weight.path in maps:
             kernel = ops.convert_to_numpy(weight)
