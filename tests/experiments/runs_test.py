@@ -85,3 +85,10 @@ def test_trained_runs_hold_what_a_result_needs(tmp_path):
     assert first["test"]["psnr"] == pytest.approx(mean)
     assert set(first["densities"]) == {"conv1", "conv2", "conv3"}
     assert first["steps"] == task.total_steps
+
+
+def test_a_start_that_would_reach_no_kernel_is_refused():
+    task = small_tasks.classification()
+    setup = runs.Setup(arms.ARMS["S"], None, task.learning_rate, start=0.5)
+    with pytest.raises(ValueError, match="`density` must be given"):
+        runs.build(task, setup)
