@@ -7,7 +7,7 @@ trained with five seeds at several lengths and evaluated on the test split.
 
 `python -m benchmarks.comparison` does what is missing from the files and takes hours on
 two cores. It writes a folder for each into benchmarks/results/comparison. What needs a
-GPU, or another backend, is done when `--only` names it.
+GPU is done when `--only` names it.
 """
 
 import argparse
@@ -168,8 +168,7 @@ EXPERIMENTS = {  # name: task, search, arms by budget, budget at which all is tu
         None,
     ),
 }
-BY_NAME = {  # Run by `--only`.
-    # With KERAS_BACKEND=jax, on a GPU: they would take days on two cores.
+ON_GPU = {  # Run by `--only`, with KERAS_BACKEND=jax: on two cores they take hours.
     "photographs_dncnn17_32": (
         functools.partial(published_dncnn, 32),
         by_coefficients(3),
@@ -191,12 +190,11 @@ BY_NAME = {  # Run by `--only`.
         {600: SHORT},
         600,
     ),
-    # With KERAS_BACKEND=torch, the fastest for large depthwise kernels on processors.
     # The first stage has maps of 16x16, for which 31 taps are the most that matter.
     "mnist_convnext_31": (
         functools.partial(mnist_convnext, 31, mnist_32),
         by_width(31),
-        {900: "A,ST,B,F,L"},
+        {900: SHAPE},
         900,
     ),
 }
@@ -335,7 +333,7 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.comparison", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--only", choices=EXPERIMENTS | BY_NAME, action="append")
+    parser.add_argument("--only", choices=EXPERIMENTS | ON_GPU, action="append")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--longest", type=int, help="leave out longer trainings")
     parser.add_argument("--output", type=Path, default=RESULTS / "comparison")
@@ -347,7 +345,7 @@ def main():
     options = parser.parse_args()
     command = "python -m benchmarks.comparison"
     for name in () if options.summary else options.only or EXPERIMENTS:
-        make, search, budgets, tune_at = (EXPERIMENTS | BY_NAME)[name]
+        make, search, budgets, tune_at = (EXPERIMENTS | ON_GPU)[name]
         if budgets and options.longest:
             budgets = {n: arms for n, arms in budgets.items() if n <= options.longest}
         print(f"=== {name} ===", flush=True)
