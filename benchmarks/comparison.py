@@ -21,6 +21,7 @@ import numpy as np
 
 from keras_wconv import tuning
 from keras_wconv.applications import (
+    VGG,
     VGG16,
     ConvNeXt,
     DnCNN17,
@@ -122,6 +123,22 @@ def mnist_32(network, **recipe):
     return Classification(data, network, **{**defaults, **recipe})
 
 
+def cifar10_vgg():
+    """A narrow VGG on CIFAR-10, which `benchmarks.cifar10` can make."""
+    network = functools.partial(
+        VGG, (2, 2, 2), (16, 32, 64), batch_normalization=True, hidden_units=()
+    )
+    return Classification(
+        datasets.cifar10(),
+        network,
+        batch_size=50,
+        learning_rate=0.01,
+        schedule="cosine",
+        pad=4,
+        flip=True,
+    )
+
+
 EXPERIMENTS = {  # name: task, search, arms by budget, budget at which all is tuned
     "photographs_dncnn_3": (
         functools.partial(photographs),
@@ -157,6 +174,12 @@ EXPERIMENTS = {  # name: task, search, arms by budget, budget at which all is tu
         functools.partial(mnist_convnext, 15),
         by_width(15),
         {900: SHAPE},
+        900,
+    ),
+    "cifar10_vgg": (
+        cifar10_vgg,
+        by_coefficients(3),
+        {900: SHAPE, 3600: SHORT, 9000: SHORT},
         900,
     ),
     "digits_resnet20": (
@@ -219,6 +242,7 @@ LABELS = {  # of README's rows and figure: network and data, kernel
     "mnist_convnext_7": ("ConvNeXt, MNIST", "7x7"),
     "mnist_convnext_15": ("ConvNeXt, MNIST", "15x15"),
     "mnist_convnext_31": ("ConvNeXt, MNIST", "31x31"),
+    "cifar10_vgg": ("VGG with batch normalization, CIFAR-10", "3x3"),
     "digits_resnet20": ("ResNet20, digits", "3x3"),
 }
 COLUMNS = (

@@ -3,9 +3,11 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
 from scipy import stats
 
-from benchmarks import RESULTS, _harness, comparison, report
+from benchmarks import RESULTS, _harness, cifar10, comparison, report
 
 
 def test_the_readme_shows_what_the_files_of_results_say():
@@ -128,6 +130,32 @@ def test_the_guide_says_what_searches_found():
     assert f"random search's in {better('random', (2, 3, 6))} cases" in guide
     assert f"optimization's in {better('bayesian', (2,))} in two dimensions" in guide
     assert f"but in {better('bayesian', (3, 6))} in three and six" in guide
+
+
+def test_cifar10_is_made_of_the_files_of_the_package(tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = {
+        "train": rng.integers(256, size=(10, 32, 32, 3), dtype="uint8"),
+        "test": rng.integers(256, size=(2, 32, 32, 3), dtype="uint8"),
+    }
+    labels = {"train": [6, 9, 9, 4, 1, 1, 2, 7, 8, 3], "test": [3, 8]}
+    files = {f"data_batch_{i + 1}": pictures["train"][2 * i :][:2] for i in range(5)}
+    for name, of_batch in {**files, "test_batch": pictures["test"]}.items():
+        Image.fromarray(of_batch.reshape(2, 1024, 3)).save(tmp_path / f"{name}.png")
+    for split, of_split in labels.items():
+        (tmp_path / f"{split}_lables.json").write_text(json.dumps(of_split))
+
+    builder = cifar10.prepare(tmp_path, tmp_path / "data")
+
+    assert builder.info.features["label"].names[6] == "frog"
+    for split in ("train", "test"):
+        made = {e["id"]: e for e in tfds.as_numpy(builder.as_dataset(split=split))}
+        for i, (picture, label) in enumerate(
+            zip(pictures[split], labels[split], strict=True)
+        ):
+            example = made[f"{split}_{i:05}".encode()]
+            np.testing.assert_array_equal(example["image"], picture)
+            assert example["label"] == label
 
 
 def test_functions_are_timed_in_turn_and_the_order_turns_round():
