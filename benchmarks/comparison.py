@@ -179,7 +179,7 @@ EXPERIMENTS = {  # name: task, search, arms by budget, budget at which all is tu
     "cifar10_vgg": (
         cifar10_vgg,
         by_coefficients(3),
-        {900: SHAPE, 2700: SHORT, 5400: SHORT},
+        {900: SHAPE, 2700: SHORT},
         900,
     ),
     "digits_resnet20": (
