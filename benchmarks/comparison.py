@@ -47,6 +47,7 @@ QUESTION = "A,S,ST,B,BT"
 CONTROLS = f"{QUESTION},C,D,F,G,N,L,glorot"
 SHAPE = f"{QUESTION},F,L"
 SHORT = "A,ST,B,BT"
+STARTS = f"{QUESTION},F,glorot"
 
 
 def by_coefficients(size):
@@ -149,7 +150,7 @@ EXPERIMENTS = {  # name: task, search, arms by budget, budget at which all is tu
     "photographs_dncnn_7": (
         functools.partial(photographs, depth=5, filters=16, kernel_size=7),
         by_coefficients(7),
-        {300: QUESTION, 1000: CONTROLS, 3000: QUESTION, 10000: QUESTION},
+        {300: STARTS, 1000: CONTROLS, 3000: STARTS, 10000: STARTS},
         1000,
     ),
     "photographs_dncnn17": (  # with --seeds 3: a training takes minutes

@@ -158,6 +158,24 @@ ARMS = {
             tuned=_BOTH,
             side="standard",
         ),
+        Arm(
+            "glorot",
+            "standard, Glorot start",
+            start=initializer("glorot_uniform"),
+            side="standard",
+        ),
+        Arm(
+            "lecun",
+            "standard, LeCun start",
+            start=initializer("lecun_normal"),
+            side="standard",
+        ),
+        Arm(
+            "orthogonal",
+            "standard, orthogonal start",
+            start=initializer("orthogonal"),
+            side="standard",
+        ),
         Arm("B", "weighted", weighted, side="weighted"),
         Arm(
             "BT",
@@ -172,9 +190,6 @@ ARMS = {
         Arm("G", "permuted density", permuted),
         Arm("N", "normalized density", normalized),
         Arm("L", "learned density", learned),
-        Arm("glorot", "Glorot start", start=initializer("glorot_uniform")),
-        Arm("lecun", "LeCun start", start=initializer("lecun_normal")),
-        Arm("orthogonal", "orthogonal start", start=initializer("orthogonal")),
     )
 }
 
@@ -185,6 +200,9 @@ EFFECTS = {
     "own learning rate": "T - A",
     "own start": "S - A",
     "own start and learning rate": "ST - A",
+    "Glorot start": "glorot - A",
+    "LeCun start": "lecun - A",
+    "orthogonal start": "orthogonal - A",
     "start": "C - A",
     "step": "D - A",
     "interaction": "B - C - D + A",

@@ -196,10 +196,10 @@ class Results:
                 terms = zip(signs, keys, strict=True)
                 differences = sum(sign * values[key] for sign, key in terms)
                 effects[name] = Effect.of(differences, self.confidence, formula)
+        known = {key for formula in EFFECTS.values() for key in _terms(formula)[1]}
         for key, arm in self.arms.items():
             # An arm of one's own is compared with the standard network.
-            known = any(key in _terms(e.formula)[1] for e in effects.values())
-            if key in values and not known and arm.side == "control":
+            if key in values and key not in known:
                 differences = values[key] - values["A"]
                 effects[arm.name] = Effect.of(
                     differences, self.confidence, f"{key} - A"

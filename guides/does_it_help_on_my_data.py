@@ -2,7 +2,7 @@
 Title: Does it help on my data?
 Author: The keras_wconv authors
 Date created: 2026/11/21
-Last modified: 2026/11/25
+Last modified: 2026/11/27
 Description: Compare a weighted network with a standard one that is tuned as much.
 """
 
@@ -33,6 +33,10 @@ S and ST are the strong opponents. S asks whether a smaller start is all that th
 brought. ST asks the same of start and learning rate together, which matters: with Adam, a
 smaller kernel and a smaller step go hand in hand. Each side gets the same number of
 trainings, and the report prints it.
+
+Published initializers are standard networks as well, and cost no tuning: add `glorot`,
+`lecun` or `orthogonal` to `arms`. The best of all standard arms, chosen on the validation
+split, is the one that the weighted network is compared with.
 
 A comparison that you can trust also
 

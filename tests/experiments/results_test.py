@@ -106,6 +106,16 @@ def test_own_arm_is_compared_with_the_standard_network(make):
     assert effects["half start"].mean == pytest.approx(7 / 3)
 
 
+def test_a_published_initializer_may_be_the_best_standard_network(make):
+    """It needs no tuning: better than A alone is then not better than standard."""
+    values = {"A": [1.0, 2, 3], "ST": [1.1, 2, 3], "glorot": [5.0, 5, 6]}
+    results = make({**values, "B": [3.0, 3, 5]}, tuned={"ST": 9, "B": 9})
+    effects = results.effects()
+    assert effects["weighted - standard"].formula == "B - glorot"
+    assert effects["Glorot start"].mean == pytest.approx(10 / 3)
+    assert results.conclusion().startswith("The weighted network is worse")
+
+
 def test_holm_agrees_with_its_definition():
     """Each adjusted p-value is the largest of its predecessors, times what is left."""
     rng = np.random.default_rng(0)
