@@ -49,8 +49,8 @@ QUESTION = "A,S,ST,B,BT"
 CONTROLS = f"{QUESTION},C,D,F,G,N,L,glorot"
 SHAPE = f"{QUESTION},F,L"
 SHORT = "A,ST,B,BT"
-# With kernels of 7, tuned factors of He's start fail for some seeds. Keras's default start
-# does not, so it gets a learning rate of its own as well.
+# With kernels of 7, tuned factors of He's start fail for some seeds. Keras's default
+# start does not, so it gets a learning rate of its own as well.
 GLOROT = Arm(
     "GT",
     "standard, Glorot start, own learning rate",

@@ -2,7 +2,7 @@
 Title: Reproducing the papers
 Author: The keras_wconv authors
 Date created: 2026/11/21
-Last modified: 2026/11/21
+Last modified: 2026/11/27
 Description: CIFAR-100 and DIV2K by their usual protocols, and what is left open.
 """
 
@@ -20,7 +20,7 @@ abstract. Two things stand out before any training:
 - 20.17 dB is the PSNR of the noisy input itself at σ = 25: 20 log₁₀(255 / 25). A
   denoiser that returned its input would reach it. This happens: of five standard DnCNNs
   with kernels of 7, one or two never left the noisy input (`benchmarks/results/comparison`).
-  With smaller initial kernels the same network trains.
+  With Glorot's initializer the same network trains.
 - VGG16 with batch normalization reaches about 72.9 % on CIFAR-100 by the usual protocol
   (200 epochs, SGD, crops and flips). 56.89 % is far from it.
 
