@@ -69,7 +69,7 @@ def gaussian(hp):
 
 def compare_on(kernel, train, folder):
     task = LinearTask(kernel, train)
-    return compare(task, folder, search=gaussian, arms="A,ST,B", trials=4)
+    return compare(task, folder, search=gaussian, arms="A,S,ST,B", trials=4)
 
 
 def test_planted_effect_is_found(tmp_path):
@@ -78,7 +78,7 @@ def test_planted_effect_is_found(tmp_path):
     assert results.is_fair()
     assert results.conclusion().startswith("The weighted network is better")
     values = results.metrics("test", "mse")
-    for arm in ("A", "ST"):
+    for arm in ("A", "S", "ST"):
         assert np.mean(values["B"]) < 0.7 * np.mean(values[arm])
 
 
