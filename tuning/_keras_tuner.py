@@ -1,6 +1,6 @@
 """The only place that uses what KerasTuner does not document.
 
-Checked with KerasTuner 1.4.7 and 1.4.8. Why each is needed:
+Checked with KerasTuner 1.4.8. Why each is needed:
 
 - `_save_trial`, `_get_oracle_fname`, `_get_trial_dir`, `_get_tuner_fname`: the base
   classes write their files in place, and a kill leaves them empty.
@@ -13,8 +13,8 @@ Checked with KerasTuner 1.4.7 and 1.4.8. Why each is needed:
 - `_project_dir`: for messages.
 - `_set_project_dir`: what a tuner calls before it reads its file, which a kill may have
   left empty.
-- `src.distribute.oracle_client.TIMEOUT`: a worker would wait for five minutes for a
-  chief that died.
+- `OracleClient.stub`: a worker would wait for an hour for a chief that died, and take
+  a lost connection for a failed trial.
 """
 
 import contextlib
@@ -28,7 +28,6 @@ from pathlib import Path
 import keras
 import keras_tuner as kt
 from keras_tuner.engine.trial import Trial
-from keras_tuner.src.distribute import oracle_client
 
 from .._files import write_atomically
 
@@ -121,8 +120,7 @@ class Tuner(kt.Tuner):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self._is_worker():
-            oracle_client.TIMEOUT = CHIEF_TIMEOUT
-            self.oracle = _PatientClient(self.oracle)
+            self.oracle.stub = _PatientStub(self.oracle.stub)
 
     def train_trial(self, trial, *args, **kwargs):
         """Builds and fits the model of one execution of a trial; for subclasses."""
@@ -160,27 +158,26 @@ class Tuner(kt.Tuner):
         return self.model_for_trial(hp)
 
 
-class _PatientClient:
-    """A worker's oracle, which asks again where the chief died during an answer.
+class _PatientStub:
+    """A worker's connection, which asks again where the chief died during an answer.
 
     To KerasTuner the error of the connection is a failure of the trial.
     """
 
-    def __init__(self, client):
-        self._client = client
+    def __init__(self, stub):
+        self._stub = stub
 
     def __getattr__(self, name):
-        value = getattr(self._client, name)
-        return functools.partial(self._ask, value) if callable(value) else value
+        return functools.partial(self._ask, getattr(self._stub, name))
 
-    def _ask(self, call, *args, **kwargs):
+    def _ask(self, call, request, **kwargs):
         import grpc
 
         unanswered = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
         deadline = time.monotonic() + CHIEF_TIMEOUT
         while True:
             try:
-                return call(*args, **kwargs)
+                return call(request, **{**kwargs, "timeout": CHIEF_TIMEOUT})
             except grpc.RpcError as error:
                 if error.code() not in unanswered:
                     raise

@@ -1,6 +1,7 @@
 """DensityTuner and DirectL: the trials, and what they share."""
 
 import gc
+import socket
 import warnings
 
 import keras
@@ -274,6 +275,19 @@ def test_all_garbage_is_collected_for_a_part_of_the_time(monkeypatch):
         clock[0] += 60
         collection.collect()
     assert len(collections) == 6
+
+
+def test_worker_gives_up_on_a_chief_that_stays_away(monkeypatch, tmp_path):
+    with socket.socket() as probe:  # Nobody listens at its port afterwards.
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(port))
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    monkeypatch.setattr(_keras_tuner, "CHIEF_TIMEOUT", 0.5)
+    tuner = tuning.DirectL(lambda hp: classifier([]), max_trials=1, directory=tmp_path)
+    with pytest.raises(kt.errors.FatalRuntimeError, match="has not answered"):
+        tuner.oracle.create_trial("worker0")
 
 
 class Function(tuning.DirectL):
