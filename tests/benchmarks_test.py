@@ -119,6 +119,27 @@ def test_the_readme_shows_what_the_runs_say(experiment):
         assert [*label, f"{int(steps):,}", *expected] in rows
 
 
+def test_the_readme_says_how_much_the_trials_with_kernels_of_7_lost():
+    path = RESULTS / "comparison" / "photographs_dncnn_7" / "runs.jsonl"
+    runs = [json.loads(line) for line in path.read_text().splitlines()]
+
+    def losses(arm):
+        trials = [
+            run["validation"]["psnr"]
+            for run in runs
+            if run["stage"] == "tuning" and run["arm"] == arm
+        ]
+        return max(trials) - np.array(trials)
+
+    readme = " ".join(report.README.read_text().split())
+    assert len(losses("B")) == 9 and max(losses("B")) < 1
+    assert "all nine densities of the search came within 1 dB of the best" in readme
+    lost = [loss for loss in losses("S") if loss > 1]
+    text = f"of the {len(losses('S'))} factors on He's initial kernels lost"
+    assert len(lost) == 5
+    assert f"five {text} {min(lost):.1f} to {max(lost):.1f} dB" in readme
+
+
 def test_the_guide_says_what_searches_found():
     rows = report.load(RESULTS)["best_found-tensorflow"]["rows"]
     guide = (report.README.parent / "guides" / "search_denoising.py").read_text()
