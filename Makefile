@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 venv: $(VENV)/.installed
 
 # The install links each file: a folder that has gained one is installed again.
-ROOMS := keras_wconv keras_wconv/layers applications experiments tuning
+ROOMS := keras_wconv keras_wconv/layers applications tuning $(addprefix experiments/,. tasks study report)
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(ROOMS)
 	$(PYTHON) -m venv $(VENV)

@@ -2,7 +2,7 @@
 
 This module lies outside the package, because `import keras_wconv` imports Keras and its
 backend, which takes seconds and fixes the backend. What the command does is in
-`keras_wconv/cli.py`, which is imported once the arguments are known to be right.
+`experiments/cli.py`, which is imported once the arguments are known to be right.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main(arguments=None):
     try:
         _choose_backend(options.backend)
         with _silence(options.traceback):
-            from keras_wconv import cli
+            from keras_wconv.experiments import cli
 
             if options.command != "show":
                 # Keras does so, on each backend, when it first serializes an object.

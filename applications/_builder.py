@@ -7,7 +7,7 @@ import h5py
 import keras
 
 from .. import layers as weighted_layers
-from ..density_choice import DensityChoice
+from .._density_choice import DensityChoice
 from ..layers.base import check_density_options
 
 
@@ -16,7 +16,7 @@ class Convolutions:
 
     Args:
         rank: int, number of spatial axes.
-        density: what `keras_wconv.density_choice.DensityChoice` takes. A layer that
+        density: what `keras_wconv._density_choice.DensityChoice` takes. A layer that
             gets no density is Keras's own.
         **density_options: the other density arguments of every weighted layer.
     """

@@ -53,14 +53,14 @@ def _compare(folder):
 
 
 def _fold(folder):
-    from keras_wconv import cli
+    from keras_wconv.experiments import cli
 
     status = cli.main(["fold", str(folder / "model.keras"), str(folder / "out.keras")])
     sys.exit(status)
 
 
 def _export(folder):
-    from keras_wconv import cli
+    from keras_wconv.experiments import cli
 
     status = cli.main(["export", str(folder / "model.keras"), str(folder / "out.onnx")])
     sys.exit(status)
@@ -73,7 +73,7 @@ def _child(act, folder, limit, clock):
     if clock:
         steady, rng = time.time, random.Random(0)
         time.time = lambda: steady() + rng.uniform(-1e6, 1e6)
-    import keras_wconv.cli
+    import keras_wconv.experiments.cli
     import keras_wconv.experiments  # noqa: F401
 
     print(START, end="", flush=True)

@@ -1,14 +1,15 @@
 """Does a density help? Tasks, paired comparisons, and the search for a density."""
 
-from . import arms, datasets
+from . import arms
+from .tasks import classification, datasets, denoising
 from .arms import Arm
-from .classification import Classification
+from .tasks.classification import Classification
 from .comparison import compare, train_pair
-from .denoising import Denoising
+from .tasks.denoising import Denoising
 from .page import Page
 from .results import Effect, Results
 from .search import search
-from .task import Task
+from .tasks.task import Task
 
 __all__ = [
     "Arm",

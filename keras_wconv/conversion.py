@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from . import _cloning, densities, layers
-from .density_choice import DensityChoice
+from . import _keras, densities, layers
+from ._density_choice import DensityChoice
 from .layers.base import DENSITY_ARGUMENTS, check_density_options
 
 _WEIGHTED = {
@@ -158,18 +158,18 @@ def to_weighted(
         plain_class = _PLAIN.get(type(layer), type(layer))
         if plain_class not in _WEIGHTED:
             report.entries += _out_of_reach(layer)
-            return _cloning.copy_layer(layer)
+            return _keras.copy_layer(layer)
         entry = functools.partial(ReportEntry, layer.name, layer.kernel_size)
         if where is not None and not where(layer):
             report.entries.append(entry(reason="`where` excludes it"))
-            return _cloning.copy_layer(layer)
+            return _keras.copy_layer(layer)
         own = choice(layer.name, layer.kernel_size, layer.padding == "causal")
         chosen.append((layer.kernel_size, own))
         if own is None and type(layer) is plain_class:
             is_point = max(layer.kernel_size) == 1
             reason = "a kernel of 1 has nothing to weight" if is_point else _NO_DENSITY
             report.entries.append(entry(reason=reason))
-            return _cloning.copy_layer(layer)
+            return _keras.copy_layer(layer)
         report.entries.append(entry(density=own))
         config = _plain_config(layer)
         if own is None:
@@ -183,7 +183,7 @@ def to_weighted(
             zeros[layer.name] = taps
         return new
 
-    weighted = _cloning.clone(model, convert)
+    weighted = _keras.clone(model, convert)
     if report.converted or any(entry.reason == _NO_DENSITY for entry in report.left):
         choice.check_coverage(chosen)
     if density is not None and not report.converted:
@@ -202,7 +202,7 @@ def to_weighted(
     def values(layer):
         if id(layer) not in ratios:
             return None
-        values = _cloning.own_values(layer)
+        values = _keras.own_values(layer)
         if preserve == "function":
             ratio = ratios[id(layer)]
             # LoRA's first factor has the kernel's spatial axes: Φ(W + AB) needs it too.
@@ -218,7 +218,7 @@ def to_weighted(
                 values[name] = raw * ratio
         return values
 
-    _cloning.move_state(model, weighted, values)
+    _keras.move_state(model, weighted, values)
     return (weighted, report) if return_report else weighted
 
 
@@ -258,12 +258,12 @@ def fold(model):
     def clone_layer(layer):
         if type(layer) in _PLAIN:
             return _plain(layer)
-        return _cloning.copy_layer(layer, _folded_config)
+        return _keras.copy_layer(layer, _folded_config)
 
-    folded = _cloning.clone(model, clone_layer)
+    folded = _keras.clone(model, clone_layer)
     normalized = [
         layer.name
-        for layer in _cloning.sublayers(model, recursive=True)
+        for layer in _keras.sublayers(model, recursive=True)
         if isinstance(layer, keras.layers.SpectralNormalization)
         and isinstance(layer.layer, layers.WeightedConvolution)
     ]
@@ -276,7 +276,7 @@ def fold(model):
         )
     left = [
         layer.name
-        for layer in _cloning.sublayers(folded, recursive=True)
+        for layer in _keras.sublayers(folded, recursive=True)
         if isinstance(layer, layers.WeightedConvolution)
     ]
     if left:
@@ -290,10 +290,10 @@ def fold(model):
     def values(layer):
         if isinstance(layer, layers.WeightedConvolution):
             effective = ops.copy(layer.effective_kernel)
-            return _cloning.own_values(layer) | {_kernel_name(layer): effective}
+            return _keras.own_values(layer) | {_kernel_name(layer): effective}
         return None
 
-    _cloning.move_state(model, folded, values)
+    _keras.move_state(model, folded, values)
     return folded
 
 
@@ -331,7 +331,7 @@ def _out_of_reach(layer):
     if not isinstance(layer, keras.Layer):
         return []
     entries = []
-    for inner in (layer, *_cloning.sublayers(layer, recursive=True)):
+    for inner in (layer, *_keras.sublayers(layer, recursive=True)):
         if isinstance(inner, _CONVOLUTIONS):
             name, reason = layer.name, f"of class {type(layer).__name__}"
             if inner is not layer:

@@ -1,6 +1,6 @@
 """Finds the weighted layers of a model, those in nested models and wrappers too."""
 
-from ._cloning import sublayers
+from ._keras import sublayers
 from .layers import WeightedConvolution
 
 

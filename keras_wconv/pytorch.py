@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from . import densities
-from ._cloning import sublayers
+from ._keras import sublayers
 from ._optional import require
 from .layers import WeightedConvolution
 

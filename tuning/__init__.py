@@ -6,7 +6,7 @@ from .direct_l import DirectLSearch
 require("keras_tuner", extra="tuning")
 
 from .oracle import DirectLOracle  # noqa: E402 - what they need is named first
-from .search_space import density  # noqa: E402
+from .space import density  # noqa: E402
 from .tuner import DensityTuner, DirectL  # noqa: E402
 
 __all__ = ["DensityTuner", "DirectL", "DirectLOracle", "DirectLSearch", "density"]

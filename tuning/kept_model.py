@@ -5,7 +5,7 @@ import inspect
 import keras
 
 from .. import densities
-from .._cloning import sublayers
+from .._keras import sublayers
 from ..inspection import weighted_layers
 from ..layers import FixedDensity, HeldDensity
 from ..layers.layer_density import precision

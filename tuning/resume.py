@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from .._cloning import begin_at_epoch
+from .._keras import begin_at_epoch
 from .._files import whole_file
 
 # What every callback has, and a setting: Keras gives it its sign at the first epoch

@@ -3,7 +3,7 @@
 import pytest
 
 from keras_wconv import densities
-from keras_wconv.density_choice import DensityChoice
+from keras_wconv._density_choice import DensityChoice
 
 
 def chosen(choice, *sizes):

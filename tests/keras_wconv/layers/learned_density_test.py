@@ -12,7 +12,8 @@ from layer_checks import float64, gradients, normal, randomize, to_numpy
 from own_density import Cauchy
 
 import keras_wconv
-from keras_wconv import cli, densities
+import keras_wconv_cli
+from keras_wconv import densities
 from keras_wconv.callbacks import DensityLogger
 from keras_wconv.inspection import weighted_layers
 from keras_wconv.tuning.kept_model import KeptModel
@@ -188,7 +189,7 @@ def test_saved_folded_and_shown(form, tmp_path, capsys):
     )
     np.testing.assert_array_equal(to_numpy(folded(inputs)), outputs)
 
-    assert cli.main(["show", str(path)]) == 0
+    assert keras_wconv_cli.main(["show", str(path)]) == 0
     shown = capsys.readouterr().out
     assert "learned" in shown
     assert ("narrowest" in shown) == form.per_channel
@@ -200,7 +201,7 @@ def test_show_names_the_narrowest_and_the_widest_channel(tmp_path, capsys):
     sigmas = [1.0, 3.0, 0.3, 1.5]
     model.layers[0].density.weights[0].assign(np.log(sigmas))
     model.save(tmp_path / "model.keras")
-    assert cli.main(["show", str(tmp_path / "model.keras")]) == 0
+    assert keras_wconv_cli.main(["show", str(tmp_path / "model.keras")]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "4 channels" in shown
     assert "narrowest, 2" in shown

@@ -5,8 +5,8 @@ import copy
 import keras
 import numpy as np
 
-from ..inspection import learned_layers
-from ..optimizers import density_optimizer
+from ...inspection import learned_layers
+from ...optimizers import density_optimizer
 from .datasets import Batches
 
 SCHEDULES = ("constant", "cosine", "steps")

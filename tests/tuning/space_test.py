@@ -4,7 +4,7 @@ import keras_tuner as kt
 import pytest
 
 from keras_wconv import WeightedConv1D, WeightedConv2D, tuning
-from keras_wconv.density_choice import DensityChoice
+from keras_wconv._density_choice import DensityChoice
 
 
 def ranges_of(hp):

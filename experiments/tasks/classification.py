@@ -5,9 +5,9 @@ import functools
 import keras
 import numpy as np
 
-from ..applications.r3d import R3D18
-from ..applications.time_series_resnet import TimeSeriesResNet
-from ..applications.vgg import VGG, VGG16
+from ...applications.r3d import R3D18
+from ...applications.time_series_resnet import TimeSeriesResNet
+from ...applications.vgg import VGG, VGG16
 from . import datasets
 from .task import Task
 

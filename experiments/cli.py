@@ -10,8 +10,8 @@ import keras
 
 from keras_wconv_cli import TASKS, is_experiment, main
 
-from ._files import whole_file
-from .densities import PUBLISHED
+from .._files import whole_file
+from ..densities import PUBLISHED
 
 
 def run(options):
@@ -42,7 +42,7 @@ def _recipe(options):
 
 def _network(options):
     """The builder that was asked for, or None for that of the task."""
-    from . import applications, experiments
+    from .. import applications, experiments
 
     network_options = dict(options.network_options)
     if options.kernel_size is not None:
@@ -66,7 +66,7 @@ def _network(options):
 
 
 def _task(options):
-    from . import experiments
+    from .. import experiments
 
     network = _network(options)
     recipe = _recipe(options)
@@ -101,8 +101,8 @@ def _published_density(kernel_size):
 
 
 def _compare(options):
-    from . import experiments
-    from .experiments import report
+    from .. import experiments
+    from . import report
 
     density = options.density
     if density is None:
@@ -137,7 +137,7 @@ def _compare(options):
 
 
 def _search(options):
-    from . import experiments
+    from .. import experiments
 
     size = options.kernel_size or 3
     results = experiments.search(
@@ -189,7 +189,7 @@ def _load(path):
 
 
 def _show(options):
-    from . import visualization
+    from .. import visualization
 
     model = _load(options.model)
     visualization.summary(model)
@@ -199,7 +199,7 @@ def _show(options):
 
 
 def _fold(options):
-    from .conversion import fold
+    from ..conversion import fold
 
     folded = fold(_load(options.model))
     with whole_file(options.output) as temporary:
@@ -209,7 +209,7 @@ def _fold(options):
 
 
 def _export(options):
-    from .export import export
+    from ..export import export
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of the tracers, which users cannot mend.

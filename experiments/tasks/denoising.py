@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from .. import visualization
-from .._optional import require
-from ..applications.dncnn import DnCNN, DnCNN17
-from ..inspection import weighted_layers
+from ... import visualization
+from ..._optional import require
+from ...applications.dncnn import DnCNN, DnCNN17
+from ...inspection import weighted_layers
 from . import datasets
 from .task import Task
 

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from rich.progress import track
 
-from .._optional import require
+from ..._optional import require
 
 SPLITS = ("train", "validation", "test")
 

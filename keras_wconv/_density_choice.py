@@ -17,7 +17,7 @@ class DensityChoice:
 
     Example:
 
-    >>> from keras_wconv.density_choice import DensityChoice
+    >>> from keras_wconv._density_choice import DensityChoice
     >>> choice = DensityChoice({3: [0.7], 7: [0.25, 0.15, 0.55]})
     >>> choice("block1_conv1", (3, 3))
     Separable(coefficients=[0.7])

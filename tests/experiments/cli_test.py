@@ -15,7 +15,7 @@ import pytest
 
 import keras_wconv
 import keras_wconv_cli
-from keras_wconv import cli
+from keras_wconv.experiments import cli
 
 COMMAND = [sys.executable, "-m", "keras_wconv_cli"]
 
