@@ -1,24 +1,17 @@
 """DIRECT-L as a KerasTuner oracle."""
 
 import copy
-import dataclasses
 import functools
-import itertools
 import math
 
 import keras_tuner as kt
-from keras_tuner.engine.hyperparameters import (
-    Boolean,
-    Fixed,
-    Float,
-    HyperParameters,
-    Int,
-)
+from keras_tuner.engine.hyperparameters import Fixed, HyperParameters
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from .._files import FolderLock
 from . import _keras_tuner
-from .direct_l import Cube, DirectLSearch
+from .direct_l import DirectLSearch
+from .space import Space, check_searchable, is_range
 
 
 def _synchronized(method):
@@ -128,7 +121,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         }
         DirectLSearch(1, **self._search_arguments)  # raises what is wrong with them
         for hp in self.hyperparameters.space:
-            _check_searchable(hp)
+            check_searchable(hp)
         self._search = None  # until the first trial, which freezes the space
         self._points = {}  # trial_id: point
         self._num_told = 0  # of the trials in `end_order`
@@ -177,7 +170,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         return -1 if self.objective.direction == "max" else 1
 
     def _new_search(self):
-        space = _Space(self.hyperparameters)
+        space = Space(self.hyperparameters)
         if not space.dimensions:
             names = [hp.name for hp in self.hyperparameters.space]
             raise ValueError(
@@ -188,7 +181,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         return DirectLSearch(space.dimensions, **self._search_arguments, space=space)
 
     def _values_at(self, point):
-        return _Space(self.hyperparameters).values(point)
+        return Space(self.hyperparameters).values(point)
 
     def _tell_ended_trials(self):
         for trial_id in self.end_order[self._num_told :]:
@@ -206,7 +199,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         new = [hp for hp in hyperparameters.space if hp.name not in names]
         if self.tune_new_entries:
             for hp in new:
-                _check_searchable(hp)
+                check_searchable(hp)
                 if self._search is not None and not isinstance(hp, Fixed):
                     raise ValueError(
                         f"The search space is frozen at the first trial, and {hp} "
@@ -304,7 +297,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         self.hyperparameters = _saved_space(state)
         self._points = {key: tuple(point) for key, point in saved["points"].items()}
         if saved["search"] is not None:
-            space = _Space(self.hyperparameters)
+            space = Space(self.hyperparameters)
             self._search = DirectLSearch.from_state(saved["search"], space)
             self._num_told = len(saved["search"]["told"])
         # What oracle.json does not know of was never handed out.
@@ -369,153 +362,6 @@ class DirectLOracle(_keras_tuner.Oracle):
             )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Parameter:
-    """A hyperparameter, and its values in the order of its axis.
-
-    `values` is None where they are not listed: for ranges, and for very many integers.
-    """
-
-    hp: object
-    values: list | None
-
-    @classmethod
-    def of(cls, hp):
-        if isinstance(hp, Fixed):
-            return cls(hp, [hp.value])
-        if isinstance(hp, Boolean):
-            return cls(hp, [False, True])
-        if isinstance(hp, Int) and hp.step is None:
-            values = range(hp.min_value, hp.max_value + 1)
-            return cls(hp, list(values) if len(values) <= 1000 else None)
-        return cls(hp, None if _is_range(hp) else list(hp.values))
-
-    @property
-    def is_constant(self):
-        return self.values is not None and len(self.values) == 1
-
-    def is_active(self, values):
-        return all(condition.is_active(values) for condition in self.hp.conditions)
-
-    def may_be_active(self, options):
-        """Returns whether it is active for some of the values by name."""
-        for condition in self.hp.conditions:
-            parents = options.get(condition.name, [])
-            if parents is not None and not set(parents) & set(condition.values):
-                return False
-        return True
-
-    def between(self, low, high):
-        """Returns the values on a part of the axis, None if they are not listed."""
-        if self.values is None:
-            return None
-        # Coordinates are rounded; a part must not reach into the next one by that.
-        ends = (_value_at(self.hp, c) for c in (low + 1e-9, high - 1e-9))
-        first, last = sorted(map(self.values.index, ends))
-        return self.values[first : last + 1]
-
-
-class _Space(Cube):
-    """The search space of KerasTuner as a cube with an axis for each hyperparameter.
-
-    Args:
-        hyperparameters: `keras_tuner.HyperParameters`.
-
-    Attributes:
-        dimensions: int, the number of axes.
-    """
-
-    def __init__(self, hyperparameters):
-        self._parameters = [_Parameter.of(hp) for hp in hyperparameters.space]
-        self.dimensions = sum(not one.is_constant for one in self._parameters)
-
-    def values(self, point):
-        """Returns the values of the active hyperparameters at a point, by name."""
-        coordinates = iter(point)
-        values = {}
-        for one in self._parameters:
-            coordinate = None if one.is_constant else next(coordinates)
-            if one.is_active(values):
-                values[one.hp.name] = (
-                    one.values[0] if one.is_constant else _value_at(one.hp, coordinate)
-                )
-        return values
-
-    def key(self, point):
-        return tuple(self.values(point).items())
-
-    def axes(self, lower, upper, known):
-        options = {}  # the values of the rectangle by name; None where not listed
-        axes = []
-        ends = enumerate(zip(lower, upper, strict=True))
-        for one in self._parameters:
-            found = one.values
-            if not one.is_constant:
-                axis, (low, high) = next(ends)
-                found = one.between(low, high)
-            if not one.may_be_active(options):
-                continue
-            if found is None or options.get(one.hp.name, []) is None:
-                options[one.hp.name] = None
-            else:
-                options[one.hp.name] = options.get(one.hp.name, []) + found
-            if found is None or len(found) > 1:
-                axes.append(axis)
-        if None not in options.values() and self._are_known(options, known):
-            return ()
-        return tuple(axes)
-
-    def _are_known(self, options, known):
-        """Returns whether no combination of a few values is new."""
-        if math.prod(map(len, options.values())) > 1000:
-            return False
-        for combination in itertools.product(*options.values()):
-            chosen = dict(zip(options, combination, strict=True))
-            values = {}
-            for one in self._parameters:
-                if one.hp.name in chosen and one.is_active(values):
-                    values[one.hp.name] = chosen[one.hp.name]
-            if tuple(values.items()) not in known:
-                return False
-        return True
-
-
-def _is_range(hp):
-    return isinstance(hp, Float) and hp.step is None
-
-
-def _check_searchable(hp):
-    if _is_range(hp):
-        advice = None
-        if not (math.isfinite(hp.min_value) and math.isfinite(hp.max_value)):
-            advice = "Give it finite bounds."
-        elif hp.min_value == hp.max_value:
-            advice = "Its range is empty: use `hp.Fixed`."
-        if advice is not None:
-            raise ValueError(
-                f"DIRECT-L searches finite ranges. Received: {hp}. {advice}"
-            )
-
-
-def _value_at(hp, coordinate):
-    """Maps [0, 1] to the values of a hyperparameter, and 1/2 exactly to the middle."""
-    if not _is_range(hp):
-        return hp.prob_to_value(coordinate)
-    low, high = hp.min_value, hp.max_value
-    if hp.sampling == "linear":
-        value = (1 - coordinate) * low + coordinate * high
-    elif hp.sampling == "log":
-        value = _geometric(low, high, coordinate)
-    else:
-        value = low + high - _geometric(low, high, 1 - coordinate)
-    return min(max(value, low), high)
-
-
-def _geometric(low, high, coordinate):
-    # From the middle outwards, for the middle of reciprocal bounds to be exactly 1.
-    return math.sqrt(low * high) * (high / low) ** (coordinate - 0.5)
-
-
 def _saved_space(state):
     # KerasTuner changes the conditions in what it is given.
     return HyperParameters.from_config(copy.deepcopy(state["hyperparameters"]))
@@ -532,7 +378,7 @@ def _label(hp):
 
 
 def _describe_one(hp):
-    if _is_range(hp):
+    if is_range(hp):
         return f"Float in [{hp.min_value}, {hp.max_value}], {hp.sampling}"
     if isinstance(hp, Fixed):
         return f"Fixed {hp.value!r}"
