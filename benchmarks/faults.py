@@ -73,8 +73,6 @@ def _child(act, folder, limit, clock):
     if clock:
         steady, rng = time.time, random.Random(0)
         time.time = lambda: steady() + rng.uniform(-1e6, 1e6)
-    import keras_wconv.experiments.cli
-    import keras_wconv.experiments  # noqa: F401
 
     print(START, end="", flush=True)
     if limit:

@@ -1,14 +1,14 @@
 """Does a density help? Tasks, paired comparisons, and the search for a density."""
 
 from . import arms
-from .tasks import classification, datasets, denoising
 from .arms import Arm
-from .tasks.classification import Classification
 from .comparison import compare, train_pair
-from .tasks.denoising import Denoising
 from .page import Page
 from .results import Effect, Results
 from .search import search
+from .tasks import classification, datasets, denoising
+from .tasks.classification import Classification
+from .tasks.denoising import Denoising
 from .tasks.task import Task
 
 __all__ = [

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from .._keras import begin_at_epoch
 from .._files import whole_file
+from .._keras import begin_at_epoch
 
 # What every callback has, and a setting: Keras gives it its sign at the first epoch
 # that a callback sees, in a resumed training too.
