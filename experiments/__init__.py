@@ -1,27 +1,29 @@
-"""Does a density help? Tasks, paired comparisons, and the search for a density."""
+"""Is one network better than another? Tasks, paired comparisons, and their reports."""
 
-from . import arms
-from .arms import Arm
-from .comparison import compare, train_pair
-from .page import Page
-from .results import Effect, Results
-from .search import search
-from .tasks import classification, datasets, denoising
+from .report.page import Page
+from .report.results import Results
+from .report.statistics import Effect
+from .study.candidate import Candidate
+from .study.compare import compare
+from .study.find import search
+from .study.sides import sides
+from .tasks import datasets
 from .tasks.classification import Classification
 from .tasks.denoising import Denoising
+from .tasks.regression import Regression
 from .tasks.task import Task
 
 __all__ = [
-    "Arm",
+    "Candidate",
     "Classification",
     "Denoising",
     "Effect",
     "Page",
+    "Regression",
     "Results",
     "Task",
-    "arms",
     "compare",
     "datasets",
     "search",
-    "train_pair",
+    "sides",
 ]

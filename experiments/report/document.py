@@ -1,0 +1,254 @@
+"""The report of a comparison: what was asked, what came out, and how it was done."""
+
+import contextlib
+import datetime
+
+import keras
+import numpy as np
+
+from . import figures
+from .page import Page
+
+
+def overview(results):
+    """Returns a page of the answer and the table of effects, without figures."""
+    page = Page(f"{_title(results)}")
+    _add_verdicts(page, results)
+    _add_effects(page, results, results.cells[-1])
+    return page
+
+
+def write(results, command=None, task=None):
+    """Writes `report.md` and `report.html` into the folder of a comparison.
+
+    Args:
+        results: `Results`.
+        command: str, that which gave the results, to be shown.
+        task: `Task`, to add what the networks of the first seed make of its data.
+    """
+    page = Page(_title(results))
+    _add_verdicts(page, results)
+    page.figure(
+        "effects",
+        figures.effects(results),
+        "Left: mean differences with their intervals. Right: the test results of every "
+        "seed.",
+    )
+    if len(results.cells) > 1:
+        _add_cells(page, results)
+    for cell in reversed(results.cells):
+        page.heading(f"After {cell}")
+        _add_effects(page, results, cell)
+        _add_candidates(page, results, cell)
+    _add_runs(page, results)
+    if task is not None:
+        models = _models(results)
+        if models:
+            task.illustrate(page, models)
+    _add_protocol(page, results)
+    page.footer(_facts(results, command))
+    page.write(results.folder)
+
+
+def _title(results):
+    data = results.settings["shared"]["data"]["name"]
+    return (
+        f"{results.sides['proposal'][0]} against {results.sides['baseline'][0]}, {data}"
+    )
+
+
+def _add_verdicts(page, results):
+    first, _, rest = results.verdict().partition(". ")
+    page.verdict(f"{first}.")
+    page.text(rest)
+
+
+def _add_effects(page, results, cell):
+    settings = results.settings
+    scale, unit = settings["scale"], settings["unit"] or "its own unit"
+    adjusted = results.adjusted(cell)
+    page.text(
+        f"Differences of the test {results.metric}, paired by seed, in {unit}: mean and "
+        f"{settings['confidence']:.0%} t interval of the pairs in which both trained. "
+        "The first row is the answer. `p` is the larger one of the t test's and the "
+        "sign-flip test's; `adjusted` holds for all rows at once (Holm)."
+    )
+    rows = []
+    for name, found in results.effects(cell).items():
+        one = found.effect
+        rows.append(
+            [
+                name,
+                *(_number(scale * x) for x in (one.mean, one.low, one.high)),
+                *(_number(scale * x) for x in (one.median, one.iqm)),
+                _p(one.p_decisive),
+                _p(adjusted[name].p),
+                f"{found.failures.a} / {found.failures.b}",
+                one.count,
+            ]
+        )
+    columns = ("effect", "mean", "from", "to", "median", "interquartile mean", "p")
+    page.table([*columns, "adjusted", "failed", "pairs"], rows)
+    answer = next(iter(results.effects(cell).values())).effect
+    if answer.deviation > 0 and settings["differences"]:
+        needed = []
+        for size in settings["differences"]:
+            count, low, high = answer.seeds_for(size / scale)
+            needed.append(f"{size:g} {unit}: {count:g} ({low:g} to {high:g})")
+        page.text(
+            "Seeds that would show a difference with a probability of 80 %, and the "
+            f"interval of that number: {'; '.join(needed)}."
+        )
+    examples = results.by_example(cell)
+    if len(examples) > 1:
+        page.text("The answer for each test example, a mean over the seeds.")
+        page.table(
+            ["example", f"difference, {unit}"],
+            [[name, scale * value] for name, value in examples.items()],
+        )
+
+
+def _add_cells(page, results):
+    settings = results.settings
+    page.heading("All lengths and numbers of examples")
+    rows = []
+    for cell, row in results.table().items():
+        one = next(iter(results.effects(cell).values())).effect
+        scaled = (settings["scale"] * x for x in (one.mean, one.low, one.high))
+        rows.append([cell, *map(_number, scaled), _p(row.p)])
+    page.table(["", "mean", "from", "to", "p, adjusted for all rows"], rows)
+    page.figure(
+        "cells",
+        figures.cells(results),
+        "Left: proposal less baseline, with its interval. Right: the candidates.",
+    )
+
+
+def _add_candidates(page, results, cell):
+    settings, scale = results.settings, results.settings["scale"]
+    rows = []
+    chance = settings["chance"]
+    if chance["test"] is not None:
+        levels = (scale * chance[split] for split in ("validation", "test"))
+        rows.append(["knowing nothing", "", *levels, *("",) * 4])
+    summaries, reached = results.summaries(cell), results.validation(cell)
+    for side, names in results.sides.items():
+        for name in names:
+            one = summaries.get(name)  # None where another candidate was chosen.
+            edges = results.edges(cell).get(name, [])
+            values = {
+                key: f"{value:.4g}" if isinstance(value, float) else value
+                for key, value in results.values(name, cell).items()
+            }
+            tuned = ", ".join(
+                f"{key} {value}{' (edge)' if key in edges else ''}"
+                for key, value in values.items()
+            )
+            rows.append(
+                [
+                    name,
+                    side.removesuffix("s"),
+                    scale * reached[name] if name in reached else "–",
+                    *(
+                        _number(scale * one[key]) if one else "–"
+                        for key in ("mean", "deviation")
+                    ),
+                    one["failed"] if one else "–",
+                    len(results.tried(name, cell)),
+                    tuned or "–",
+                ]
+            )
+    page.table(
+        [
+            "candidate",
+            "side",
+            "chosen by, validation",
+            f"test {results.metric}",
+            "deviation",
+            "failed",
+            "runs to tune",
+            "tuned values",
+        ],
+        rows,
+    )
+
+
+def _add_runs(page, results):
+    scale, cell = results.settings["scale"], results.cells[-1]
+    page.heading("Runs")
+    values, failed = results.metrics(), results.failed()
+    page.text(
+        f"Test {results.metric} by seed after {cell}; a cross marks a failed run."
+    )
+    page.table(
+        ["candidate", *(f"seed {seed}" for seed in results.seeds)],
+        [
+            [
+                name,
+                *(
+                    f"{scale * value:.3f} ×" if bad else float(scale * value)
+                    for value, bad in zip(of_one, failed[name], strict=True)
+                ),
+            ]
+            for name, of_one in values.items()
+        ],
+    )
+    figure = figures.curves(results)
+    if figure is not None:
+        page.figure(
+            "curves", figure, f"Training loss of the final runs: means over the seeds."
+        )
+
+
+def _models(results):
+    """Returns the networks of the first seed and the last cell, where they are kept."""
+    models = {}
+    for side in ("baseline", "proposal"):
+        name = results.choice(side)
+        path = results.folder / "models" / f"{results.cells[-1]}-{name}.keras"
+        if path.exists():
+            with contextlib.suppress(Exception):  # One's own classes may be missing.
+                models[name] = keras.saving.load_model(path, compile=False)
+    return models if len(models) == 2 else {}
+
+
+def _add_protocol(page, results):
+    shared = results.settings["shared"]
+    task = shared["task"]
+    page.heading("How it was done")
+    page.text(
+        f"Task {task.get('task')} on {shared['data']['name']}, batches of "
+        f"{results.settings['batch_size']}, backend {shared['backend']}, "
+        f"{shared['dtype_policy']}. Batches are the same for all runs of a seed, and "
+        "initial values wherever weights have the same shapes. Everything was chosen on "
+        "the validation split, on seeds of its own: values of hyperparameters by "
+        "DIRECT-L, and the candidate of a side by the mean of two fresh seeds. "
+        "The intervals cover initial values and batches; other data are another "
+        "experiment. All numbers: results.json; all runs: runs.jsonl."
+    )
+
+
+def _facts(results, command):
+    """Returns how a report came about, for its footer."""
+    machine = results.settings["environment"]
+    versions = (f"{name} {number}" for name, number in machine["versions"].items())
+    minutes, rest = divmod(round(results.seconds), 60)
+    facts = {
+        "Command": f"`{command}`" if command else None,
+        "Seeds": ", ".join(map(str, results.seeds)),
+        "Time of all runs": f"{minutes} min {rest} s",
+        "Written": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
+        "Versions": ", ".join(versions),
+        "Commit": machine["commit"],
+        "Machine": f"{machine['system']}, {machine['machine']}, "
+        f"{machine['processors']} processors, {machine['device']}",
+    }
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+def _number(value):
+    return float(value) if np.isfinite(value) else "–"
+
+
+def _p(value):
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,124 @@
+"""The figures of a comparison. They read on a light and on a dark page."""
+
+import contextlib
+
+import numpy as np
+
+from ..._optional import require
+
+GRAY = "#7a7a7a"  # of all lines and words: seen on white and on black
+_STYLE = {
+    **dict.fromkeys(
+        ["text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color"], GRAY
+    ),
+    "ytick.color": GRAY,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "legend.framealpha": 0.0,
+    "font.size": 10,
+}
+
+
+@contextlib.contextmanager
+def new(rows=1, columns=1, size=(8, 4)):
+    """Context manager of a figure and its axes, closed for pyplot at the end.
+
+    Args:
+        rows, columns: int.
+        size: `(width, height)` in inches.
+    """
+    plt = require("matplotlib.pyplot", extra="plot")
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained")
+        yield figure, axes
+        plt.close(figure)
+
+
+def effects(results, cell=None):
+    """Draws the effects with their intervals, and the test results of every seed."""
+    scale, metric = results.settings["scale"], results.metric
+    found = results.effects(cell)
+    values, failed = results.metrics("test", cell=cell), results.failed(cell=cell)
+    height = 1.2 + 0.32 * max(len(found), len(values))
+    with new(1, 2, (10, height)) as (figure, (left, right)):
+        for y, answer in enumerate(found.values()):
+            one = answer.effect
+            mean = scale * one.mean
+            ends = np.nan_to_num([mean - scale * one.low, scale * one.high - mean])
+            left.errorbar(mean, -y, xerr=ends[:, None], fmt="o", capsize=3, color="C0")
+        left.axvline(0, color=GRAY, linewidth=0.8)
+        left.set_yticks(-np.arange(len(found)), list(found))
+        left.set_xlabel(f"difference of {metric}{_in(results)}")
+        for y, (name, of_one) in enumerate(values.items()):
+            bad = failed[name] | ~np.isfinite(of_one)
+            good = scale * of_one[~bad]
+            right.plot(good, np.full(len(good), -y), "o", alpha=0.5, color="C0")
+            lost = scale * np.nan_to_num(of_one[bad])
+            right.plot(lost, np.full(len(lost), -y), "x", color="C3")
+        right.set_yticks(-np.arange(len(values)), list(values))
+        right.set_xlabel(f"test {metric}{_in(results)} (cross: failed)")
+        for axes in (left, right):
+            axes.margins(y=0.2)
+    return figure
+
+
+def cells(results):
+    """Draws the answer and the candidates over lengths or numbers of examples."""
+    sizes = [size for size, _ in results.settings["cells"]]
+    by_size = len(set(sizes)) > 1
+    places = [
+        size if by_size else steps
+        for size, steps in (results.settings["cells"][i] for i in _order(results))
+    ]
+    scale = results.settings["scale"]
+    answers = [next(iter(results.effects(c).values())).effect for c in results.cells]
+    with new(1, 2, (10, 4)) as (figure, (left, right)):
+        means = scale * np.array([one.mean for one in answers])
+        ends = scale * np.array([(one.low, one.high) for one in answers]).T
+        errors = np.nan_to_num(np.abs(ends - means))
+        left.errorbar(places, means, yerr=errors, fmt="o-", capsize=3)
+        left.axhline(0, color=GRAY, linewidth=0.8)
+        left.set_ylabel(f"proposal - baseline{_in(results)}")
+        for side in ("baseline", "proposal"):
+            curve = [
+                results.summaries(c)[results.choice(side, c)]["mean"]
+                for c in results.cells
+            ]
+            right.plot(places, scale * np.array(curve), "o-", label=side)
+        right.set_ylabel(f"test {results.metric}{_in(results)}")
+        right.legend(fontsize="small")
+        for axes in (left, right):
+            axes.set_xscale("log")
+            axes.set_xticks(places, [f"{place:,}" for place in places])
+            axes.minorticks_off()
+            axes.set_xlabel("examples" if by_size else "steps")
+    return figure
+
+
+def curves(results, cell=None):
+    """Draws the training loss of each candidate: the mean over the seeds.
+
+    Returns None if trainings had one epoch, or lost their numbers.
+    """
+    means = {}
+    for name, losses in results.curves(cell).items():
+        if losses.shape[1] > 1 and np.isfinite(losses).all():
+            means[name] = losses.mean(0)
+    if not means:
+        return None
+    with new(size=(8, 4)) as (figure, axes):
+        for name, losses in means.items():
+            axes.plot(np.arange(1, len(losses) + 1), losses, label=name)
+        axes.set(xlabel="epoch", ylabel="training loss", yscale="log")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(fontsize="small")
+    return figure
+
+
+def _order(results):
+    return [results.cell_index(cell) for cell in results.cells]
+
+
+def _in(results):
+    unit = results.settings["unit"]
+    return f", {unit}" if unit else ""

@@ -1,0 +1,417 @@
+"""The numbers of a comparison, from its log and settings alone."""
+
+import json
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from ..._files import write_atomically
+from . import verdict
+from .statistics import answer, simultaneous, summary
+
+ANSWER = "proposal - baseline"
+
+
+class Results:
+    """The final runs of a comparison, and what they allow to be said.
+
+    A cell is a length of the training and a number of examples, such as `"1000 steps"`
+    or `"50 examples, 1000 steps"`. Where a method takes one, the last one is meant by
+    default: the longest training on the most examples.
+
+    Args:
+        settings: dict, what `settings.json` holds.
+        records: list of dicts, the lines of `runs.jsonl`.
+        folder: `pathlib.Path`, where to save, or None.
+
+    Attributes:
+        runs: list of the records of the final runs.
+        cells: list of str.
+        seeds: list of int.
+        sides: dict of `"baseline"`, `"proposal"` and `"controls"`, lists of names.
+    """
+
+    def __init__(self, settings, records, folder=None):
+        self.settings = settings
+        self.records = records
+        self.folder = folder
+        self.sides = settings["sides"]
+        self.seeds = settings["seeds"]
+        self._cells = {
+            _cell_name(size, steps): (size, steps) for size, steps in settings["cells"]
+        }
+        self._runs = {name: self._final_runs(name) for name in self._cells}
+        self.cells = [name for name, runs in self._runs.items() if runs is not None]
+        if not self.cells:
+            raise ValueError(
+                "The comparison has no complete length of training yet: call `compare` "
+                "again with the same arguments to go on."
+            )
+        self.runs = [
+            run
+            for cell in self.cells
+            for runs in self._runs[cell].values()
+            for run in runs
+        ]
+
+    @classmethod
+    def load(cls, folder):
+        """Returns the results of a folder, without its data, task or models.
+
+        Args:
+            folder: str or `pathlib.Path`, of `compare`.
+
+        Raises:
+            ValueError: If it holds no complete comparison.
+        """
+        from ..study.log import read
+
+        folder = Path(folder)
+        path = folder / "settings.json"
+        if not path.exists():
+            raise ValueError(
+                "`folder` must be the folder of a comparison, with settings.json and "
+                f"runs.jsonl. Received: {str(folder)!r}"
+            )
+        return cls(json.loads(path.read_text()), read(folder), folder)
+
+    # === What was run ===
+
+    @property
+    def candidates(self):
+        """The names of all candidates, side by side."""
+        return [name for side in self.sides.values() for name in side]
+
+    @property
+    def metric(self):
+        """The name of the metric that is compared."""
+        return self.settings["metric"]
+
+    @property
+    def seconds(self):
+        """How long all runs took."""
+        return sum(record.get("seconds", 0) for record in self.records)
+
+    def tried(self, candidate, cell=None):
+        """Returns the records of the runs that tuned a candidate."""
+        return self._records(cell, candidate, "tuning")
+
+    def values(self, candidate, cell=None):
+        """Returns the values that a candidate's tuning chose, a dict."""
+        return self.settings["chosen"][self._cell(cell)]["values"][candidate]
+
+    def metrics(self, split="test", metric=None, cell=None):
+        """Returns the values of a metric by candidate, in the order of the seeds.
+
+        Of each side it is the candidate that was chosen, and all controls. A run that
+        failed has its value, or NaN where it has none.
+
+        Args:
+            split: `"validation"` or `"test"`.
+            metric: str; by default the one that is compared.
+            cell: str.
+        """
+        metric = metric or self.metric
+        return {
+            name: np.array([_number(run[split].get(metric)) for run in runs])
+            for name, runs in self._runs[self._cell(cell)].items()
+        }
+
+    def failed(self, split="test", cell=None):
+        """Returns by candidate which runs failed, in the order of the seeds.
+
+        A run fails if its metric is not finite or no better than knowing nothing: the
+        share of the most frequent class, the noisy input, the mean.
+        """
+        return {
+            name: np.array([run[f"failed_{split}"] for run in runs])
+            for name, runs in self._runs[self._cell(cell)].items()
+        }
+
+    def curves(self, cell=None):
+        """Returns the training losses by candidate, arrays of `(seeds, epochs)`."""
+        return {
+            name: np.array([[_number(x) for x in run["curve"]] for run in runs], float)
+            for name, runs in self._runs[self._cell(cell)].items()
+        }
+
+    def failures(self, cell=None):
+        """Returns how many runs of each candidate failed, a dict."""
+        failed = self.failed("test", cell)
+        return {name: int(of_one.sum()) for name, of_one in failed.items()}
+
+    def is_paired(self, first, second, cell=None):
+        """Returns whether two candidates start from the same values for each seed."""
+        both = (self._final(cell, name) for name in (first, second))
+        return all(a["initial"] == b["initial"] for a, b in zip(*both, strict=True))
+
+    def repeated(self, cell=None):
+        """Returns how far a run that was done again lies from the first, or None.
+
+        On an accelerator one run is done twice: what differs there is no effect.
+        """
+        name = self.choice("baseline", cell)
+        for again in self._records(cell, name, "repeat"):
+            for first in self._final(cell, name):
+                if first["seed"] == again["seed"]:
+                    values = (_number(r["test"][self.metric]) for r in (first, again))
+                    return abs(float(np.subtract(*values)))
+        return None
+
+    # === What it says ===
+
+    def choice(self, side, cell=None):
+        """Returns the candidate of a side that is compared.
+
+        It is the best one on the validation split, on other seeds than those reported.
+        """
+        return self.settings["chosen"][self._cell(cell)][side]
+
+    def validation(self, cell=None):
+        """Returns the mean score that each candidate was chosen by, a dict."""
+        return self.settings["chosen"][self._cell(cell)]["validation"]
+
+    def effects(self, cell=None):
+        """Returns a `statistics.Answer` by name, of the metric on the test split.
+
+        The first one, `"proposal - baseline"`, is the answer. The others subtract the
+        baseline from each control.
+        """
+        cell = self._cell(cell)
+        values, failed = self.metrics("test", cell=cell), self.failed("test", cell)
+        baseline = self.choice("baseline", cell)
+        compared = {ANSWER: self.choice("proposal", cell)}
+        compared |= {f"{name} - baseline": name for name in self.sides["controls"]}
+        return {
+            effect: answer(
+                values[name],
+                values[baseline],
+                failed[name],
+                failed[baseline],
+                self.settings["confidence"],
+                effect,
+                self.settings["direction"],
+            )
+            for effect, name in compared.items()
+        }
+
+    def table(self):
+        """Returns the answer of each cell under one rule of multiplicity.
+
+        A dict of `statistics.Row` by cell: gains and losses alike are adjusted for the
+        number of cells.
+        """
+        answers = [self.effects(cell)[ANSWER].effect for cell in self.cells]
+        rows = simultaneous(answers, 1 - self.settings["confidence"])
+        return dict(zip(self.cells, rows, strict=True))
+
+    def adjusted(self, cell=None):
+        """Returns all effects of a cell under one rule of multiplicity, a dict."""
+        effects = self.effects(cell)
+        rows = simultaneous(
+            [one.effect for one in effects.values()], 1 - self.settings["confidence"]
+        )
+        return dict(zip(effects, rows, strict=True))
+
+    def by_example(self, cell=None):
+        """Returns the answer for each test example, a mean over the seeds, a dict."""
+        proposal, baseline = (
+            [run.get("rows", {}) for run in self._final(cell, self.choice(side, cell))]
+            for side in ("proposal", "baseline")
+        )
+        if not all(map(len, (*proposal, *baseline))):
+            return {}
+        pairs = list(zip(proposal, baseline, strict=True))
+        return {
+            example: float(
+                np.mean([_number(a[example]) - _number(b[example]) for a, b in pairs])
+            )
+            for example in proposal[0]
+        }
+
+    def verdict(self, cell=None):
+        """Returns, in sentences, what the intervals allow to be said and no more."""
+        return verdict.sentences(self, self._cell(cell))
+
+    def to_dict(self):
+        """Returns everything that can be reported, as JSON can hold it."""
+        settings = self.settings
+        return {
+            "task": settings["shared"]["task"].get("task"),
+            "data": settings["shared"]["data"]["name"],
+            **{
+                key: settings[key]
+                for key in ("metric", "direction", "unit", "scale", "chance", "seeds")
+            },
+            "confidence": settings["confidence"],
+            "cells": {cell: self._cell_to_dict(cell) for cell in self.cells},
+            "seconds": round(self.seconds, 1),
+            "environment": settings["environment"],
+        }
+
+    def _cell_to_dict(self, cell):
+        adjusted = self.adjusted(cell)
+        validation, test = (self.metrics(s, cell=cell) for s in ("validation", "test"))
+        failed = self.failed("test", cell)
+        return {
+            "verdict": self.verdict(cell),
+            "chosen": {
+                side: self.choice(side, cell) for side in ("baseline", "proposal")
+            },
+            "chosen by": self.validation(cell),
+            "effects": {
+                name: {
+                    **one.effect.to_dict(),
+                    "decision": one.decision,
+                    "failures": [one.failures.a, one.failures.b],
+                    "p_failures": one.failures.p,
+                    "p_adjusted": adjusted[name].p,
+                }
+                for name, one in self.effects(cell).items()
+            },
+            "candidates": {
+                name: {
+                    "side": next(s for s, names in self.sides.items() if name in names),
+                    "values": self.values(name, cell),
+                    "tuned with": len(self.tried(name, cell)),
+                    "at the edge of": self.edges(cell).get(name, []),
+                    "validation": _list(validation[name]),
+                    "test": _list(test[name]),
+                    "failed": failed[name].tolist(),
+                    "parameters": self._final(cell, name)[0]["parameters"],
+                }
+                for name in test
+            },
+        }
+
+    def cell_index(self, cell=None):
+        """Returns the place of a cell in `settings["cells"]`."""
+        return list(self._cells).index(self._cell(cell))
+
+    def edges(self, cell=None):
+        """Returns which tuned values lie at the edge of their range, by candidate."""
+        return self.settings["chosen"][self._cell(cell)]["edges"]
+
+    def summaries(self, cell=None, metric=None):
+        """Returns mean, median, IQM, deviation and failures of each candidate."""
+        values, failed = self.metrics("test", metric, cell), self.failed("test", cell)
+        return {name: summary(values[name], failed[name]) for name in values}
+
+    def save(self, command=None, task=None):
+        """Writes `results.json`, `report.md` and `report.html` into the folder.
+
+        Args:
+            command: str, that which gave the results, to be shown.
+            task: `Task`, to add what the networks of the first seed make of its data.
+        """
+        from . import document
+
+        text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        write_atomically(self.folder / "results.json", text + "\n")
+        document.write(self, command, task)
+
+    def plot(self):
+        """Draws the effects with their intervals, and the test results of each seed.
+
+        Returns:
+            `matplotlib.figure.Figure`.
+        """
+        from . import figures
+
+        return figures.effects(self)
+
+    def _repr_html_(self):
+        from . import document
+
+        return document.overview(self).to_html(whole=False)
+
+    # === How it is found ===
+
+    def _cell(self, cell):
+        if cell is None:
+            return self.cells[-1]
+        if cell not in self._cells:
+            raise ValueError(f"`cell` must be one of {self.cells}. Received: {cell!r}")
+        return cell
+
+    def _records(self, cell, candidate, stage):
+        size, steps = self._cells[self._cell(cell)]
+        return [
+            record
+            for record in self.records
+            if record["candidate"] == candidate
+            and record["stage"] == stage
+            and (record["examples"], record["steps"]) == (size, steps)
+        ]
+
+    def _final(self, cell, candidate):
+        """Returns the final runs of a candidate, in the order of the seeds."""
+        return self._runs[self._cell(cell)][candidate]
+
+    def _final_runs(self, cell):
+        """Returns the final runs of a cell by candidate, or None if some are missing."""
+        chosen = self.settings.get("chosen", {}).get(cell)
+        if chosen is None:
+            return None
+        found = {}
+        for name in (chosen["baseline"], chosen["proposal"], *self.sides["controls"]):
+            runs = {
+                record["seed"]: record
+                for record in self._records(cell, name, "final")
+                if record["values"] == chosen["values"].get(name)
+            }
+            if not set(self.seeds) <= set(runs):
+                return None
+            found[name] = [runs[seed] for seed in self.seeds]
+        return found
+
+
+def environment():
+    """Returns the versions, the machine and the git commit, if there is one."""
+    import keras
+
+    from ..._device import device
+
+    backend = keras.backend.backend()
+    packages = ("keras_wconv", "keras", backend, "numpy", "scipy", "keras-tuner")
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=Path(__file__).resolve().parent,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        commit = ""
+    return {
+        "versions": versions,
+        "backend": backend,
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "processors": os.cpu_count(),
+        "device": device(),
+        "commit": commit or None,
+    }
+
+
+def _cell_name(size, steps):
+    return f"{steps} steps" if size is None else f"{size} examples, {steps} steps"
+
+
+def _number(value):
+    return np.nan if value is None else value
+
+
+def _list(values):
+    return [float(v) if np.isfinite(v) else None for v in values]

@@ -1,0 +1,110 @@
+"""Candidates of a comparison: anything that builds a Keras model."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+
+from ..._optional import require
+
+# Of the recipe's value: both ends are far enough away to be seldom the best.
+LEARNING_RATES = (1 / 10, 10)
+STARTS = (1 / 10, 10)
+WEIGHT_DECAYS = (1e-5, 1e-1)
+RECIPE = ("learning_rate", "weight_decay", "start")
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A Keras model to compare, and what is tuned before it is.
+
+    Attributes:
+        name: str, in words, unique in a comparison.
+        build: function of `keras_tuner.HyperParameters` that returns a Keras model,
+            not compiled. Whatever it asks of `hp` is tuned: a density, a kernel size,
+            a width.
+        tune: what is tuned of the task's recipe, of `"learning_rate"` and
+            `"weight_decay"` (from a tenth of the recipe's value to ten times it;
+            1e-5 to 1e-1 if the recipe decays no weights) and `"start"` (one factor of
+            all initial convolution kernels, from 0.1 to 10).
+        initial: name of a Keras initializer of all convolution kernels, or None for
+            those of the model.
+
+    Raises:
+        ValueError: If an attribute is wrong.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_wconv.experiments import Candidate
+    >>> def build(hp):
+    ...     size = hp.Choice("kernel_size", [3, 5, 7])
+    ...     return keras.Sequential([keras.layers.Conv2D(8, size, padding="same")])
+    >>> Candidate("kernel size tuned", build, tune=("learning_rate",)).initial
+    """
+
+    name: str
+    build: Callable
+    tune: tuple = ()
+    initial: str | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise ValueError(
+                f"`name` must be a string that is not empty. Received: {self.name!r}"
+            )
+        if not callable(self.build):
+            raise ValueError(
+                "`build` must be a function of hyperparameters that returns a Keras "
+                f"model, such as `lambda hp: make_model()`. Received: {self.build!r}"
+            )
+        if isinstance(self.tune, str):
+            object.__setattr__(self, "tune", (self.tune,))
+        unknown = sorted(set(self.tune) - set(RECIPE))
+        if unknown:
+            raise ValueError(
+                f"`tune` must be of {RECIPE}. Received: {unknown}. What the network "
+                "itself is made of is tuned by asking `hp` for it in `build`."
+            )
+        if self.initial is not None:
+            keras.initializers.get(self.initial)  # Raises what is wrong with it.
+
+    def space(self, task):
+        """Returns all that is tuned, a `keras_tuner.HyperParameters`."""
+        kt = require("keras_tuner", extra="tuning")
+        hp = kt.HyperParameters()
+        ranges = {
+            "learning_rate": (task.learning_rate, LEARNING_RATES),
+            "start": (1.0, STARTS),
+            "weight_decay": (task.weight_decay, (1 / 10, 10))
+            if task.weight_decay
+            else (1.0, WEIGHT_DECAYS),
+        }
+        for name in self.tune:
+            value, (low, high) = ranges[name]
+            hp.Float(name, value * low, value * high, sampling="log")
+        self.model(hp)
+        return hp
+
+    def model(self, hp):
+        """Builds the model for the values that `hp` holds."""
+        model = self.build(hp)
+        if not isinstance(model, keras.Model):
+            raise ValueError(
+                f"`build` of the candidate {self.name!r} must return a `keras.Model`. "
+                f"Received: {model!r} of type {type(model).__name__}"
+            )
+        if model.compiled:
+            raise ValueError(
+                f"`build` of the candidate {self.name!r} must return a model that is "
+                "not compiled: the task compiles all candidates alike. Remove "
+                "`compile` from `build`."
+            )
+        return model
+
+
+def with_values(space, values):
+    """Returns hyperparameters of a space that hold the given values."""
+    hp = space.copy()
+    hp.values = {**{one.name: one.default for one in hp.space}, **values}
+    return hp

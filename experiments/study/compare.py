@@ -1,0 +1,356 @@
+"""Is one Keras model better than another? Paired runs, and the same tuning for both."""
+
+import contextlib
+import functools
+import math
+
+import keras
+
+from ...tuning.space import Space
+from ..report.results import Results, environment
+from . import identity, initial
+from .candidate import Candidate, with_values
+from .log import RunLog
+from .sides import sides
+from .train import Run, Runner
+from .tune import REPEATS, SEED, at_edges, score_as_it_is, tune
+
+SIDES = ("baseline", "proposal", "controls")
+
+
+def compare(
+    task,
+    folder,
+    baseline=None,
+    proposal=None,
+    controls=(),
+    trials=18,
+    seeds=range(10),
+    budgets=None,
+    examples=None,
+    confidence=0.95,
+    callbacks=None,
+    *,
+    density=None,
+    search=None,
+    dtype_policy=None,
+):
+    """Compares two Keras models, or two sets of them, on a task.
+
+    1. Each candidate that tunes something does so on the validation split, on seeds of
+       its own. Of several candidates of a side, the one that is best there is compared.
+    2. It is trained with every seed, and so is each control. Runs of a seed see the
+       same batches, and start from the same initial values where the weights have the
+       same shapes.
+    3. The test split is reported, once.
+
+    Each finished run is a line of `runs.jsonl` in the folder. Called again, after a
+    kill or with more seeds, candidates or budgets, the comparison does what is missing.
+
+    Args:
+        task: `Task`.
+        folder: str or `pathlib.Path`, of the results.
+        baseline, proposal: a `Candidate` or a list of them: the two sides.
+        controls: `Candidate` objects that explain the answer. Each is compared with the
+            baseline, and tuned with `trials` runs if it tunes anything.
+        trials: int, runs to tune each side in all, shared out evenly among its
+            candidates that tune something.
+        seeds: ints, two at least.
+        budgets: lengths of the training in steps; by default that of the task.
+        examples: sizes of the training split; by default the whole of it. The examples
+            of a seed are the same for all candidates, and a smaller size is a part of
+            a larger one.
+        confidence: float, of the intervals.
+        callbacks: function of a run's name that returns a list of Keras callbacks, such
+            as `lambda name: [keras.callbacks.TensorBoard(f"logs/{name}")]`.
+        density, search: in place of the two sides: the standard question about a
+            density for the network of the task, see `sides`.
+        dtype_policy: str, of the networks, such as `"mixed_float16"`; by default the
+            global one.
+
+    Returns:
+        `Results`.
+
+    Raises:
+        ValueError: If an argument is wrong, a candidate does not fit the data, a seed
+            changes nothing, or `folder` holds runs of something else.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_wconv.experiments import Candidate, Classification, compare
+    >>> def convnet(size):
+    ...     return lambda hp: keras.Sequential(
+    ...         [
+    ...             keras.Input((8, 8, 1)),
+    ...             keras.layers.Conv2D(8, size, padding="same", activation="relu"),
+    ...             keras.layers.GlobalAveragePooling2D(),
+    ...             keras.layers.Dense(10, activation="softmax"),
+    ...         ]
+    ...     )
+    >>> task = Classification.digits(epochs=1)
+    >>> results = compare(
+    ...     task,
+    ...     "sizes",
+    ...     baseline=Candidate("kernels of 3", convnet(3)),
+    ...     proposal=Candidate("kernels of 5", convnet(5)),
+    ...     seeds=range(3),
+    ... )
+    >>> list(results.effects())
+    ['proposal - baseline']
+    """
+    if density is not None or search is not None:
+        if baseline is not None or proposal is not None:
+            raise ValueError(
+                "`density` and `search` are short for two sides and must not be given "
+                "beside `baseline` and `proposal`."
+            )
+        both = sides(task.model, density, search, controls)
+        baseline, proposal, controls = (both[side] for side in SIDES)
+    with _policy(dtype_policy):
+        plan = _Plan(task, baseline, proposal, controls, trials, seeds)
+        cells = _cells(task, budgets, examples)
+        settings = plan.settings(cells, confidence)
+        with RunLog(folder, settings) as log:
+            chosen = dict(log.settings.get("chosen", {}))
+            with Runner(log, plan.count() * len(cells), callbacks) as runner:
+                for size, steps, at in cells:
+                    name = cell_name(size, steps)
+                    chosen[name] = plan.choose(runner, at, size)
+                    plan.train(runner, at, size, chosen[name], log.folder)
+                    log.write_settings(chosen=chosen)
+            results = Results(log.settings, log.records, log.folder)
+            results.save()
+    return results
+
+
+class _Plan:
+    """What is to be trained for each length and number of examples."""
+
+    def __init__(self, task, baseline, proposal, controls, trials, seeds):
+        self.task = task
+        self.sides = {
+            "baseline": _candidates("baseline", baseline),
+            "proposal": _candidates("proposal", proposal),
+            "controls": _candidates("controls", controls, least=0),
+        }
+        self.seeds = _checked_seeds(seeds)
+        _check_trials(trials)
+        self.trials = trials
+        names = [c.name for side in self.sides.values() for c in side]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"Candidates must have different names. Received twice: {twice}"
+            )
+        self._spaces = {
+            c.name: c.space(task) for side in self.sides.values() for c in side
+        }
+        self._counts = {}
+        for side, candidates in self.sides.items():
+            tuned = [c for c in candidates if self._tunes(c)]
+            share = trials if side == "controls" else trials // max(1, len(tuned))
+            if tuned and share < 1:
+                raise ValueError(
+                    f"`trials` must be at least {len(tuned)}, one for each candidate "
+                    f"of the {side} that tunes something. Received: {trials}"
+                )
+            # To be chosen among, one that tunes nothing is tried on the same seeds.
+            as_it_is = REPEATS if len(candidates) > 1 and side != "controls" else 0
+            self._counts |= {
+                c.name: share if c in tuned else as_it_is for c in candidates
+            }
+
+    def _tunes(self, candidate):
+        space = self._spaces[candidate.name]
+        return bool(space.space) and Space(space).dimensions > 0
+
+    def candidates(self):
+        """Yields each candidate with its space and its number of trials."""
+        for side in self.sides.values():
+            for candidate in side:
+                name = candidate.name
+                yield candidate, self._spaces[name], self._counts[name]
+
+    def count(self):
+        """Returns the number of runs for one length and number of examples."""
+        finals = 2 + len(self.sides["controls"])
+        return sum(self._counts.values()) + finals * len(self.seeds)
+
+    def settings(self, cells, confidence):
+        """Returns the settings of the log; refuses candidates that cannot be seeded."""
+        task = self.task
+        described = {}
+        for candidate, space, count in self.candidates():
+            first, second = (self._start(candidate, space, s) for s in self.seeds[:2])
+            if initial.values_digest(first) == initial.values_digest(second):
+                raise ValueError(
+                    f"Every seed starts the candidate {candidate.name!r} from the same "
+                    "values, so that runs would differ by their batches alone. Use "
+                    "initializers without a seed of their own in `build`, and leave at "
+                    "least the head of a pretrained network random."
+                )
+            described[candidate.name] = {
+                "tune": list(candidate.tune),
+                "initial": candidate.initial,
+                "space": [str(hp.get_config()) for hp in space.space],
+                "model": identity.describe_model(first),
+                "trials": count,
+            }
+        return {
+            "shared": {
+                "task": task.get_config() | {"epochs": None, "steps_per_epoch": None},
+                "data": {"name": task.data.name, "digest": task.data.digest()},
+                "backend": keras.backend.backend(),
+                "dtype_policy": keras.config.dtype_policy().name,
+            },
+            "candidates": described,
+            "sides": {
+                side: [c.name for c in candidates]
+                for side, candidates in self.sides.items()
+            },
+            "seeds": self.seeds,
+            "cells": [[size, steps] for size, steps, _ in cells],
+            "metric": task.monitor,
+            "direction": task.direction,
+            "unit": task.unit,
+            "scale": task.scale,
+            "differences": list(task.differences),
+            "chance": {split: task.chance(split) for split in ("validation", "test")},
+            "batch_size": task.batch_size,
+            "trials": self.trials,
+            "confidence": confidence,
+            "environment": environment(),
+        }
+
+    def _start(self, candidate, space, seed):
+        hp = with_values(space, {})
+        model, _ = initial.start(candidate, hp, seed, task=self.task)
+        return model
+
+    def choose(self, runner, task, size):
+        """Tunes all candidates, and chooses one for each side, on the validation split.
+
+        Not on the runs that are reported: the choice would share them, and a test that
+        takes them for independent is wrong in 10 to 20 % of cases instead of 5, also if
+        the run of a seed is left out of its choice (simulated).
+        """
+        values, scores, edges = {}, {}, {}
+        for candidate, space, count in self.candidates():
+            name, tuned = candidate.name, self._tunes(candidate)
+            values[name], edges[name] = {}, []
+            if not count:
+                continue
+            find = functools.partial(tune, trials=count) if tuned else score_as_it_is
+            values[name], scores[name], spent = find(
+                runner.run, task, candidate, space, examples=size
+            )
+            runner.skip(count - spent)
+            edges[name] = at_edges(space, values[name])
+        picked = {}
+        for side in ("baseline", "proposal"):
+            names = [candidate.name for candidate in self.sides[side]]
+            picked[side] = min(names, key=lambda name: scores.get(name, math.inf))
+        finite = {name: score for name, score in scores.items() if score < math.inf}
+        sign = -1 if task.direction == "max" else 1
+        return {
+            **picked,
+            "values": values,
+            "validation": {name: sign * score for name, score in finite.items()},
+            "edges": edges,
+        }
+
+    def train(self, runner, task, size, chosen, folder):
+        """Trains what was chosen with all seeds, on an accelerator one run twice."""
+        controls = [candidate.name for candidate in self.sides["controls"]]
+        reported = [chosen["baseline"], chosen["proposal"], *controls]
+        for candidate, space, _ in self.candidates():
+            if candidate.name not in reported:
+                continue
+            values = chosen["values"][candidate.name]
+            for seed in self.seeds:
+                save_as = None
+                if seed == self.seeds[0] and candidate.name not in controls:
+                    save_as = model_path(folder, task, size, candidate.name)
+                record = runner.run(
+                    Run(task, candidate, space, values, seed, "final", size, save_as)
+                )
+            if record["device"] != "cpu" and candidate.name == chosen["baseline"]:
+                runner.run(Run(task, candidate, space, values, seed, "repeat", size))
+
+
+def model_path(folder, task, size, name):
+    """Returns where the model of a candidate's first seed is kept."""
+    cell = cell_name(size, task.total_steps)
+    return folder / "models" / f"{cell}-{name.replace('/', ' ')}.keras"
+
+
+def cell_name(size, steps):
+    """Returns the name of a length of training and a number of examples.
+
+    Example:
+
+    >>> from keras_wconv.experiments.study.compare import cell_name
+    >>> cell_name(None, 1000), cell_name(50, 1000)
+    ('1000 steps', '50 examples, 1000 steps')
+    """
+    return f"{steps} steps" if size is None else f"{size} examples, {steps} steps"
+
+
+def _cells(task, budgets, examples):
+    """Returns each number of examples and length of training, with its task."""
+    sizes = [None] if examples is None else sorted(set(_list(examples)))
+    lengths = [task.total_steps] if budgets is None else sorted(set(_list(budgets)))
+    cells = []
+    for size in sizes:
+        of_size = task if size is None else task.with_examples(size)
+        cells += [(size, steps, of_size.with_steps(steps)) for steps in lengths]
+    if not cells:
+        raise ValueError(
+            "`budgets` and `examples` must not be empty. Received: "
+            f"budgets={budgets}, examples={examples}"
+        )
+    return cells
+
+
+def _list(values):
+    return [values] if isinstance(values, int) else list(values)
+
+
+def _candidates(side, given, least=1):
+    given = [given] if isinstance(given, Candidate) else list(given or ())
+    wrong = [one for one in given if not isinstance(one, Candidate)]
+    if wrong or len(given) < least:
+        raise ValueError(
+            f"`{side}` must be a Candidate or a list of them, such as "
+            f"Candidate('mine', lambda hp: make_model()). Received: "
+            f"{wrong[0] if wrong else 'none'}"
+        )
+    return given
+
+
+def _checked_seeds(seeds):
+    seeds = list(seeds)
+    wrong = [s for s in seeds if not isinstance(s, int) or not 0 <= s < SEED]
+    if wrong or len(set(seeds)) < max(2, len(seeds)):
+        raise ValueError(
+            "`seeds` must be at least two different whole numbers from 0 to "
+            f"{SEED - 1}: one run gives no interval. Received: {seeds}"
+        )
+    return seeds
+
+
+def _check_trials(trials):
+    if not isinstance(trials, int) or trials < 1:
+        raise ValueError(f"`trials` must be an int of at least 1. Received: {trials}")
+
+
+@contextlib.contextmanager
+def _policy(name):
+    before = keras.config.dtype_policy()
+    try:
+        if name is not None:
+            keras.config.set_dtype_policy(name)
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

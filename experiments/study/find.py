@@ -1,0 +1,112 @@
+"""The search for a density, and its final comparison with the standard network."""
+
+import csv
+import functools
+import io
+import shutil
+from pathlib import Path
+
+import keras
+
+from ... import tuning
+from ..._files import FolderLock, whole_file, write_atomically
+from ...conversion import fold
+from .compare import compare
+from .sides import sides
+
+
+def search(
+    task,
+    folder,
+    kernel_size=3,
+    trials=18,
+    seeds=range(6),
+    ranges=None,
+    controls=("standard as it is",),
+    budgets=None,
+    confidence=0.95,
+    overwrite=False,
+    command=None,
+):
+    """Finds a density with DIRECT-L, and compares it with the standard network.
+
+    The density, learning rate and start of the weighted network are tuned with
+    `trials` runs, and so are the learning rate and the start of the standard one. Both
+    are then trained anew on other seeds: the score that a search found something by is
+    the luckiest of many.
+
+    Args:
+        task: `Task` with a network.
+        folder: str or `pathlib.Path`. The same call goes on there after a kill.
+        kernel_size: int, for one profile that all axes share, or a tuple of ints, for
+            one profile an axis.
+        trials: int, runs to tune each side.
+        seeds: ints, which the search does not see. Fewer than six cannot decide.
+        ranges: see `tuning.density`.
+        controls: see `sides`.
+        budgets: see `compare`.
+        confidence: float, of the intervals.
+        overwrite: bool, whether to begin again instead of going on.
+        command: str, to be shown in the report.
+
+    Returns:
+        `Results`. The folder then has `report.md`, `report.html`, `results.json`,
+        `trials.csv`, and the weighted network that is best on validation, of the first
+        seed: `best.keras`, and `folded.keras`, which is plain Keras. Whether it is
+        worth using is the verdict's to say, which may be that it is not.
+
+    Raises:
+        ValueError: If an argument is wrong, or `folder` holds runs of something else.
+
+    Example:
+
+    >>> from keras_wconv import experiments
+    >>> task = experiments.Classification.digits(epochs=1)
+    >>> results = experiments.search(task, "search", trials=6, seeds=(0, 1))
+    >>> results.sides["baseline"]
+    ['standard', "standard, Glorot's start"]
+    """
+    folder = Path(folder)
+    if overwrite and folder.is_dir():
+        with FolderLock(folder):
+            shutil.rmtree(folder / "models", ignore_errors=True)
+            for name in ("runs.jsonl", "settings.json"):
+                (folder / name).unlink(missing_ok=True)
+    space = functools.partial(tuning.density, kernel_size=kernel_size, ranges=ranges)
+    results = compare(
+        task,
+        folder,
+        **sides(task.model, search=space, controls=controls),
+        trials=trials,
+        seeds=seeds,
+        budgets=budgets,
+        confidence=confidence,
+    )
+    with FolderLock(folder):
+        name = results.choice("proposal")
+        path = folder / "models" / f"{results.cells[-1]}-{name}.keras"
+        if path.exists():
+            with whole_file(folder / "best.keras") as temporary:
+                shutil.copyfile(path, temporary)
+            with whole_file(folder / "folded.keras") as temporary:
+                fold(keras.saving.load_model(path, compile=False)).save(temporary)
+        _write_trials(results, folder / "trials.csv")
+        results.save(command, task)
+    return results
+
+
+def _write_trials(results, path):
+    """Writes all runs that tuned the proposal, a line each."""
+    tried = [
+        record for name in results.sides["proposal"] for record in results.tried(name)
+    ]
+    names = sorted({key for record in tried for key in record["values"]})
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["candidate", "seed", *names, results.metric, "failed"])
+    for record in tried:
+        values = (record["values"].get(name, "") for name in names)
+        score = record["validation"][results.metric]
+        failed = record["failed_validation"]
+        writer.writerow([record["candidate"], record["seed"], *values, score, failed])
+    write_atomically(path, table.getvalue())

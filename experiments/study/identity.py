@@ -1,0 +1,167 @@
+"""What a run is: a digest of all that decides its result.
+
+Names are no part of it. Keras counts them up in a process, and two things of one name
+may differ.
+"""
+
+import hashlib
+import inspect
+import json
+import types
+
+import keras
+
+from ..._keras import sublayers
+
+
+def digest(*parts):
+    """Returns a short digest of what JSON can hold.
+
+    Example:
+
+    >>> from keras_wconv.experiments.study import identity
+    >>> identity.digest({"sigma": 25}) == identity.digest({"sigma": 15})
+    False
+    """
+    text = json.dumps(parts, sort_keys=True, default=_describe_object)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def describe_model(model):
+    """Returns a line for each part of a model, which tells one network from another.
+
+    Each has the part's class, the shapes of its weights, and a digest of its config
+    and, where the class is not of Keras, of its code.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_wconv.experiments.study import identity
+    >>> def make(name, activation):
+    ...     layer = keras.layers.Dense(3, activation=activation, name=name)
+    ...     return keras.Sequential([keras.Input((2,)), layer])
+    >>> first = identity.describe_model(make("first", "relu"))
+    >>> first == identity.describe_model(make("second", "relu"))
+    True
+    >>> first == identity.describe_model(make("first", "tanh"))
+    False
+    """
+    parts = [model, *sublayers(model, recursive=True)]
+    operations = [
+        operation
+        for part in parts
+        if isinstance(part, keras.Function)
+        for operation in part.operations
+    ]
+    names = {}
+    for part in (*parts, *operations):
+        names.setdefault(part.name, f"#{len(names)}")
+    lines = []
+    for part in parts:
+        about = {
+            "config": _without_names(_config(part), names),
+            "code": _code_of(part),
+            "trainable": part.trainable,
+        }
+        shapes = [tuple(weight.shape) for weight in part.weights]
+        lines.append(f"{type(part).__name__} {shapes} {digest(about)}")
+    return lines
+
+
+def describe_recipe(model):
+    """Returns what a model was compiled with, as JSON can hold it."""
+    config = model.optimizer.get_config()
+    return {
+        "optimizer": type(model.optimizer).__name__,
+        "config": _without(json.loads(json.dumps(config, default=str)), "name"),
+        "loss": _describe_object(model.loss),
+    }
+
+
+def _config(part):
+    try:
+        return part.get_config()
+    except (NotImplementedError, TypeError, ValueError):
+        return {}  # Its code and its parts tell it from others.
+
+
+def _without_names(value, names):
+    """Replaces the names of layers, which a process counts up, by their places."""
+    if isinstance(value, dict):
+        return {key: _without_names(one, names) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_names(one, names) for one in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def _without(value, key):
+    if isinstance(value, dict):
+        return {k: _without(one, key) for k, one in value.items() if k != key}
+    if isinstance(value, list):
+        return [_without(one, key) for one in value]
+    return value
+
+
+def _code_of(part):
+    """Returns digests of the code of a part that is not of Keras, and of its functions.
+
+    A config has no more than the name of a function.
+    """
+    found = {}
+    for kind in type(part).__mro__:
+        if _is_known(kind.__module__):
+            continue
+        for name, value in vars(kind).items():
+            function = inspect.unwrap(getattr(value, "__func__", value))
+            if isinstance(function, types.FunctionType):
+                found[f"{kind.__name__}.{name}"] = _describe_function(function)
+    for name, value in vars(part).items():
+        if isinstance(value, types.FunctionType) and not _is_known(value.__module__):
+            found[name] = _describe_function(value)
+    return found
+
+
+def _is_known(module):
+    return (module or "").partition(".")[0] in ("keras", "keras_wconv", "builtins")
+
+
+def _describe_object(value):
+    if isinstance(value, types.FunctionType):
+        return _describe_function(value)
+    if isinstance(value, type):
+        return value.__qualname__
+    if isinstance(value, keras.losses.Loss):
+        return [type(value).__name__, _without(value.get_config(), "name")]
+    if hasattr(value, "get_config"):
+        return [type(value).__name__, value.get_config()]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    # Not repr, which may hold an address.
+    return value if isinstance(value, str) else f"{type(value).__name__}"
+
+
+def _describe_function(function):
+    """Returns what a function does, as text: its code, defaults and closure."""
+    if _is_known(function.__module__):
+        return f"{function.__module__}.{function.__qualname__}"
+    cells = []
+    for cell in function.__closure__ or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:  # Not yet set.
+            continue
+        plain = isinstance(value, int | float | str | bool | None | tuple | list)
+        cells.append(repr(value) if plain else _describe_object(value))
+    return json.dumps(
+        [_describe_code(function.__code__), repr(function.__defaults__), cells],
+        default=str,
+    )
+
+
+def _describe_code(code):
+    constants = [
+        _describe_code(one) if isinstance(one, types.CodeType) else repr(one)
+        for one in code.co_consts
+    ]
+    names = [*code.co_names, *code.co_varnames]
+    return [code.co_code.hex(), constants, names]

@@ -1,0 +1,145 @@
+"""Initial values that a seed decides, the same for candidates of the same shapes.
+
+A model is built after `keras.utils.set_random_seed`. That alone does not pair two
+models: one more random layer in one of them, such as a dropout, shifts all draws after
+it. So each weight that its layer's initializer drew is drawn again, from a seed of the
+run's seed and of its place among such weights. Weights that were loaded or assigned in
+`build`, and initializers with a seed of their own, stay as they are.
+"""
+
+import hashlib
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..._keras import sublayers
+
+_CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
+
+
+def start(candidate, hp, seed, factor=1.0, task=None):
+    """Builds the model of a candidate, with the initial values of a seed.
+
+    Args:
+        candidate: `Candidate`.
+        hp: `keras_tuner.HyperParameters` that hold its values.
+        seed: int.
+        factor: float, of all convolution kernels.
+        task: `Task` that checks the model, or None.
+
+    Returns:
+        The model, and a digest of what was drawn, before the factor: two models with
+        the same one share their initial values.
+
+    Raises:
+        ValueError: If an initializer or a factor reaches no convolution kernel.
+    """
+    keras.utils.set_random_seed(seed)
+    model = candidate.model(hp)
+    if task is not None:
+        task.check_model(model)
+    kernels = _convolution_kernels(model)
+    if not kernels and (factor != 1 or candidate.initial is not None):
+        asked = "initial" if candidate.initial is not None else "start"
+        raise ValueError(
+            f"The candidate {candidate.name!r} has no convolution kernel that "
+            f"`{asked}` could reach. Leave it out, or build the model of Keras's "
+            "convolutions or subclasses of them."
+        )
+    drawn = hashlib.sha256()
+    for place, (weight, initializer) in enumerate(_drawn(model)):
+        if candidate.initial is not None and id(weight) in kernels:
+            initializer = keras.initializers.get(candidate.initial)
+        # Made anew, it takes its seed from here, and so does one inside of it.
+        keras.utils.set_random_seed(_mix(seed, place))
+        initializer = keras.initializers.deserialize(
+            keras.initializers.serialize(initializer)
+        )
+        weight.assign(initializer(weight.shape, weight.dtype))
+        drawn.update(str(tuple(weight.shape)).encode())
+        drawn.update(np.ascontiguousarray(ops.convert_to_numpy(weight)).tobytes())
+    if factor != 1:
+        for weight in kernels.values():
+            weight.assign(weight * ops.cast(factor, weight.dtype))
+    keras.utils.set_random_seed(seed)
+    return model, drawn.hexdigest()[:16]
+
+
+def values_digest(model):
+    """Returns a digest of the values of all weights of a model."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        digest.update(f"{tuple(weight.shape)}{weight.dtype}".encode())
+        values = ops.convert_to_numpy(ops.cast(weight, "float64"))
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _drawn(model):
+    """Returns each weight that its layer's initializer drew, with the initializer."""
+    found = []
+    for weight, initializer in _initialized(model):
+        if set(_seeds(initializer.get_config())) != {None}:
+            continue  # A constant, or a seed of the user's own.
+        # With the seed that it took when it was made, it always draws the same.
+        again = ops.convert_to_numpy(initializer(weight.shape, weight.dtype))
+        if np.array_equal(again, ops.convert_to_numpy(weight)):
+            found.append((weight, initializer))
+    return found
+
+
+def _initialized(model, kinds=keras.layers.Layer):
+    """Yields the weights of layers of a kind, with what initialized them.
+
+    A layer has the initializer of its weight `kernel` as `kernel_initializer`, and of
+    `depthwise_kernel` as `depthwise_initializer`.
+    """
+    for layer in (model, *sublayers(model, recursive=True)):
+        if not isinstance(layer, kinds):
+            continue
+        inner = sublayers(layer, recursive=True)
+        of_others = {id(weight) for one in inner for weight in one.weights}
+        for weight in layer.weights:
+            if id(weight) in of_others:
+                continue
+            names = (weight.name, weight.name.removesuffix("_kernel"))
+            found = (getattr(layer, f"{name}_initializer", None) for name in names)
+            initializer = next(filter(None, found), None)
+            if isinstance(initializer, keras.initializers.Initializer):
+                yield weight, initializer
+
+
+def _seeds(config):
+    """Yields the seeds in the config of an initializer, however deep."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            if key == "seed":
+                yield value if not isinstance(value, dict) else "given"
+            else:
+                yield from _seeds(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _seeds(value)
+
+
+def _convolution_kernels(model):
+    """Returns the kernels of all convolutions by their identity."""
+    weights = (weight for weight, _ in _initialized(model, _CONVOLUTIONS))
+    return {id(weight): weight for weight in weights if "kernel" in weight.name}
+
+
+def _mix(seed, place):
+    """Returns a seed for the draw at a place."""
+    return int(np.random.SeedSequence((seed, place)).generate_state(1)[0])

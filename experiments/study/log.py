@@ -1,0 +1,179 @@
+"""The log of finished runs: one line each, and the settings that they share."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+from ..._files import FolderLock, write_atomically
+
+VERSION = 1
+
+
+class RunLog:
+    """Finished runs in `runs.jsonl`, found by the digest of what they are.
+
+    A line is on the disk before the next run begins. A line that a kill has torn is
+    left out, and its run is done again. As long as a process has the log, no other can
+    have it; used as a context manager, it is given back at the end.
+
+    Args:
+        folder: str or `pathlib.Path`, made if it is not there.
+        settings: dict that JSON can hold. Those in `settings.json` must agree in
+            `"shared"`, and in `"candidates"` where both have one of a name.
+
+    Raises:
+        ValueError: If the folder holds runs of something else, or another process has
+            it.
+
+    Example:
+
+    >>> from keras_wconv.experiments.study.log import RunLog
+    >>> log = RunLog("runs", {"shared": {"batch_size": 3}, "candidates": {}})
+    >>> log.append({"id": "a8f5", "seed": 0, "test": {"psnr": 27.5}})
+    >>> log.find("a8f5")["seed"]
+    0
+    """
+
+    def __init__(self, folder, settings):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FolderLock(self.folder)
+        self._path = self.folder / "runs.jsonl"
+        settings = json.loads(json.dumps({"version": VERSION, **settings}))
+        path = self.folder / "settings.json"
+        if path.exists():
+            saved = json.loads(path.read_text())
+            _check(self.folder, saved, settings)
+            settings["candidates"] = {**saved["candidates"], **settings["candidates"]}
+            settings["chosen"] = saved.get("chosen", {})
+        elif self._path.exists():
+            raise ValueError(_cannot_go_on(self.folder, "has no settings.json"))
+        self.settings = settings
+        self._write_settings()
+        self.records = read(self.folder)
+        self._by_id = {}
+        for record in self.records:
+            self._by_id.setdefault(record["id"], []).append(record)
+        written = self._path.read_bytes() if self._path.exists() else b""
+        if written and not written.endswith(b"\n"):
+            self._write("\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._lock.release()
+
+    def write_settings(self, **more):
+        """Adds to the settings, on the disk when the call returns."""
+        self.settings |= json.loads(json.dumps(more))
+        self._write_settings()
+
+    def _write_settings(self):
+        text = json.dumps(without_nan(self.settings), indent=1)
+        write_atomically(self.folder / "settings.json", text + "\n")
+
+    def find(self, run_id, **about):
+        """Returns the record of a run, or None.
+
+        The same run may be there for several candidates: one that has all items of
+        `about` comes first.
+        """
+        found = self._by_id.get(run_id, [])
+        same = [record for record in found if about.items() <= record.items()]
+        return next(iter(same or found), None)
+
+    def append(self, record):
+        """Adds a record, on the disk when the call returns."""
+        text = json.dumps(without_nan(record), allow_nan=False)
+        self._write(text + "\n")
+        record = json.loads(text)
+        self.records.append(record)
+        self._by_id.setdefault(record["id"], []).append(record)
+        return record
+
+    def _write(self, text):
+        with self._path.open("ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            left = text.encode()
+            try:
+                while left:
+                    left = left[file.write(left) :]
+                os.fsync(file.fileno())
+            except OSError:  # The disk is full: what comes later begins a line.
+                file.truncate(end)
+                raise
+
+
+def read(folder):
+    """Returns the records in a folder.
+
+    Raises:
+        ValueError: If they do not say what they are.
+    """
+    path = Path(folder) / "runs.jsonl"
+    records = []
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            record = json.loads(line)
+        except ValueError:  # Torn by a kill.
+            continue
+        if not isinstance(record, dict):
+            continue
+        if "id" not in record:
+            raise ValueError(_cannot_go_on(folder, "has runs without a digest"))
+        if record not in records[-1:]:
+            records.append(record)
+    return records
+
+
+def without_nan(value):
+    """Returns a value with None in place of what is not finite, as JSON wants it."""
+    if isinstance(value, dict):
+        return {key: without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _cannot_go_on(folder, reason):
+    return (
+        f"`folder` {str(folder)!r} {reason}: it was written by an earlier version, "
+        "whose runs do not say what they are. Give another folder; the old runs cannot "
+        "be told from others of the same name."
+    )
+
+
+def _check(folder, saved, settings):
+    if saved.get("version") != VERSION:
+        raise ValueError(_cannot_go_on(folder, "has other settings"))
+    before, now = (dict(_flatten(one["shared"])) for one in (saved, settings))
+    for name, candidate in settings["candidates"].items():
+        if name in saved["candidates"]:
+            before |= dict(_flatten(saved["candidates"][name], f"candidate {name!r}"))
+            now |= dict(_flatten(candidate, f"candidate {name!r}"))
+    differing = [
+        f"{key} is {before.get(key, 'absent')!r} there and "
+        f"{now.get(key, 'absent')!r} now"
+        for key in {**before, **now}
+        if before.get(key, "absent") != now.get(key, "absent")
+    ]
+    if differing:
+        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+        raise ValueError(
+            f"`folder` holds runs of something else: {str(folder)!r}, where "
+            f"{'; '.join(differing[:5])}{more}. Give the same to go on, another name "
+            "to a candidate that is another one, or another folder."
+        )
+
+
+def _flatten(value, prefix=""):
+    if isinstance(value, dict | list) and value:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value

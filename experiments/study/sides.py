@@ -1,0 +1,209 @@
+"""The standard question about a density: both sides with the same knobs and ranges."""
+
+import functools
+
+import keras
+import numpy as np
+
+from ... import densities
+from ...inspection import weighted_layers
+from .candidate import Candidate
+
+TUNE = ("learning_rate", "start")
+GLOROT = "glorot_uniform"  # Keras's default; He's is that of most published networks
+
+CONTROLS = (
+    "standard as it is",
+    "weighted as it is",
+    "one factor",
+    "permuted",
+    "start alone",
+    "step alone",
+    "not normalized",
+    "learned",
+)
+
+
+def sides(network, density=None, search=None, controls=()):
+    """Returns the two sides of the question whether a density helps a network.
+
+    On each side the learning rate and one factor of the initial kernels are tuned over
+    the same ranges, once from the network's own initializer and once from Glorot's.
+
+    Args:
+        network: function of `density` and density options that returns a Keras model,
+            the standard one for `density=None`, such as the builders of
+            `keras_wconv.applications`.
+        density: what `network` takes, declared beforehand.
+        search: in place of it a function of `keras_tuner.HyperParameters` that returns
+            a density, such as `functools.partial(tuning.density, kernel_size=3)`. It is
+            tuned with the rest.
+        controls: of `CONTROLS`, or `Candidate` objects of your own:
+            `"standard as it is"` and `"weighted as it is"`, nothing tuned;
+            `"one factor"`, the root mean square of each Φ in its place; `"permuted"`,
+            its values in other places; `"start alone"`, a standard network that starts
+            at the effective kernels; `"step alone"`, a weighted one that starts at the
+            standard kernels; `"not normalized"`, and `"learned"`. They need `density`,
+            but for the first.
+
+    Returns:
+        A dict of `baseline`, `proposal` and `controls`, for `compare`.
+
+    Raises:
+        ValueError: If an argument is wrong.
+
+    Example:
+
+    >>> import functools
+    >>> from keras_wconv.applications import DnCNN
+    >>> from keras_wconv.experiments import sides
+    >>> network = functools.partial(DnCNN, depth=3, filters=8)
+    >>> both = sides(network, density=[0.7])
+    >>> [candidate.name for candidate in both["proposal"]]
+    ['weighted', "weighted, Glorot's start", 'weighted, normalized']
+    """
+    if (density is None) == (search is None):
+        raise ValueError(
+            "Exactly one of `density` and `search` must be given. Received: "
+            f"density={density}, search={search}"
+        )
+    if search is None:
+        search = lambda hp: density  # noqa: E731
+
+    def standard(hp):
+        return network(density=None)
+
+    def weighted(hp, **options):
+        model = network(density=search(hp), **options)
+        if not weighted_layers(model):
+            raise ValueError(
+                f"`density` reaches no layer of {model.name!r}: none of its kernels has "
+                "the size that it is for, so that both sides would be the same network."
+            )
+        return model
+
+    normalized = functools.partial(weighted, normalize_density=True)
+    return {
+        "baseline": [
+            Candidate("standard", standard, TUNE),
+            Candidate("standard, Glorot's start", standard, TUNE, GLOROT),
+        ],
+        "proposal": [
+            Candidate("weighted", weighted, TUNE),
+            Candidate("weighted, Glorot's start", weighted, TUNE, GLOROT),
+            Candidate("weighted, normalized", normalized, TUNE),
+        ],
+        "controls": [
+            control
+            if isinstance(control, Candidate)
+            else _control(control, network, density, standard, weighted)
+            for control in controls
+        ],
+    }
+
+
+def _control(name, network, density, standard, weighted):
+    if name not in CONTROLS:
+        raise ValueError(
+            f"`controls` must be Candidates, or of {CONTROLS}. Received: {name!r}"
+        )
+    if density is None and name != "standard as it is":
+        raise ValueError(
+            f"The control {name!r} needs a `density` that was declared beforehand: with "
+            "`search` it is not known before the runs."
+        )
+
+    def with_maps(change):
+        return lambda hp: _with_changed_maps(network, density, change)
+
+    builds = {
+        "standard as it is": standard,
+        "weighted as it is": weighted,
+        "one factor": with_maps(_gain),
+        "permuted": with_maps(_permuted),
+        "start alone": lambda hp: _start_alone(network, density),
+        "step alone": lambda hp: _step_alone(network, density),
+        "not normalized": functools.partial(weighted, normalize_density=False),
+        "learned": functools.partial(weighted, density_trainable=True),
+    }
+    return Candidate(name, builds[name])
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class Scaled(keras.initializers.Initializer):
+    """What another initializer draws, times a map of one factor for each tap.
+
+    Args:
+        initializer: `keras.initializers.Initializer`.
+        factors: nested list of the kernel's spatial shape.
+    """
+
+    def __init__(self, initializer, factors):
+        self.initializer = keras.initializers.get(initializer)
+        self.factors = factors
+
+    def __call__(self, shape, dtype=None, **kwargs):
+        factors = np.asarray(self.factors, "float32")
+        factors = factors.reshape(*factors.shape, *(1,) * (len(shape) - factors.ndim))
+        drawn = self.initializer(shape, dtype, **kwargs)
+        return drawn * keras.ops.cast(factors, drawn.dtype)
+
+    def get_config(self):
+        return {
+            "initializer": keras.initializers.serialize(self.initializer),
+            "factors": self.factors,
+        }
+
+
+def _start_alone(network, density):
+    """Builds the standard network, to start at the weighted one's effective kernels."""
+    model = network(density=None)
+    for name, weighted in weighted_layers(network(density=density)).items():
+        layer = model.get_layer(name)
+        _scale_start(layer, weighted, np.asarray(weighted.density_map))
+    return model
+
+
+def _step_alone(network, density):
+    """Builds the weighted network, to start at the standard kernels."""
+    model = network(density=density)
+    for layer in weighted_layers(model).values():
+        phi = np.asarray(layer.density_map)
+        if np.any(phi == 0):
+            raise ValueError(
+                "The control 'step alone' divides the initial kernels by the density, "
+                "which must not contain 0. Leave it out."
+            )
+        _scale_start(layer, layer, 1 / phi)
+    return model
+
+
+def _scale_start(layer, weighted, factors):
+    kernel = weighted.weighted_kernel  # "kernel", or "depthwise_kernel"
+    attribute = f"{kernel.removesuffix('_kernel')}_initializer"
+    scaled = Scaled(getattr(layer, attribute), factors.tolist())
+    setattr(layer, attribute, scaled)
+    # As if the layer had been built with it: `initial.start` draws it anew.
+    weight = getattr(layer, kernel)
+    weight.assign(scaled(weight.shape, weight.dtype))
+
+
+def _with_changed_maps(network, density, change):
+    layers = weighted_layers(network(density=density)).values()
+    maps = {layer.name: densities.Map(change(layer.density_map)) for layer in layers}
+    return network(
+        density=lambda name, kernel_size: maps.get(name), normalize_density=False
+    )
+
+
+def _gain(phi):
+    return np.full(phi.shape, np.sqrt(np.mean(np.square(phi))))
+
+
+def _permuted(phi):
+    """Returns Φ with its values in other places, the same ones for every layer."""
+    flat = np.asarray(phi).flatten()
+    center = np.ravel_multi_index([size // 2 for size in phi.shape], phi.shape)
+    others = np.delete(np.arange(flat.size), center)
+    flat[others] = flat[np.random.default_rng(0).permutation(others)]
+    return flat.reshape(phi.shape)

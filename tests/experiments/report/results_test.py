@@ -1,0 +1,148 @@
+"""What is said of made-up runs, and how often it is wrong."""
+
+import numpy as np
+import pytest
+from made_results import record, results
+from scipy import stats
+
+ANSWER = "proposal - baseline"
+
+
+def answer(found):
+    return found.effects()[ANSWER]
+
+
+def test_a_failed_run_does_not_take_its_candidate_out_in_silence():
+    """ST = [30, nan, 30.1], A = 28, B = 29 once read "B is better than the best"."""
+    nan = float("nan")
+    found = results(
+        {
+            "tuned": np.array([30.0, nan, 30.1]),
+            "weighted": np.full(3, 29.0),
+            "as it is": np.full(3, 28.0),
+        }
+    )
+    assert found.failures()["tuned"] == 1
+    assert answer(found).decision == 0
+    assert "better" not in found.verdict()
+
+
+def test_equal_differences_are_not_certain():
+    """Three equal differences of +0.2 once gave p = 0 and an interval of width 0."""
+    found = results({"a": np.ones(3), "b": np.full(3, 1.2)})
+    effect = answer(found).effect
+    assert effect.p == 1 and np.isnan(effect.low)
+    assert answer(found).decision == 0
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("max", 1), ("min", -1)])
+def test_the_direction_says_what_is_better(direction, sign):
+    rng = np.random.default_rng(0)
+    base = rng.normal(10, 0.1, 10)
+    chance = {"max": 0.0, "min": 100.0}[direction]
+    found = results(
+        {"a": base, "b": base + sign + rng.normal(0, 0.05, 10)},
+        direction=direction,
+        chance=chance,
+    )
+    assert answer(found).decision == 1
+    assert found.verdict().startswith("The proposal is better than the baseline: ")
+
+
+def test_no_difference_is_said_with_what_is_excluded():
+    rng = np.random.default_rng(1)
+    base = rng.normal(10, 1, 10)
+    found = results({"a": base, "b": base + rng.normal(0, 0.1, 10)})
+    margin = answer(found).effect.excluded
+    assert 0 < margin < 0.3
+    assert (
+        f"A difference of {margin:.3g} or more, either way, is excl" in found.verdict()
+    )
+
+
+def test_too_few_pairs_say_so():
+    found = results({"a": np.array([1.0, 2, 3]), "b": np.array([2.0, 3.1, 4.2])})
+    assert "Give more `seeds`" in found.verdict()
+
+
+def test_where_nothing_has_learned_it_is_said():
+    found = results({"a": np.full(8, 0.1), "b": np.full(8, 0.1)}, chance=0.1)
+    assert "No run has learned anything" in found.verdict()
+    assert found.failures() == {"a": 8, "b": 8}
+
+
+def test_more_failures_are_worse_although_the_rest_is_equal():
+    rng = np.random.default_rng(2)
+    base = rng.normal(10, 0.1, 20)
+    fails = np.where(np.arange(20) < 9, np.nan, base + rng.normal(0, 0.1, 20))
+    found = results({"steady": base, "risky": fails})
+    assert answer(found).decision == -1
+    assert "fails more often" in found.verdict()
+
+
+def test_edges_pairing_and_repeats_are_told():
+    scores = {"a": np.arange(1.0, 9), "b": np.arange(2.0, 10)}
+    made = results(scores, edges={"b": ["start"]})
+    runs = [dict(run) for run in made.records]
+    for run in runs:
+        if run["candidate"] == "b":
+            run["initial"] = "other"
+    again = record("a", 7, 8.0, 8.5) | {"stage": "repeat"}
+    found = type(made)(made.settings, [*runs, again])
+    text = found.verdict()
+    assert "At the edge of a tuned range: b (start)" in text
+    assert "Initial values of their own, drawn from the seed: b" in text
+    assert "a run that was done again differed by 0.5" in text
+
+
+def test_a_control_is_compared_with_the_baseline_under_one_rule():
+    rng = np.random.default_rng(3)
+    base = rng.normal(0, 1, 10) + 10
+    found = results({"a": base, "b": base + rng.normal(0, 1, 10), "c": base + 2})
+    assert list(found.effects()) == [ANSWER, "c - baseline"]
+    adjusted = found.adjusted()
+    assert adjusted[ANSWER].p >= answer(found).effect.p_decisive
+
+
+def test_an_incomplete_comparison_is_refused_with_the_way_out():
+    made = results({"a": np.arange(1.0, 5), "b": np.arange(1.0, 5)})
+    with pytest.raises(ValueError, match="call `compare` again"):
+        type(made)(made.settings, made.records[:-1])
+
+
+@pytest.mark.parametrize("failing", [0.0, 0.1, 0.4])
+def test_errors_are_as_rare_as_promised(failing):
+    """1,000 comparisons without a difference.
+
+    The promise is 5 %, and 6 % leaves room for the draws; the seed is fixed.
+    """
+    rng = np.random.default_rng(int(100 * failing))
+    wrong = covered = shown = 0
+    for _ in range(1000):
+        common = rng.normal(10, 1, 10)
+        scores = {name: common + rng.normal(0, 0.5, 10) for name in "ab"}
+        for name in scores:
+            lost = rng.random(10) < failing
+            scores[name] = np.where(lost, np.nan, scores[name])
+        found = answer(results(scores))
+        wrong += found.decision != 0
+        if found.effect.count > 1:
+            shown += 1
+            covered += found.effect.low <= 0 <= found.effect.high
+    assert wrong / 1000 <= 0.06
+    assert covered / shown >= 0.93
+
+
+def test_a_planted_difference_is_found_as_often_as_the_t_test_promises():
+    """Power of the noncentral t; the sign-flip test, needed too, costs a few points."""
+    rng = np.random.default_rng(5)
+    shift, spread, seeds = 0.5, 0.5, 10
+    found = 0
+    for _ in range(400):
+        base = rng.normal(10, 1, seeds)
+        other = base + shift + rng.normal(0, spread, seeds)
+        found += answer(results({"a": base, "b": other})).decision == 1
+    critical = stats.t.ppf(0.975, seeds - 1)
+    promised = stats.nct.sf(critical, seeds - 1, shift / spread * np.sqrt(seeds))
+    # Three standard errors of 400 draws, and the price of the second test.
+    assert found / 400 >= promised - 3 * np.sqrt(promised * (1 - promised) / 400) - 0.04

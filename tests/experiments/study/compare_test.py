@@ -1,0 +1,253 @@
+"""Comparisons of networks that are not ours, on the real loop."""
+
+import keras
+import numpy as np
+import pytest
+from made_study import Stripes, candidate, functional, sequential
+
+from keras_wconv.experiments import Candidate, Results, compare
+
+SEEDS = (0, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory):
+    """Kernels of 3 against kernels of 5, the learning rate tuned on both sides."""
+    folder = tmp_path_factory.mktemp("sizes")
+    return folder, compare(Stripes(), folder, *size_candidates(), trials=3, seeds=SEEDS)
+
+
+def size_candidates():
+    return (
+        candidate("kernels of 3", tune="learning_rate"),
+        candidate(
+            "kernels of 5", lambda hp: sequential(size=5), tune=("learning_rate",)
+        ),
+    )
+
+
+def test_both_sides_get_the_same_number_of_runs(sizes):
+    _, results = sizes
+    assert [len(results.tried(name)) for name in results.candidates] == [3, 3]
+    assert len(results.runs) == 2 * len(SEEDS)
+    tuning = {
+        record["seed"] for name in results.candidates for record in results.tried(name)
+    }
+    assert not tuning & set(SEEDS)
+
+
+def test_a_second_call_trains_nothing_and_more_seeds_are_added(sizes, monkeypatch):
+    """The names of unnamed models have counted up in between."""
+    folder, results = sizes
+    trained = []
+    fit = Stripes.fit
+    monkeypatch.setattr(
+        Stripes, "fit", lambda *args, **kw: trained.append(args) or fit(*args, **kw)
+    )
+    again = compare(Stripes(), folder, *size_candidates(), trials=3, seeds=SEEDS)
+    assert not trained and again.to_dict()["cells"] == results.to_dict()["cells"]
+    more = compare(Stripes(), folder, *size_candidates(), trials=3, seeds=(*SEEDS, 7))
+    assert len(trained) == 2 and len(more.runs) == 2 * (len(SEEDS) + 1)
+
+
+def test_a_report_needs_the_files_alone(sizes):
+    folder, results = sizes
+    before = (folder / "results.json").read_text()
+    loaded = Results.load(folder)
+    assert loaded.verdict() in before
+    report = (folder / "report.md").read_text()
+    assert loaded.verdict().partition(". ")[0] in report
+    assert "knowing nothing" in report
+    assert "<table" in loaded._repr_html_()
+    assert loaded.plot().axes[0].get_xlabel() == (
+        "difference of accuracy, percentage points"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda: Stripes(noise=0.9), "data.digest"),
+        (lambda: Stripes(batch_size=4), "batch_size"),
+    ],
+)
+def test_another_task_is_refused_in_the_folder(sizes, change, named):
+    folder, _ = sizes
+    with pytest.raises(ValueError, match=f"holds runs of something else.*{named}"):
+        compare(change(), folder, *size_candidates(), trials=3, seeds=SEEDS)
+
+
+def test_another_network_of_the_same_name_is_refused(sizes):
+    folder, _ = sizes
+    first, _ = size_candidates()
+    other = candidate("kernels of 5", lambda hp: sequential(size=5, filters=6))
+    with pytest.raises(ValueError, match="candidate 'kernels of 5'"):
+        compare(Stripes(), folder, first, other, seeds=SEEDS)
+
+
+def test_the_same_network_under_another_name_is_trained_once(tmp_path):
+    task = Stripes()
+    results = compare(
+        task, tmp_path, candidate("one"), candidate("two", functional), seeds=(0, 1)
+    )
+    values = results.metrics()
+    np.testing.assert_array_equal(values["one"], values["two"])
+    effect = results.effects()["proposal - baseline"].effect
+    assert effect.mean == 0 and effect.p == 1
+    assert "start from the same initial values" in results.verdict()
+
+
+def test_a_network_with_dropout_is_paired_with_one_without(tmp_path):
+    results = compare(
+        Stripes(),
+        tmp_path,
+        candidate("without"),
+        candidate("with dropout", lambda hp: sequential(dropout=0.3)),
+        seeds=(0, 1),
+    )
+    assert results.is_paired("without", "with dropout")
+    losses = {run["candidate"]: run["curve"] for run in results.runs}
+    assert losses["without"] != losses["with dropout"]
+
+
+def test_a_seed_that_changes_nothing_is_an_error(tmp_path):
+    fixed = keras.initializers.GlorotUniform(seed=7)
+
+    def build(hp):
+        model = sequential(kernel_initializer=fixed)
+        model.layers[-1].kernel.assign(np.ones((4, 2)))
+        return model
+
+    with pytest.raises(ValueError, match="Every seed starts the candidate 'stuck'"):
+        compare(Stripes(), tmp_path, candidate(), candidate("stuck", build))
+    assert not (tmp_path / "runs.jsonl").exists()
+
+
+def test_a_run_that_fails_is_counted_and_never_dropped(tmp_path):
+    def diverges(hp):
+        return sequential(bias_initializer=keras.initializers.Constant(np.nan))
+
+    results = compare(
+        Stripes(),
+        tmp_path,
+        candidate("steady"),
+        candidate("wild", diverges),
+        seeds=SEEDS,
+    )
+    assert results.failures()["wild"] == len(SEEDS)
+    assert "failed" in results.verdict()
+    assert results.effects()["proposal - baseline"].effect.count == 0
+    assert "NaN" not in (tmp_path / "results.json").read_text()
+
+
+def test_lengths_and_numbers_of_examples_are_cells(tmp_path):
+    results = compare(
+        Stripes(),
+        tmp_path,
+        candidate("3"),
+        candidate("5", lambda hp: sequential(size=5)),
+        seeds=(0, 1),
+        budgets=[2, 4],
+        examples=[8, 16],
+    )
+    assert results.cells == [
+        f"{size} examples, {steps} steps" for size in (8, 16) for steps in (2, 4)
+    ]
+    assert list(results.table()) == results.cells
+    assert "All lengths" in (tmp_path / "report.md").read_text()
+
+
+def test_callbacks_are_made_for_each_run(tmp_path):
+    names = []
+
+    class Quiet(keras.callbacks.Callback):
+        pass
+
+    compare(
+        Stripes(),
+        tmp_path,
+        candidate("one"),
+        candidate("two", lambda hp: sequential(filters=5)),
+        seeds=(0, 1),
+        callbacks=lambda name: names.append(name) or [Quiet()],
+    )
+    assert len(set(names)) == 4 and all("/" not in name for name in names)
+
+
+def test_a_dtype_policy_holds_for_the_networks_and_no_longer(tmp_path):
+    results = compare(
+        Stripes(),
+        tmp_path,
+        candidate("one"),
+        candidate("two", lambda hp: sequential(filters=5)),
+        seeds=(0, 1),
+        dtype_policy="mixed_bfloat16",
+    )
+    assert results.settings["shared"]["dtype_policy"] == "mixed_bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"baseline": None}, "`baseline` must be a Candidate"),
+        ({"proposal": "mine"}, "`proposal` must be a Candidate"),
+        ({"proposal": candidate()}, "Received twice: .'sequential'"),
+        ({"seeds": [0]}, "`seeds` must be at least two"),
+        ({"seeds": [0, 0]}, "`seeds` must be at least two different"),
+        ({"trials": 0}, "`trials` must be an int of at least 1"),
+        ({"density": [0.7]}, "must not be given beside"),
+        ({"budgets": []}, "must not be empty"),
+        ({"examples": 1000}, "1000"),
+        (
+            {
+                "proposal": candidate(
+                    "dense",
+                    lambda hp: keras.Sequential(
+                        [
+                            keras.Input((6, 6, 1)),
+                            keras.layers.Flatten(),
+                            keras.layers.Dense(7),
+                        ]
+                    ),
+                )
+            },
+            "2 classes",
+        ),
+        (
+            {
+                "baseline": [
+                    candidate("a", tune="start"),
+                    candidate("b", tune="start"),
+                ],
+                "trials": 1,
+            },
+            "`trials` must be at least 2",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_any_run(
+    arguments, message, tmp_path
+):
+    defaults = {
+        "baseline": candidate(),
+        "proposal": candidate("other", functional),
+        "seeds": SEEDS,
+    }
+    with pytest.raises(ValueError, match=message):
+        compare(Stripes(), tmp_path, **{**defaults, **arguments})
+    assert not (tmp_path / "runs.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": ""}, "`name` must be a string"),
+        ({"build": 3}, "`build` must be a function"),
+        ({"tune": "width"}, "`tune` must be of"),
+        ({"initial": "absent"}, "absent"),
+    ],
+)
+def test_what_is_no_candidate_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Candidate(**{"name": "mine", "build": sequential, **settings})

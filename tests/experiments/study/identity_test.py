@@ -1,0 +1,102 @@
+"""What changed is another run; what is called otherwise is the same one."""
+
+import keras
+import numpy as np
+import pytest
+from made_study import functional, sequential
+
+from keras_wconv import WeightedConv2D
+from keras_wconv.experiments.study import identity
+
+
+def lines(model):
+    return identity.describe_model(model)
+
+
+@pytest.mark.parametrize("build", [sequential, functional])
+def test_automatic_names_are_no_part_of_it(build):
+    assert lines(build()) == lines(build())
+
+
+def test_what_differs_in_a_config_differs():
+    assert lines(sequential()) != lines(sequential(size=5))
+    assert lines(sequential()) != lines(sequential(kernel_initializer="zeros"))
+    assert lines(sequential(kernel_regularizer="l2")) != lines(sequential())
+    frozen = sequential()
+    frozen.layers[0].trainable = False
+    assert lines(frozen) != lines(sequential())
+
+
+def test_a_density_is_part_of_it():
+    def model(density):
+        layer = WeightedConv2D(2, 3, density=density)
+        return keras.Sequential([keras.Input((6, 6, 1)), layer])
+
+    assert lines(model([0.5])) != lines(model([0.6]))
+    assert lines(model([0.5])) == lines(model([0.5]))
+
+
+def net(factor):
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.head = keras.layers.Dense(2)
+
+        def call(self, x):
+            return factor * self.head(x)
+
+    model = Net()
+    model(np.zeros((1, 4)))
+    return model
+
+
+def other_net():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.head = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.head(x) + 1
+
+    model = Net()
+    model(np.zeros((1, 4)))
+    return model
+
+
+def test_the_code_of_ones_own_classes_is_part_of_it():
+    """A subclassed model's config says nothing of its `call`."""
+    assert lines(net(2.0)) == lines(net(2.0))
+    assert lines(net(2.0)) != lines(net(3.0))
+    assert lines(net(2.0)) != lines(other_net())
+
+
+def test_the_code_of_ones_own_functions_is_part_of_it():
+    def twice(x):
+        return 2 * x
+
+    def thrice(x):
+        return 3 * x
+
+    def model(function):
+        dense = keras.layers.Dense(2, activation=function)
+        return keras.Sequential([keras.Input((4,)), dense])
+
+    assert lines(model(twice)) == lines(model(twice))
+    assert lines(model(twice)) != lines(model(thrice))
+
+
+def test_the_recipe_is_what_a_model_was_compiled_with():
+    def recipe(optimizer, loss):
+        model = sequential()
+        model.compile(optimizer, loss)
+        return identity.describe_recipe(model)
+
+    adam = keras.optimizers.Adam
+    first = recipe(adam(1e-3), "mse")
+    assert first == recipe(adam(1e-3), "mse")
+    assert first != recipe(adam(1e-2), "mse")
+    assert first != recipe(adam(1e-3), "mae")
+    assert first != recipe(keras.optimizers.SGD(1e-3), "mse")
+    decay = keras.optimizers.schedules.CosineDecay(1e-3, 100)
+    assert recipe(adam(decay), "mse") != first

@@ -1,0 +1,81 @@
+"""The log: torn lines, other settings, files of an earlier version."""
+
+import json
+
+import pytest
+
+from keras_wconv.experiments.study.log import RunLog, read
+
+
+def settings(**shared):
+    return {"shared": shared, "candidates": {}}
+
+
+def test_a_torn_line_is_left_out_and_its_run_is_done_again(tmp_path):
+    with RunLog(tmp_path, settings(batch=1)) as log:
+        log.append({"id": "a", "candidate": "x"})
+    with (tmp_path / "runs.jsonl").open("a") as file:
+        file.write('{"id": "b", "val')
+    with RunLog(tmp_path, settings(batch=1)) as log:
+        assert [record["id"] for record in log.records] == ["a"]
+        log.append({"id": "b", "candidate": "x"})
+    assert [record["id"] for record in read(tmp_path)] == ["a", "b"]
+
+
+def test_lines_that_are_no_records_are_left_out(tmp_path):
+    with RunLog(tmp_path, settings(batch=1)) as log:
+        log.append({"id": "a", "candidate": "x"})
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(path.read_bytes() * 2 + b"7\n\0\0\n\xff\n")
+    assert [record["id"] for record in read(tmp_path)] == ["a"]
+
+
+def test_a_run_is_found_for_the_candidate_that_asks(tmp_path):
+    with RunLog(tmp_path, settings()) as log:
+        log.append({"id": "a", "candidate": "x"})
+        assert log.find("a", candidate="y")["candidate"] == "x"
+        log.append({"id": "a", "candidate": "y"})
+    with RunLog(tmp_path, settings()) as log:
+        assert log.find("a", candidate="y")["candidate"] == "y"
+        assert log.find("b") is None
+
+
+def test_what_is_not_finite_is_null(tmp_path):
+    with RunLog(tmp_path, settings()) as log:
+        log.append({"id": "a", "test": {"psnr": float("nan")}, "curve": [1.0]})
+    line = (tmp_path / "runs.jsonl").read_text()
+    assert json.loads(line)["test"] == {"psnr": None} and "NaN" not in line
+
+
+def test_other_settings_are_refused_and_named(tmp_path):
+    with RunLog(tmp_path, settings(batch=1, data={"digest": "a"})):
+        pass
+    with pytest.raises(ValueError, match=r"data\.digest is 'a' there and 'b' now"):
+        RunLog(tmp_path, settings(batch=1, data={"digest": "b"}))
+
+
+def test_a_candidate_that_is_another_one_is_refused(tmp_path):
+    both = {"shared": {}, "candidates": {"mine": {"model": ["Conv2D a"]}}}
+    with RunLog(tmp_path, both):
+        pass
+    both["candidates"]["mine"]["model"] = ["Conv2D b"]
+    with pytest.raises(ValueError, match=r"candidate 'mine'\.model\.0 is 'Conv2D a'"):
+        RunLog(tmp_path, both)
+
+
+def test_candidates_come_and_stay(tmp_path):
+    with RunLog(tmp_path, {"shared": {}, "candidates": {"one": {}}}):
+        pass
+    with RunLog(tmp_path, {"shared": {}, "candidates": {"two": {}}}) as log:
+        assert list(log.settings["candidates"]) == ["one", "two"]
+
+
+def test_a_log_of_an_earlier_version_is_refused_with_the_way_out(tmp_path):
+    (tmp_path / "runs.jsonl").write_text('{"arm": "A", "seed": 0}\n')
+    with pytest.raises(ValueError, match="Give another folder"):
+        RunLog(tmp_path, settings())
+    (tmp_path / "settings.json").write_text('{"task": "denoising"}')
+    with pytest.raises(ValueError, match="do not say what they are"):
+        RunLog(tmp_path, settings())
+    with pytest.raises(ValueError, match="runs without a digest"):
+        read(tmp_path)

@@ -1,0 +1,93 @@
+"""Tuning: how runs are spent, and what is never chosen. No network is trained."""
+
+import math
+
+import keras_tuner as kt
+import numpy as np
+import pytest
+
+from keras_wconv import tuning
+from keras_wconv.experiments.study import tune
+
+
+class Task:
+    monitor, direction = "accuracy", "max"
+
+
+def space(**ranges):
+    hp = kt.HyperParameters()
+    for name, (low, high) in ranges.items():
+        hp.Float(name, low, high, sampling="log")
+    return hp
+
+
+def tuned(score, trials, hp=None, direction="max"):
+    """Returns what `tune` does where `score(values, seed)` is the result of a run."""
+    task = Task()
+    task.direction = direction
+    runs = []
+
+    def run(one):
+        runs.append(one)
+        value = score(one.values, one.seed)
+        failed = value is None or value <= 0
+        return {"validation": {"accuracy": value}, "failed_validation": failed}
+
+    result = tune.tune(run, task, None, hp or space(x=(0.1, 10)), trials)
+    return *result, runs
+
+
+@pytest.mark.parametrize("trials", [1, 2, 5, 6, 9, 18, 36])
+def test_no_more_runs_than_were_given(trials):
+    _, _, count, runs = tuned(lambda values, seed: values["x"], trials)
+    assert count == len(runs) == trials
+
+
+def test_the_first_runs_are_those_of_direct_l():
+    hp = space(x=(0.1, 10), y=(1, 100))
+    *_, runs = tuned(lambda values, seed: values["x"] / values["y"], 5, hp)
+    points = tuning.DirectLSearch(2).ask()
+    expected = [{"x": 0.1 * 100**a, "y": 1 * 100**b} for a, b in points]
+    for run, values in zip(runs, expected, strict=False):
+        assert run.values == pytest.approx(values)
+
+
+def test_a_lucky_seed_is_not_chosen():
+    def score(values, seed):
+        lucky = abs(values["x"] - 10 ** (2 / 3)) < 0.1 and seed == tune.SEED
+        return 0.99 if lucky else 0.5 + 0.1 * (abs(math.log(values["x"])) < 0.1)
+
+    values, reached, *_ = tuned(score, 18)
+    assert values["x"] == pytest.approx(1)
+    assert reached == pytest.approx(-0.6)
+
+
+def test_failed_runs_are_never_the_best():
+    def score(values, seed):
+        return None if values["x"] > 1.5 else 0.5 if values["x"] > 0.9 else 0.2
+
+    values, *_ = tuned(score, 18)
+    assert values["x"] == pytest.approx(1)
+    values, reached, *_ = tuned(lambda values, seed: None, 6)
+    assert reached == math.inf and set(values) == {"x"}
+
+
+def test_a_metric_that_is_less_is_minimized():
+    values, *_ = tuned(
+        lambda v, s: abs(np.log10(v["x"]) - 0.5) + 0.1, 18, direction="min"
+    )
+    assert np.log10(values["x"]) == pytest.approx(0.5, abs=0.2)
+
+
+def test_a_finite_space_ends_early():
+    hp = kt.HyperParameters()
+    hp.Choice("size", [3, 5])
+    values, _, count, _ = tuned(lambda v, s: v["size"] / 10, 18, hp)
+    assert values == {"size": 5} and count < 18
+
+
+def test_edges_are_named():
+    hp = space(x=(0.1, 10), y=(1, 100))
+    assert tune.at_edges(hp, {"x": 9.5, "y": 10}) == ["x"]
+    assert tune.at_edges(hp, {"x": 1, "y": 1.1}) == ["y"]
+    assert tune.at_edges(hp, {"x": 1, "y": 10}) == []
