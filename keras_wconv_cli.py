@@ -159,12 +159,6 @@ def _silence(is_traced):
         os.close(nowhere)
 
 
-def is_experiment(options):
-    """Returns whether `compare` is to train more than one pair."""
-    many = (options.seeds, options.arms, options.budgets)
-    return options.controls or any(value is not None for value in many)
-
-
 def _format(options):
     """Returns the format of an export, which fits the end of the output's name."""
     suffix = options.output.suffix
@@ -180,10 +174,7 @@ def _format(options):
 
 def _stopped(options):
     """Returns what to say after Ctrl-C."""
-    goes_on = options.command == "search" or (
-        options.command == "compare" and is_experiment(options)
-    )
-    if not goes_on:
+    if options.command not in ("compare", "search"):
         return "stopped. Nothing was kept; the same command begins again."
     command = options.command_line.replace(" --overwrite", "")
     return f"stopped. Finished trainings are kept. To go on: {command}"
@@ -233,17 +224,16 @@ def _parser():
     _add_compare(
         command(
             "compare",
-            "Train a standard and a weighted network from the same kernels on the same "
-            "batches. One pair, or, with --seeds, --controls, --arms or --budgets, an "
-            "experiment with intervals.",
+            "Compare a weighted network with the standard one, both tuned alike, on "
+            "your data. The same command goes on where it was stopped.",
         )
     )
     _add_search(
         command(
             "search",
             "Find the density of a network with DIRECT-L, and compare it with the "
-            "standard network, whose start and learning rate get as many trials. The "
-            "same command goes on where it was stopped.",
+            "standard network, which is tuned with as many runs. The same command goes "
+            "on where it was stopped.",
         )
     )
     show = command(
@@ -314,54 +304,49 @@ def _add_compare(parser):
         '{"3":[0.7],"7":[0.25,0.15,0.55]} (default: a published one for the kernel)',
     )
     parser.add_argument(
-        "--normalize-density",
-        action="store_true",
-        help="scale the density to a mean square of 1 (default: as it is)",
-    )
-    _add_count(parser, "--seeds", "paired trainings of each arm", "one pair", 2)
-    parser.add_argument(
         "--controls",
         action="store_true",
-        help="also arms that tell start, step, gain and place of the density apart "
+        help="also networks that tell start, step, gain and place of the density apart "
         "(default: without)",
     )
     parser.add_argument(
-        "--arms", help="keys of arms, separated by commas (default: A,ST,B,BT)"
+        "--examples",
+        type=_integers,
+        help="sizes of the training split, such as 50,200,1000 (default: all of it)",
     )
+    _add_runs(parser, seeds=10)
+    _add_output(parser, "runs/compare")
+
+
+def _add_search(parser):
+    _add_task(parser)
+    parser.add_argument(
+        "--per-axis",
+        action="store_true",
+        help="coefficients for each axis (default: all axes share them)",
+    )
+    _add_runs(parser, seeds=6)
+    _add_output(parser, "runs/search")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="begin again (default: go on with what the output folder holds)",
+    )
+
+
+def _add_runs(parser, seeds):
+    _add_count(parser, "--trials", "runs to tune each side", 18)
+    _add_count(parser, "--seeds", "paired runs that are reported", seeds, 2)
     parser.add_argument(
         "--budgets",
         type=_integers,
         help="lengths of the training in steps, such as 300,1000,3000 (default: that "
         "of the task)",
     )
-    _add_count(parser, "--trials", "trainings to tune one arm", 9)
-    _add_count(parser, "--seed", "of the one pair", 0, 0)
-    _add_output(parser, "runs/compare")
-
-
-def _add_search(parser):
-    _add_task(parser)
-    _add_count(parser, "--trials", "trainings for each side", 9)
-    _add_count(parser, "--search-epochs", "of each of these trainings", "--epochs")
     parser.add_argument(
-        "--resolution",
-        type=_positive,
-        default=0.03,
-        help="where the search stops, as a part of a coefficient's range (default: "
-        "0.03)",
-    )
-    parser.add_argument(
-        "--per-axis",
+        "--plan",
         action="store_true",
-        help="coefficients for each axis (default: all axes share them)",
-    )
-    _add_count(parser, "--best", "setups of each side to train anew", 2)
-    _add_count(parser, "--seeds", "fresh seeds of each", 3, 2)
-    _add_output(parser, "runs/search")
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="begin again (default: go on with what the output folder holds)",
+        help="print the number of runs and how long they take, and stop (default: run)",
     )
 
 
@@ -371,8 +356,9 @@ def _add_task(parser):
         "--task",
         type=_task,
         default="photographs",
-        help=f"one of {', '.join(TASKS)}, or a folder of your own pictures (default: "
-        "photographs)",
+        help=f"one of {', '.join(TASKS)}; or your own data: a folder of pictures (to "
+        "denoise) or of a folder for each class, an .npz or .csv file, the name of a "
+        "UCR set (default: photographs)",
     )
     parser.add_argument(
         "--data-dir",
@@ -380,7 +366,8 @@ def _add_task(parser):
     )
     parser.add_argument(
         "--network",
-        help=f"builder in keras_wconv.applications, such as ResNet20 (default: {own})",
+        help="builder in keras_wconv.applications, such as ResNet20, or "
+        f"module:function of your own (default: {own})",
     )
     parser.add_argument(
         "--network-options",
@@ -487,8 +474,15 @@ def _kernel_size(text):
 
 
 def _task(text):
-    if text not in TASKS and not Path(text).is_dir():
-        _fail(f"must be one of {', '.join(TASKS)}, or a folder of pictures", text)
+    path = Path(text)
+    is_name = text.isidentifier()  # That of a UCR set is checked where it is loaded.
+    if not (text in TASKS or path.is_dir() or is_name):
+        if path.suffix not in (".npz", ".csv"):
+            _fail(
+                f"must be one of {', '.join(TASKS)}, or a folder or file of data", text
+            )
+        if not path.is_file():
+            _fail("must be a file that exists", text)
     return text
 
 

@@ -1,17 +1,27 @@
 """What the command `keras-wconv` does; its arguments are in `keras_wconv_cli.py`."""
 
 import functools
+import importlib
 import os
 import sys
 import warnings
 import zipfile
+from pathlib import Path
 
 import keras
+from rich.console import Console
+from rich.table import Table
 
-from keras_wconv_cli import TASKS, is_experiment, main
+from keras_wconv_cli import TASKS, main
 
+from .. import applications, experiments, visualization
 from .._files import whole_file
+from ..conversion import fold
 from ..densities import PUBLISHED
+from ..export import export
+from .tasks import datasets
+from .tasks.classification import SmallVGG
+from .tasks.denoising import SmallDnCNN
 
 
 def run(options):
@@ -34,26 +44,19 @@ def run(options):
 
 
 def _recipe(options):
-    """The settings of a task that were given, and no others."""
+    """Returns the settings of a task that were given, and no others."""
     names = ("sigma", "epochs", "batch_size", "learning_rate", "steps_per_epoch")
     given = {name: getattr(options, name) for name in names}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def _network(options):
-    """The builder that was asked for, or None for that of the task."""
-    from .. import applications, experiments
-
+    """Returns the builder that was asked for, or None for that of the task."""
     network_options = dict(options.network_options)
     if options.kernel_size is not None:
         network_options["kernel_size"] = options.kernel_size
     if options.network is not None:
-        if options.network not in applications.__all__:
-            raise ValueError(
-                "`--network` must be a builder of keras_wconv.applications, such as "
-                f"VGG16, ResNet20, DnCNN or NAFNet. Received: {options.network}"
-            )
-        builder = getattr(applications, options.network)
+        builder = _builder(options.network)
         return functools.partial(builder, **network_options)
     if not network_options:
         return None
@@ -62,14 +65,35 @@ def _network(options):
             "`--kernel-size` and `--network-options` without `--network` are those of "
             f"a DnCNN, which does not fit --task {options.task}. Name the network."
         )
-    return functools.partial(experiments.denoising.SmallDnCNN, **network_options)
+    return functools.partial(SmallDnCNN, **network_options)
+
+
+def _builder(name):
+    """Returns a builder of the package, or one's own as `module:function`."""
+    module, colon, function = name.partition(":")
+    if not colon:
+        if name not in applications.__all__:
+            raise ValueError(
+                "`--network` must be a builder of keras_wconv.applications, such as "
+                "VGG16, ResNet20, DnCNN or NAFNet, or module:function of your own. "
+                f"Received: {name}"
+            )
+        return getattr(applications, name)
+    sys.path.insert(0, str(Path.cwd()))  # As `python -m` does.
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"`--network {name}` must name a function that can be imported from here: "
+            f"{error}"
+        ) from error
+    finally:
+        sys.path.remove(str(Path.cwd()))
 
 
 def _task(options):
-    from .. import experiments
-
-    network = _network(options)
-    recipe = _recipe(options)
+    """Makes the task of the data that were named, and says what they are."""
+    network, recipe = _network(options), _recipe(options)
     if options.data_dir is not None:
         recipe["data_dir"] = options.data_dir
     if network is not None:
@@ -77,18 +101,68 @@ def _task(options):
     if options.task in TASKS:
         make = getattr(getattr(experiments, TASKS[options.task]), options.task)
     else:
-        make = experiments.Denoising.photographs
-        recipe["data"] = experiments.datasets.image_folder(options.task)
+        make, recipe = _of_ones_own(options.task, recipe)
     try:
         task = make(**recipe)
-        if network is not None:
-            task.model()
+        task.model()
     except TypeError as error:
         given = ", ".join(f"--{name.replace('_', '-')}" for name in recipe)
         raise ValueError(
             f"--task {options.task} does not go with one of {given}: {error}"
         ) from error
+    counts = ", ".join(f"{task.data.count(s)} {s}" for s in datasets.SPLITS)
+    print(f"{task.name} on {task.data.name}: {counts}", flush=True)
     return task
+
+
+def _of_ones_own(text, recipe):
+    """Returns the task that suits a file, a folder or a name, and its recipe."""
+    path = Path(text)
+    if path.is_dir() and not _has_classes(path):
+        data = datasets.image_folder(path)
+        return experiments.Denoising.photographs, {**recipe, "data": data}
+    if path.is_dir():
+        data = datasets.class_folder(path)
+    elif path.suffix == ".npz":
+        data = datasets.npz(path)
+    elif path.suffix == ".csv":
+        data = datasets.csv(path)
+    else:
+        data = datasets.ucr(text)
+    # By the axes of an example: a series, a picture or a volume with channels.
+    networks = {
+        3: functools.partial(applications.TimeSeriesResNet, filters=(16, 32, 32)),
+        4: SmallVGG,
+        5: functools.partial(applications.R3D18, filters=(8, 16, 32, 32)),
+    }
+    axes = data.train[0].ndim
+    if "network" not in recipe and axes not in networks:
+        raise ValueError(
+            "`--network` must be given for data that are no series, pictures or "
+            f"volumes with channels. Received: examples of {data.train[0].shape[1:]}"
+        )
+    recipe = {"network": networks.get(axes), **recipe}
+    defaults = {
+        "epochs": 20,
+        "batch_size": max(2, min(32, data.count("train") // 4)),
+        "learning_rate": 0.02,
+        "schedule": "cosine",
+    }
+    return experiments.Classification, {"data": data, **defaults, **recipe}
+
+
+def _has_classes(path):
+    """Whether a folder has folders of classes, in it or in its splits."""
+    folders = [
+        one for one in path.iterdir() if one.is_dir() and one.name[0] not in "._@"
+    ]
+    names = {folder.name.lower() for folder in folders}
+    splits = {"train", "val", "valid", "validation", "test"}
+    if names & splits:
+        inner = [one for folder in folders for one in folder.iterdir()]
+        return any(one.is_dir() and one.name[0] not in "._@" for one in inner)
+    lies_here = any(one.is_file() and one.name[0] != "." for one in path.iterdir())
+    return len(folders) > 1 and not lies_here
 
 
 def _published_density(kernel_size):
@@ -101,76 +175,104 @@ def _published_density(kernel_size):
 
 
 def _compare(options):
-    from .. import experiments
-    from . import report
-
     density = options.density
     if density is None:
         density = _published_density(options.kernel_size or 3)
-    density_options = {"normalize_density": True} if options.normalize_density else {}
+    controls = ("standard as it is", "weighted as it is")
+    if options.controls:
+        controls += ("one factor", "permuted", "start alone", "step alone")
     task = _task(options)
-    if not is_experiment(options):
-        rows = experiments.train_pair(
-            task,
-            options.output,
-            density,
-            options.seed,
-            options.command_line,
-            **density_options,
-        )
-        _print_pair(task, rows)
-    else:
-        arms = "A,ST,B,BT,C,D,F,G" if options.controls else "A,ST,B,BT"
-        results = experiments.compare(
-            task,
-            options.output,
-            density,
-            seeds=range(5 if options.seeds is None else options.seeds),
-            arms=options.arms or arms,
-            budgets=options.budgets,
-            trials=options.trials,
-            **density_options,
-        )
-        report.write_comparison(results, options.command_line)
-        print(results.conclusion())
+    both = experiments.sides(task.model, density, controls=controls)
+    _say_plan(options, task, both)
+    if options.plan:
+        return
+    results = experiments.compare(
+        task,
+        options.output,
+        **both,
+        seeds=range(options.seeds),
+        budgets=options.budgets,
+        examples=options.examples,
+        trials=options.trials,
+    )
+    results.save(options.command_line, task)
+    _print_results(results)
     print(f"\nWritten: {options.output / 'report.md'} and report.html")
 
 
 def _search(options):
-    from .. import experiments
-
     size = options.kernel_size or 3
+    task = _task(options)
+    from .. import tuning
+
+    kernel_size = (size, size) if options.per_axis else size
+    find = functools.partial(tuning.density, kernel_size=kernel_size)
+    both = experiments.sides(task.model, search=find, controls=["standard as it is"])
+    _say_plan(options, task, both)
+    if options.plan:
+        return
     results = experiments.search(
-        _task(options),
+        task,
         options.output,
-        kernel_size=(size, size) if options.per_axis else size,
+        kernel_size=kernel_size,
         trials=options.trials,
-        search_epochs=options.search_epochs,
-        best=options.best,
         seeds=range(options.seeds),
-        resolution=options.resolution,
+        budgets=options.budgets,
         overwrite=options.overwrite,
         command=options.command_line,
     )
-    print(results.conclusion())
+    _print_results(results)
     print(
         f"\nWritten to {options.output}: report.md, report.html, trials.csv, "
         "best.keras, folded.keras"
     )
 
 
-def _print_pair(task, rows):
-    from rich.console import Console
-    from rich.table import Table
+def _say_plan(options, task, both):
+    """Says how many runs there will be, and with `--plan` how long they take."""
+    cells = len(options.budgets or [0]) * len(getattr(options, "examples", None) or [0])
+    finals = (2 + len(both["controls"])) * options.seeds
+    runs = cells * (2 * options.trials + finals)
+    print(
+        f"{runs} runs of {task.total_steps} steps: {options.trials} to tune each side, "
+        f"then {options.seeds} of each of {2 + len(both['controls'])} networks.",
+        flush=True,
+    )
+    if options.plan:
+        seconds = _seconds_of_a_run(task)
+        print(f"About {runs * seconds / 60:.0f} minutes ({seconds:.0f} s a run).")
 
-    table = Table(title=f"Test {task.monitor}{f' in {task.unit}' * bool(task.unit)}")
-    table.add_column("example")
-    for name in rows:
-        table.add_column(name, justify="right")
-    for measured in zip(*rows.values(), strict=True):
-        cells = (f"{task.scale * row[task.monitor]:.2f}" for row in measured)
-        table.add_row(measured[0]["example"], *cells)
+
+def _seconds_of_a_run(task):
+    """Estimates a run by the time of a few steps after the first one."""
+    import time
+
+    steps = min(4, task.total_steps)
+    short = task.with_steps(steps)
+    model = short.model()
+    short.compile(model)
+    begin = time.perf_counter()
+    short.fit(model)
+    compiled = time.perf_counter()
+    short.fit(model)
+    a_step = (time.perf_counter() - compiled) / steps
+    return compiled - begin + (task.total_steps - steps) * a_step
+
+
+def _print_results(results):
+    metric, scale = results.metric, results.settings["scale"]
+    unit = results.settings["unit"]
+    table = Table(title=f"Test {metric}{f', {unit}' if unit else ''}")
+    table.add_column("")
+    table.add_column("mean", justify="right")
+    table.add_column("failed", justify="right")
+    chance = results.settings["chance"]["test"]
+    if chance is not None:
+        table.add_row("knowing nothing", f"{scale * chance:.2f}", "")
+    for name, one in results.summaries().items():
+        table.add_row(name, f"{scale * one['mean']:.2f}", str(one["failed"]))
     Console().print(table)
+    print(results.verdict())
 
 
 def _load(path):
@@ -189,8 +291,6 @@ def _load(path):
 
 
 def _show(options):
-    from .. import visualization
-
     model = _load(options.model)
     visualization.summary(model)
     if options.figure is not None:
@@ -199,8 +299,6 @@ def _show(options):
 
 
 def _fold(options):
-    from ..conversion import fold
-
     folded = fold(_load(options.model))
     with whole_file(options.output) as temporary:
         folded.save(temporary)
@@ -209,8 +307,6 @@ def _fold(options):
 
 
 def _export(options):
-    from ..export import export
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of the tracers, which users cannot mend.
         export(_load(options.model), options.output, options.format)

@@ -68,8 +68,9 @@ def _add_effects(page, results, cell):
     scale, unit = settings["scale"], settings["unit"] or "its own unit"
     adjusted = results.adjusted(cell)
     page.text(
-        f"Differences of the test {results.metric}, paired by seed, in {unit}: mean and "
-        f"{settings['confidence']:.0%} t interval of the pairs in which both trained. "
+        f"Differences of the test {results.metric}, paired by seed, in {unit}: their "
+        f"mean and its {settings['confidence']:.0%} t interval, of the pairs in which "
+        "both trained. "
         "The first row is the answer. `p` is the larger one of the t test's and the "
         "sign-flip test's; `adjusted` holds for all rows at once (Holm)."
     )
@@ -196,7 +197,7 @@ def _add_runs(page, results):
     figure = figures.curves(results)
     if figure is not None:
         page.figure(
-            "curves", figure, f"Training loss of the final runs: means over the seeds."
+            "curves", figure, "Training loss of the final runs: means over the seeds."
         )
 
 
@@ -220,8 +221,8 @@ def _add_protocol(page, results):
         f"Task {task.get('task')} on {shared['data']['name']}, batches of "
         f"{results.settings['batch_size']}, backend {shared['backend']}, "
         f"{shared['dtype_policy']}. Batches are the same for all runs of a seed, and "
-        "initial values wherever weights have the same shapes. Everything was chosen on "
-        "the validation split, on seeds of its own: values of hyperparameters by "
+        "initial values wherever weights have the same shapes. Everything was chosen "
+        "on the validation split, on seeds of its own: values of hyperparameters by "
         "DIRECT-L, and the candidate of a side by the mean of two fresh seeds. "
         "The intervals cover initial values and batches; other data are another "
         "experiment. All numbers: results.json; all runs: runs.jsonl."

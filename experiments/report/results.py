@@ -353,7 +353,7 @@ class Results:
         return self._runs[self._cell(cell)][candidate]
 
     def _final_runs(self, cell):
-        """Returns the final runs of a cell by candidate, or None if some are missing."""
+        """Returns the final runs of a cell by candidate, None if some are missing."""
         chosen = self.settings.get("chosen", {}).get(cell)
         if chosen is None:
             return None

@@ -77,8 +77,8 @@ def sides(network, density=None, search=None, controls=()):
         model = network(density=search(hp), **options)
         if not weighted_layers(model):
             raise ValueError(
-                f"`density` reaches no layer of {model.name!r}: none of its kernels has "
-                "the size that it is for, so that both sides would be the same network."
+                f"`density` reaches no layer of {model.name!r}: no kernel has the size "
+                "that it is for, so that both sides would be the same network."
             )
         return model
 
@@ -109,8 +109,8 @@ def _control(name, network, density, standard, weighted):
         )
     if density is None and name != "standard as it is":
         raise ValueError(
-            f"The control {name!r} needs a `density` that was declared beforehand: with "
-            "`search` it is not known before the runs."
+            f"The control {name!r} needs a `density` that was declared beforehand: "
+            "with `search` it is not known before the runs."
         )
 
     def with_maps(change):

@@ -56,7 +56,7 @@ def results(
             "10 steps": {
                 "baseline": sides["baseline"][0],
                 "proposal": sides["proposal"][0],
-                "values": dict.fromkeys(names, {}),
+                "values": {name: {} for name in names},
                 "validation": {},
                 "edges": edges or {},
             }

@@ -51,7 +51,7 @@ def test_a_second_call_trains_nothing_and_more_seeds_are_added(sizes, monkeypatc
 
 
 def test_a_report_needs_the_files_alone(sizes):
-    folder, results = sizes
+    folder, _ = sizes
     before = (folder / "results.json").read_text()
     loaded = Results.load(folder)
     assert loaded.verdict() in before
