@@ -1,8 +1,7 @@
 """Runs the benchmarks, each under each backend in a process of its own.
 
 Writes a JSON file for each to benchmarks/results, then the tables and the figure there
-and the table of README.md. `python -m benchmarks.comparison`, which trains networks to
-the end, is apart.
+and the table of README.md.
 
 PyTorch's timings run with an allocator that gives no memory back to the system
 (glibc's; others ignore the setting). Otherwise buffers of some megabytes are handed

@@ -43,13 +43,13 @@ def _task():
 def _search(folder):
     from keras_wconv import experiments
 
-    experiments.search(_task(), folder, trials=3, best=1, seeds=(0, 1))
+    experiments.search(_task(), folder, trials=6, seeds=(0, 1), controls=())
 
 
 def _compare(folder):
     from keras_wconv import experiments
 
-    experiments.compare(_task(), folder, [0.7], seeds=(0, 1), arms="A,B")
+    experiments.compare(_task(), folder, density=[0.7], trials=3, seeds=(0, 1))
 
 
 def _fold(folder):
@@ -117,7 +117,7 @@ def _runs(folder):
         with contextlib.suppress(ValueError):
             record = json.loads(line)
             record.pop("seconds")
-            key = ("stage", "arm", "density", "learning_rate", "start", "seed")
+            key = ("id", "candidate", "stage")
             found[json.dumps([record[name] for name in key])] = record
     return found
 
@@ -263,7 +263,7 @@ class Faults:
         )
 
     def lines(self, times=100):
-        from keras_wconv.experiments import runs
+        from keras_wconv.experiments.study.log import RunLog
 
         settings = json.loads((self.reference / "settings.json").read_text())
         written = (self.reference / "runs.jsonl").read_bytes()
@@ -284,11 +284,11 @@ class Faults:
                 expected = len(lines)
                 lines.insert(self.rng.randrange(len(lines)), self.rng.choice(lines))
                 path.write_bytes(b"".join(lines))
-            with runs.RunLog(folder, settings) as log:
+            with RunLog(folder, settings) as log:
                 found = len(log.records)
-                log.append({"later": number})
-            with runs.RunLog(folder, settings) as log:
-                later = log.find({"later": number}) is not None
+                log.append({"id": "later"})
+            with RunLog(folder, settings) as log:
+                later = log.find("later") is not None
                 again = len(log.records) - 1
             self.count(fault, later and found == again == expected)
 

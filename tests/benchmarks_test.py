@@ -2,14 +2,10 @@ import itertools
 import json
 
 import numpy as np
-import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
-from scipy import stats
 
-from benchmarks import RESULTS, _harness, cifar10, comparison, report
-
-STANDARD = ["A", "T", "S", "ST", "glorot", "GT"]  # the standard arms of the comparisons
+from benchmarks import RESULTS, _harness, cifar10, report
 
 
 def test_the_readme_shows_what_the_files_of_results_say():
@@ -68,76 +64,6 @@ def test_the_table_of_costs_holds_the_median_and_the_largest_of_all_backends():
         [inference("folded"), "–", inference("standard again")],
         [expected("search", trial, lambda row: True), "–", "–"],
     ]
-
-
-def best_arm(final, steps, arms, metric, seeds):
-    """Values on both splits of the arm and setup that is best on validation."""
-    setups = {}
-    for run in final:
-        if run["steps"] == steps and run["arm"] in arms:
-            setup = json.dumps([run[k] for k in ("arm", "density", "start")])
-            key = f"{setup} {run['learning_rate']}"
-            setups.setdefault(key, {})[run["seed"]] = run
-    assert all(set(runs) >= set(seeds) for runs in setups.values())
-    best = max(
-        setups.values(),
-        key=lambda runs: np.mean([run["validation"][metric] for run in runs.values()]),
-    )
-    return np.array([best[seed]["test"][metric] for seed in sorted(best)])
-
-
-@pytest.mark.parametrize("experiment", comparison.load(RESULTS / "comparison"))
-def test_the_readme_shows_what_the_runs_say(experiment):
-    """The differences by NumPy and the interval by Student's t, from the raw runs."""
-    folder = RESULTS / "comparison" / experiment
-    runs = map(json.loads, (folder / "runs.jsonl").read_text().splitlines())
-    final = [run for run in runs if run["stage"] == "final"]
-    result = json.loads((folder / "results.json").read_text())
-    metric, scale = result["metric"], result["scale"]
-    unit = {"dB": "dB", "percentage points": "points"}[result["unit"]]
-
-    def cell(differences):
-        mean, count = scale * differences.mean(), len(differences)
-        error = scale * differences.std(ddof=1) / np.sqrt(count)
-        half = stats.t.ppf(0.975, count - 1) * error
-        text = f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
-        return f"{text} {unit}".replace("-", "\N{MINUS SIGN}")
-
-    rows = [
-        [field.strip() for field in line.strip("|").split("|")]
-        for line in report.README.read_text().splitlines()
-        if line.startswith("| ")
-    ]
-    label = list(comparison.LABELS[experiment])
-    assert len(result["seeds"]) == (3 if "dncnn17" in experiment else 5)
-    for steps in result["budgets"]:
-        standard, weighted, untuned, searched = (
-            best_arm(final, int(steps), arms, metric, result["seeds"])
-            for arms in (STANDARD, ["B", "BT"], ["A"], ["B"])
-        )
-        expected = [cell(weighted - standard), cell(searched - untuned)]
-        assert [*label, f"{int(steps):,}", *expected] in rows
-
-
-def test_the_readme_says_how_much_the_trials_with_kernels_of_7_lost():
-    path = RESULTS / "comparison" / "photographs_dncnn_7" / "runs.jsonl"
-    runs = [json.loads(line) for line in path.read_text().splitlines()]
-
-    def losses(arm):
-        trials = [
-            run["validation"]["psnr"]
-            for run in runs
-            if run["stage"] == "tuning" and run["arm"] == arm
-        ]
-        return max(trials) - np.array(trials)
-
-    readme = " ".join(report.README.read_text().split())
-    assert len(losses("B")) == 9 and max(losses("B")) < 1
-    assert "all nine densities of the search came within 1 dB of the best" in readme
-    lost = [loss for loss in losses("S") if loss > 1]
-    text = f"of the {len(losses('S'))} factors on He's initial kernels lost"
-    assert len(lost) == 5
-    assert f"five {text} {min(lost):.1f} to {max(lost):.1f} dB" in readme
 
 
 def test_the_guide_says_what_searches_found():

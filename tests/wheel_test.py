@@ -35,7 +35,7 @@ def wheel(tmp_path_factory):
 
 def test_wheel_holds_the_rooms_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for module in ("", "layers/", "applications/", "experiments/", "tuning/"):
+    for module in ("", "layers/", "applications/", "experiments/study/", "tuning/"):
         assert f"keras_wconv/{module}__init__.py" in names
     assert "keras_wconv/py.typed" in names
     rooms = {name.split("/")[0] for name in names}
@@ -63,7 +63,7 @@ IMPORTS = """
 import keras_wconv
 from keras_wconv import applications, callbacks, experiments, export, tuning
 from keras_wconv.applications import DnCNN, ResNet20
-from keras_wconv.experiments import Arm, Denoising, compare, datasets, report
+from keras_wconv.experiments import Candidate, Denoising, Results, compare, datasets
 from keras_wconv.layers import WeightedConv2D
 from keras_wconv.tuning import DirectL, DirectLOracle
 """

@@ -83,55 +83,64 @@ def test_export_writes_a_model_or_says_what_the_backend_cannot(
         assert (output / "saved_model.pb").is_file()
 
 
+SHORT = ["--epochs", "1", "--batch-size", "250", "--seeds", "2", "--trials", "3"]
+TINY = ["--network", "VGG", "--network-options"]
+TINY += ['{"blocks": [1], "filters": [2], "hidden_units": []}']
+
+
 def test_compare_writes_what_it_promises(tmp_path, capsys):
-    output = tmp_path / "pair"
-    command = ["compare", "--epochs", "1", "--steps-per-epoch", "1"]
+    output = tmp_path / "compared"
+    command = ["compare", "--task", "digits", *SHORT, *TINY, "--density", "0.7"]
     assert cli.main([*command, "--output", str(output)]) == 0
     written = {path.name for path in output.iterdir()}
-    assert written >= {
-        "report.md",
-        "report.html",
-        "settings.json",
-        "standard.keras",
-        "weighted.keras",
-        "folded.keras",
-    }
-    assert "camera" in capsys.readouterr().out
+    assert written >= {"report.md", "report.html", "settings.json", "results.json"}
+    printed = capsys.readouterr()
+    assert "classification on digits: 500 train, 300 validation" in printed.out
+    assert "14 runs of 2 steps: 3 to tune each side" in printed.out
+    assert "knowing nothing" in printed.out and "on the test split" in printed.out
+    lines = printed.err.splitlines()
+    assert not re.search(r"[^\n -~]", "\n".join(lines))  # It is no terminal.
+    assert any(line.startswith("14 of 14: ") for line in lines)
     assert "keras-wconv compare" in (output / "report.md").read_text()
 
 
-def test_search_writes_what_it_promises_and_goes_on(tmp_path, capsys):
-    output = tmp_path / "search"
-    command = ["search", "--epochs", "2", "--steps-per-epoch", "1", "--seeds", "2"]
-    command += ["--search-epochs", "1"]
-    command += ["--best", "1", "--network-options", '{"depth": 2, "filters": 2}']
-    command += ["--output", str(output)]
-    assert cli.main([*command, "--trials", "3"]) == 0
-    lines = capsys.readouterr().err.splitlines()
-    assert not re.search(r"[^\n -~]", "\n".join(lines))  # It is no terminal.
-    trials = [line for line in lines if "trial 3 of 3" in line]
-    assert len(trials) == 2 and all("validation psnr" in line for line in trials)
-    written = {path.name for path in output.iterdir()}
-    assert written >= {
-        "report.md",
-        "report.html",
-        "trials.csv",
-        "search.svg",
-        "best.keras",
-        "folded.keras",
-    }
-    folded = keras.saving.load_model(output / "folded.keras")
-    assert not any(hasattr(layer, "density") for layer in folded.layers)
-    first = (output / "trials.csv").read_text().splitlines()
-    values = [float(line.split(",")[1]) for line in first[1:]]
-    # The middle of [0.5, 1.5], which is the standard convolution, then its thirds.
-    np.testing.assert_allclose(values, [1, 1 + 1 / 3, 1 - 1 / 3])
-    runs = (output / "runs.jsonl").read_text()
+def test_plan_says_how_long_it_takes_and_runs_nothing(tmp_path, capsys):
+    output = tmp_path / "planned"
+    command = ["search", "--task", "digits", *SHORT, *TINY, "--plan"]
+    assert cli.main([*command, "--output", str(output)]) == 0
+    assert re.search(r"About \d+ minutes \(\d+ s a run\)", capsys.readouterr().out)
+    assert not output.exists()
 
-    assert cli.main([*command, "--trials", "3"]) == 0
-    assert (output / "trials.csv").read_text().splitlines() == first
-    assert (output / "runs.jsonl").read_text() == runs
-    assert "ST (standard, own start and learning rate)" in capsys.readouterr().out
+
+def test_ones_own_classes_arrays_and_network(tmp_path, capsys, monkeypatch):
+    """The task is guessed from what is there."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(12):
+            Image.fromarray(rng.integers(0, 255, (9, 9), "uint8")).save(
+                tmp_path / "pets" / name / f"{i}.png"
+            )
+    (tmp_path / "mine.py").write_text(
+        "from keras_wconv.applications import VGG\n"
+        "def net(input_shape, classes, density=None, **options):\n"
+        "    return VGG((1,), (2,), density=density, input_shape=input_shape,\n"
+        "               classes=classes, hidden_units=(), **options)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    options = ["--network", "mine:net", "--plan"]
+    assert cli.main(["compare", "--task", "pets", *options]) == 0
+    assert "classification on pets" in capsys.readouterr().out
+    series = rng.normal(size=(30, 16, 1)).astype("float32")
+    np.savez(tmp_path / "waves.npz", x=series, y=np.arange(30) % 3)
+    with (tmp_path / "waves.csv").open("w") as file:
+        for values, label in zip(series[..., 0], np.arange(30) % 3, strict=True):
+            file.write(",".join([f"c{label}", *map(str, values)]) + "\n")
+    for name in ("waves.npz", "waves.csv"):
+        parsed = keras_wconv_cli._parser().parse_args(["compare", "--task", name])
+        assert cli._task(parsed).model().output_shape == (None, 3)
 
 
 @pytest.mark.parametrize(
@@ -151,11 +160,11 @@ MISTAKES = [
     ([], "arguments are required: command"),
     (["absent"], "invalid choice: 'absent'"),
     (["search", "--trials", "0"], "--trials: must be a whole number from 1.*0"),
-    (["search", "--best", "0"], "--best"),
     (["compare", "--seeds", "1"], "--seeds: must be a whole number from 2.*1"),
     (["compare", "--budgets", "300,x"], "--budgets.*300,x"),
     (["compare", "--data", "x"], "unrecognized arguments: --data x"),
-    (["compare", "--task", "absent"], "--task: must be one of.*absent"),
+    (["compare", "--task", "no/folder"], "--task: must be one of.*no/folder"),
+    (["compare", "--task", "absent.csv"], "--task: must be a file that exists"),
     (["compare", "--density", "[0.1,"], r"--density: must be JSON.*\[0\.1,"),
     (["compare", "--density", '{"x": [0.7]}'], "--density: must be JSON"),
     (["search", "--network-options", "[1]"], "--network-options: must be a JSON obj"),
@@ -253,6 +262,8 @@ def test_every_option_has_a_help_text_with_its_default():
         (["search", "--task", "digits", "--kernel-size", "3"], "Name the network"),
         (["search", "--task", "digits", "--sigma", "3"], "--task digits.*--sigma"),
         (["compare", "--network", "Denoising"], "must be a builder.*Denoising"),
+        (["compare", "--network", "absent:net"], "can be imported from here"),
+        (["compare", "--task", "NoSuchSet"], "NoSuchSet"),
         (["compare", "--network", "VGG16"], "--task photographs.*--network"),
         (["compare", "--network", "DnCNN", "--network-options", '{"x": 1}'], "'x'"),
         (
@@ -353,7 +364,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     process = subprocess.Popen(
         [*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
     )
-    assert "trial 1 of 9" in process.stderr.readline()
+    assert "1 of " in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -84,13 +84,12 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path):
 
 
 def test_a_full_disk_tears_no_line_of_a_run_log(tmp_path):
-    from keras_wconv.experiments import runs
+    from keras_wconv.experiments.study.log import RunLog, read
 
-    log = runs.RunLog(tmp_path, {"batch": 1})
-    log.append({"seed": 0})
+    log = RunLog(tmp_path, {"shared": {"batch": 1}, "candidates": {}})
+    log.append({"id": "0"})
     with full_disk():
         with pytest.raises(OSError):
-            log.append({"seed": 1, "text": "x" * 200})
-        log.append({"seed": 2})
-    again = runs.RunLog(tmp_path, {"batch": 1})
-    assert again.records == log.records == [{"seed": 0}, {"seed": 2}]
+            log.append({"id": "1", "text": "x" * 200})
+        log.append({"id": "2"})
+    assert read(tmp_path) == log.records == [{"id": "0"}, {"id": "2"}]
