@@ -9,6 +9,7 @@ from .search import search
 from .tasks import classification, datasets, denoising
 from .tasks.classification import Classification
 from .tasks.denoising import Denoising
+from .tasks.regression import Regression
 from .tasks.task import Task
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Denoising",
     "Effect",
     "Page",
+    "Regression",
     "Results",
     "Task",
     "arms",

@@ -11,6 +11,7 @@ PACKAGES = (
     "keras_wconv.layers",
     "keras_wconv.applications",
     "keras_wconv.experiments",
+    "keras_wconv.experiments.tasks",
     "keras_wconv.tuning",
 )
 

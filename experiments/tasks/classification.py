@@ -1,6 +1,9 @@
 """Classification of images, time series and volumes."""
 
+import contextlib
+import dataclasses
 import functools
+import math
 
 import keras
 import numpy as np
@@ -9,6 +12,7 @@ from ...applications.r3d import R3D18
 from ...applications.time_series_resnet import TimeSeriesResNet
 from ...applications.vgg import VGG, VGG16
 from . import datasets
+from .batches import Batches
 from .task import Task
 
 # Keras decays weights decoupled from the gradient. With momentum 0.9, a coupled L2 of
@@ -31,14 +35,16 @@ class Classification(Task):
 
     Args:
         data: `datasets.Dataset` with classes.
-        network: builder that takes `input_shape`, `classes`, `density` and the density
-            options, such as `applications.VGG16` or a `functools.partial` of it.
+        network: optional builder, for `model`, that takes `input_shape`, `classes`,
+            `density` and the density options, such as `applications.VGG16` or a
+            `functools.partial` of it.
         epochs: int.
         batch_size: int.
         learning_rate: float, the peak of the schedule.
         optimizer: function of `learning_rate` that returns a Keras optimizer.
         schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
             the training).
+        weight_decay: float, in place of the optimizer's own.
         pad: int, pixels of zeros around an image before a random crop of its size.
         flip: bool, whether half of the images are mirrored.
         rotation: float, degrees up to which images are turned, either way.
@@ -65,16 +71,18 @@ class Classification(Task):
     differences = (0.5, 1.0, 2.0)
     loss = "sparse_categorical_crossentropy"
     metrics = ("accuracy",)
+    standardize = True
 
     def __init__(
         self,
         data,
-        network,
+        network=None,
         epochs=200,
         batch_size=128,
         learning_rate=0.1,
         optimizer=SGD,
         schedule="steps",
+        weight_decay=None,
         pad=0,
         flip=False,
         rotation=0.0,
@@ -88,9 +96,10 @@ class Classification(Task):
             learning_rate,
             optimizer,
             schedule,
+            weight_decay,
             density_learning_rate,
         )
-        inputs = data.train[0]
+        inputs = self.data.train[0]
         if (pad or flip or rotation) and inputs.ndim != 4:
             raise ValueError(
                 "`pad`, `flip` and `rotation` are for images. Received: examples of "
@@ -99,9 +108,6 @@ class Classification(Task):
         self.pad = pad
         self.flip = flip
         self.rotation = rotation
-        axes = tuple(range(inputs.ndim - 1))
-        self._mean = inputs.mean(axes, dtype="float64")
-        self._std = inputs.std(axes, dtype="float64")
 
     @classmethod
     def digits(cls, network=None, **recipe):
@@ -166,26 +172,35 @@ class Classification(Task):
         return cls(datasets.volumes(), network, **{**defaults, **recipe})
 
     def check_data(self, data):
-        if data.classes is None:
+        if isinstance(data.train, datasets.Pictures):
             raise ValueError(
                 "`data` must be a dataset with classes, such as datasets.digits(). "
                 f"Received: {data.name!r}, pictures without labels. They are for the "
                 "task Denoising."
             )
+        if data.classes is None:
+            data = dataclasses.replace(data, classes=len(np.unique(data.train[1])))
+        return data
 
-    def model(self, density=None, **density_options):
-        model = self.network(
-            input_shape=self.data.train[0].shape[1:],
-            classes=self.data.classes,
-            density=density,
-            **density_options,
-        )
-        if model.output_shape != (None, self.data.classes):
+    def build(self, **options):
+        shape = self.data.train[0].shape[1:]
+        return self.network(input_shape=shape, classes=self.data.classes, **options)
+
+    def check_output(self, model, shape):
+        classes = self.data.classes
+        if shape != (classes,):
             raise ValueError(
-                f"`network` must end in {self.data.classes} classes. Received: "
-                f"{model.name!r}, which ends in {model.output_shape}"
+                f"`model` {model.name!r} must end in {classes} classes, one output "
+                f"each. Received: {shape} for an example"
             )
-        return model
+
+    def loss_of(self, model):
+        if self.loss != "sparse_categorical_crossentropy":
+            return self.loss
+        logits = _ends_in_logits(model)
+        if logits is None:
+            logits = _returns_logits(model, self.sample(32))
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
 
     def batches(self, seed):
         inputs, labels = self.data.train
@@ -194,13 +209,26 @@ class Classification(Task):
             x = inputs[indices]
             if self.pad or self.flip or self.rotation:
                 x = augment(x, rng, self.pad, self.flip, self.rotation)
-            return self._standardize(x), labels[indices]
+            return self._standardized(x), labels[indices]
 
-        return datasets.Batches(len(inputs), self.batch_size, load, seed)
+        return Batches(len(inputs), self.batch_size, load, seed, self.steps_per_epoch)
 
-    def examples(self, split):
-        inputs, labels = getattr(self.data, split)
-        return self._standardize(inputs), labels
+    def with_examples(self, n):
+        if n < self.data.classes:
+            raise ValueError(
+                f"`n` must be at least the {self.data.classes} classes, one example of "
+                f"each. Received: {n}"
+            )
+        return super().with_examples(n)
+
+    def chance(self, split="test"):
+        _, labels = getattr(self.data, split)
+        return float(np.bincount(labels).max() / len(labels))
+
+    def margin(self, split="test"):
+        """Two standard deviations of the accuracy of guessing."""
+        chance = self.chance(split)
+        return 2 * math.sqrt(chance * (1 - chance) / self.data.count(split))
 
     def get_config(self):
         return {
@@ -210,8 +238,86 @@ class Classification(Task):
             "rotation": self.rotation,
         }
 
-    def _standardize(self, inputs):
-        return ((inputs - self._mean) / self._std).astype("float32")
+
+# Layers that leave probabilities probabilities, and logits logits.
+_PASSING = (
+    keras.layers.Reshape,
+    keras.layers.Flatten,
+    keras.layers.Permute,
+    keras.layers.Identity,
+    keras.layers.Dropout,
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalAveragePooling3D,
+)
+
+
+def _ends_in_logits(model):
+    """Whether the last activation of a model leaves logits; None if it cannot be told.
+
+    Walks back from the output until something has an activation.
+    """
+    if isinstance(model, keras.Sequential):
+        return next(
+            (kind for kind in map(_kind, reversed(model.layers)) if kind != "passes"),
+            None,
+        )
+    if not isinstance(model, keras.Function):
+        return None
+    makers = {}
+    for operation in model.operations:
+        with contextlib.suppress(AttributeError):  # It is used several times.
+            makers[id(operation.output)] = operation
+    tensor = model.output
+    while id(tensor) in makers:
+        operation = makers[id(tensor)]
+        kind = _kind(operation)
+        if kind != "passes":
+            return kind
+        tensor = operation.input
+    return None
+
+
+def _kind(operation):
+    """Returns True for logits, False for probabilities, "passes", or None."""
+    if isinstance(operation, keras.Model):
+        return _ends_in_logits(operation)
+    if isinstance(operation, _PASSING):
+        return "passes"
+    if isinstance(operation, keras.layers.Softmax):
+        return False
+    activation = getattr(operation, "activation", None)
+    if activation is None:
+        return None
+    if isinstance(activation, keras.layers.Layer):
+        return _kind(activation)
+    if activation is keras.activations.linear:
+        # `Activation("linear")` is often there for its dtype alone.
+        only = isinstance(operation, keras.layers.Activation)
+        return "passes" if only else True
+    return activation not in (keras.activations.softmax, keras.activations.sigmoid)
+
+
+def _returns_logits(model, inputs):
+    """Tells probabilities from logits by what a model returns.
+
+    The inputs are taken a hundred times as large, too, and with the other sign: what
+    stays between 0 and 1 is bounded by the network.
+    """
+    outputs = [
+        keras.ops.convert_to_numpy(model(inputs * factor, training=False))
+        for factor in (1, 100, -100)
+    ]
+    outputs = np.concatenate(outputs).astype("float64")
+    if not ((outputs >= 0) & (outputs <= 1)).all() or not outputs.any():
+        return True
+    if np.allclose(outputs.sum(-1), 1, atol=1e-2):  # bfloat16 has three digits.
+        return False
+    raise ValueError(
+        f"`model` {model.name!r} must end in a softmax, or in logits. Received: "
+        "outputs between 0 and 1 for all examples tried, whose sum is not 1. End it "
+        "with keras.layers.Dense(classes), or with keras.layers.Softmax()."
+    )
 
 
 def augment(images, rng, pad=0, flip=False, rotation=0.0):

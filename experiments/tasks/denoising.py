@@ -11,7 +11,8 @@ from ..._optional import require
 from ...applications.dncnn import DnCNN, DnCNN17
 from ...inspection import weighted_layers
 from . import datasets
-from .task import Task
+from .batches import Batches
+from .task import Task, example_shape
 
 # The batches of a laptop are too small for the statistics of batch normalization.
 SmallDnCNN = functools.partial(DnCNN, depth=7, filters=32, batch_normalization=False)
@@ -49,8 +50,9 @@ class Denoising(Task):
 
     Args:
         data: `datasets.Dataset` of pictures.
-        network: builder that takes `channels`, `density` and the density options, such
-            as `applications.DnCNN17` or a `functools.partial` of it.
+        network: optional builder, for `model`, that takes `channels`, `density` and
+            the density options, such as `applications.DnCNN17` or a
+            `functools.partial` of it.
         sigma: float, deviation of the noise on the scale of 255; or `(low, high)`, to
             train blind: each patch has a deviation between the two.
         test_sigmas: floats, deviations to evaluate at. By default `sigma`, or 15, 25
@@ -64,6 +66,7 @@ class Denoising(Task):
         optimizer: function of `learning_rate` that returns a Keras optimizer.
         schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
             the training).
+        weight_decay: float, in place of the optimizer's own.
         loss: as `keras.Model.compile` has it; `"mean_absolute_error"` is usual, too.
         evaluation_size: int, to evaluate on the central square of this side alone;
             `None` for whole pictures.
@@ -95,11 +98,12 @@ class Denoising(Task):
     unit = "dB"
     differences = (0.05, 0.1, 0.2)
     metrics = (psnr,)
+    row_keys = ("example", "sigma")
 
     def __init__(
         self,
         data,
-        network,
+        network=None,
         sigma=25.0,
         test_sigmas=None,
         epochs=50,
@@ -110,6 +114,7 @@ class Denoising(Task):
         learning_rate=1e-3,
         optimizer=keras.optimizers.Adam,
         schedule="steps",
+        weight_decay=None,
         loss="mean_squared_error",
         evaluation_size=None,
         density_learning_rate=1e-2,
@@ -127,6 +132,7 @@ class Denoising(Task):
             learning_rate,
             optimizer,
             schedule,
+            weight_decay,
             density_learning_rate,
         )
         small = [
@@ -153,6 +159,7 @@ class Denoising(Task):
         self.loss = loss
         self.evaluation_size = evaluation_size
         self.channels = data.train.shapes[0][-1]
+        self._chances = {}
 
     @classmethod
     def photographs(cls, network=SmallDnCNN, data=None, **recipe):
@@ -180,22 +187,38 @@ class Denoising(Task):
         return cls(datasets.div2k(channels, data_dir), network, **recipe)
 
     def check_data(self, data):
-        if data.classes is not None:
+        if not isinstance(data.train, datasets.Pictures):
             raise ValueError(
                 "`data` must be a dataset of pictures, such as "
                 f"datasets.photographs(). Received: {data.name!r}, labeled examples. "
                 "They are for the task Classification."
             )
 
-    def model(self, density=None, **density_options):
-        model = self.network(channels=self.channels, density=density, **density_options)
-        if model.output_shape != model.input_shape:
+    def build(self, **options):
+        return self.network(channels=self.channels, **options)
+
+    def sample(self, count):
+        clean = np.zeros((count, self.patch_size, self.patch_size, self.channels))
+        return clean.astype("float32")
+
+    def check_model(self, model):
+        shape = example_shape(model, "input_shape")
+        if shape is not None and shape[:2] != (None, None):
             raise ValueError(
-                "`network` must return a picture of the shape that it was given. "
-                f"Received: {model.name!r}, which makes {model.output_shape} of "
-                f"{model.input_shape}"
+                f"`model` {model.name!r} must take pictures of any size: it learns "
+                "from patches and is tested on pictures. Received: a network of inputs "
+                f"of shape {shape}. Begin it with keras.Input((None, None, "
+                f"{self.channels}))."
             )
-        return model
+        super().check_model(model)
+
+    def check_output(self, model, shape):
+        expected = self.sample(1).shape[1:]
+        if shape != expected:
+            raise ValueError(
+                f"`model` {model.name!r} must return a picture of the shape that it "
+                f"was given. Received: {shape} for a patch of {expected}"
+            )
 
     def batches(self, seed):
         pictures = self.data.train
@@ -218,7 +241,7 @@ class Denoising(Task):
             noise = rng.standard_normal(clean.shape, dtype="float32")
             return clean + noise * sigma / 255, clean
 
-        return datasets.Batches(
+        return Batches(
             len(pictures),
             self.batch_size // self.patches_per_picture,
             load,
@@ -272,6 +295,21 @@ class Denoising(Task):
                     metrics[f"{prefix}ssim"] = float(ssim)
                 yield clean, noisy, output, metrics
 
+    def chance(self, split="test"):
+        """Returns the PSNR of the noisy input, clipped as an output is."""
+        if split not in self._chances:
+            values = [
+                -10 * np.log10(np.mean((np.clip(noisy, 0, 1) - clean) ** 2))
+                for sigma in self.test_sigmas
+                for _, clean, noisy in self._pairs(split, sigma, self.evaluation_size)
+            ]
+            self._chances[split] = float(np.mean(values))
+        return self._chances[split]
+
+    def margin(self, split="test"):
+        """A tenth of a dB."""
+        return 0.1
+
     def illustrate(self, page, models):
         """Adds PSNR and SSIM by picture, the pictures, and the densities."""
         rows, drawn = [], []
@@ -311,8 +349,6 @@ class Denoising(Task):
             "test_sigmas": self.test_sigmas,
             "patch_size": self.patch_size,
             "patches_per_picture": self.patches_per_picture,
-            "steps_per_epoch": self.steps_per_epoch,
-            "loss": keras.saving.serialize_keras_object(self.loss),
             "evaluation_size": self.evaluation_size,
         }
 

@@ -1,33 +1,37 @@
-"""What the tasks share: a network, its training recipe, and an honest evaluation."""
+"""What the tasks share: data, a training recipe, and an honest evaluation."""
 
 import copy
+import json
+import math
 
 import keras
 import numpy as np
 
 from ...inspection import learned_layers
 from ...optimizers import density_optimizer
-from .datasets import Batches
+from .batches import Batches
 
 SCHEDULES = ("constant", "cosine", "steps")
 
 
 class Task:
-    """A network to train on a dataset with a recipe.
+    """Data and a recipe by which any Keras model is trained and measured on them.
 
     For a task of your own, set the class attributes. Arrays of inputs and targets need
-    no more; override `batches` and `examples` for other data, and `model` for a network
-    that depends on them. `Classification` and `Denoising` are made that way.
+    no more; override `batches` and `examples` for other data. `Classification`,
+    `Denoising` and `Regression` are made that way.
 
     Args:
         data: `datasets.Dataset`.
-        network: function of `density` and density options that returns a Keras model.
+        network: optional function of `density` and density options that returns a
+            Keras model, for `model`.
         epochs: int.
         batch_size: int.
         learning_rate: float, the peak of the schedule.
         optimizer: function of `learning_rate` that returns a Keras optimizer.
         schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
             the training).
+        weight_decay: float, in place of the optimizer's own.
         density_learning_rate: float, of learned densities.
 
     Attributes:
@@ -39,6 +43,9 @@ class Task:
         differences: tuple of floats, the differences of `monitor` that reports say how
             many seeds they need, in `unit`.
         loss, metrics: what the network is compiled with.
+        row_keys: what `measure` says of an example beside its metrics.
+        standardize: bool, whether inputs are standardized by the mean and the
+            deviation of each channel in the training split.
 
     Raises:
         ValueError: If the schedule is unknown or the data do not suit the task.
@@ -47,8 +54,8 @@ class Task:
 
     >>> import keras
     >>> from keras_wconv import experiments
-    >>> class Regression(experiments.Task):
-    ...     name, loss = "regression", "mse"
+    >>> class Quantiles(experiments.Task):
+    ...     name, loss = "quantiles", "mae"
     ...     monitor, direction, metrics = "mae", "min", ("mae",)
     """
 
@@ -56,6 +63,8 @@ class Task:
     unit, scale = "", 1
     differences = ()
     metrics = ()
+    row_keys = ("example",)
+    standardize = False
 
     def __init__(
         self,
@@ -66,41 +75,124 @@ class Task:
         learning_rate,
         optimizer,
         schedule="constant",
+        weight_decay=None,
         density_learning_rate=1e-2,
     ):
         if schedule not in SCHEDULES:
             raise ValueError(
                 f"`schedule` must be one of {SCHEDULES}. Received: {schedule!r}"
             )
-        self.check_data(data)
-        self.data = data
+        data = self.check_data(data) or data
         self.network = network
         self.epochs = epochs
+        self.steps_per_epoch = None
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.make_optimizer = optimizer
         self.schedule = schedule
+        self.weight_decay = weight_decay
         self.density_learning_rate = density_learning_rate
+        self._whole, self._count, self._resample = data, None, False
+        self._see(data)
+
+    def _see(self, data):
+        self.data = data
+        if self.standardize:
+            inputs = data.train[0]
+            axes = tuple(range(inputs.ndim - 1))
+            self._mean = inputs.mean(axes, dtype="float64")
+            std = inputs.std(axes, dtype="float64")
+            varies = std > 1e-7 * np.abs(self._mean)  # The precision of float32.
+            self._std = np.where(varies, std, 1.0)
 
     def check_data(self, data):
-        """Raises a ValueError if the data do not suit the task."""
+        """Raises a ValueError if the data do not suit the task.
+
+        Returns:
+            The data as the task takes them; None for as they are.
+        """
 
     def model(self, density=None, **density_options):
-        """Builds the network, not compiled. `density=None` is the standard one."""
-        return self.network(density=density, **density_options)
+        """Builds the network, not compiled. `density=None` is the standard one.
+
+        Raises:
+            ValueError: If the task has no network, or it does not fit the data.
+        """
+        if self.network is None:
+            raise ValueError(
+                "`network` must be given to the task to build a model by its density. "
+                f"Received: a {type(self).__name__} without a network. Give it one, or "
+                "compare models of your own: Candidate(name, build)."
+            )
+        model = self.build(density=density, **density_options)
+        self.check_model(model)
+        return model
+
+    def build(self, **options):
+        """Calls `network`, with what else of the data it needs to know."""
+        return self.network(**options)
+
+    def check_model(self, model):
+        """Raises a ValueError if a Keras model does not fit the data.
+
+        A model without known shapes, such as a subclassed one, is called on two
+        examples, which builds it.
+        """
+        inputs = self.sample(2)
+        expected = inputs.shape[1:]
+        received = example_shape(model, "input_shape")
+        if received is not None and not _fits(received, expected):
+            raise ValueError(
+                f"`model` {model.name!r} must take examples of shape {expected}, as "
+                f"{self.data.name!r} has them. Received: a network of inputs of shape "
+                f"{received}." + _channel_hint(expected)
+            )
+        output = example_shape(model, "output_shape")
+        try:
+            if received is None or output is None:
+                output = tuple(model(inputs, training=False).shape)[1:]
+            elif None in output:
+                output = tuple(model.compute_output_shape((None, *expected)))[1:]
+        except Exception as error:  # Whatever a layer raises.
+            raise ValueError(
+                f"`model` {model.name!r} must take examples of shape {expected}, as "
+                f"{self.data.name!r} has them. Received: {error}"
+                + _channel_hint(expected)
+            ) from error
+        self.check_output(model, output)
+
+    def check_output(self, model, shape):
+        """Raises a ValueError if a model's output for an example has a wrong shape."""
+        expected = self.data.train[1].shape[1:]
+        if shape != expected and not (expected == () and shape == (1,)):
+            raise ValueError(
+                f"`model` {model.name!r} must return {expected or '(1,)'} for an "
+                f"example, the shape of the targets of {self.data.name!r}. Received: "
+                f"{shape}"
+            )
+
+    def sample(self, count):
+        """Returns the first training inputs as the network sees them."""
+        return self._standardized(self.data.train[0][:count])
 
     def batches(self, seed):
-        """Returns the training batches, a `datasets.Batches`."""
+        """Returns the training batches, a `Batches`."""
         inputs, targets = self.data.train
 
         def load(indices, rng):
-            return inputs[indices], targets[indices]
+            return self._standardized(inputs[indices]), targets[indices]
 
-        return Batches(len(inputs), self.batch_size, load, seed)
+        return Batches(len(inputs), self.batch_size, load, seed, self.steps_per_epoch)
 
     def examples(self, split):
         """Returns `(inputs, targets)` of the `"validation"` or the `"test"` split."""
-        return getattr(self.data, split)
+        inputs, targets = getattr(self.data, split)
+        return self._standardized(inputs), targets
+
+    def _standardized(self, inputs):
+        if not self.standardize:
+            return inputs
+        return ((inputs - self._mean) / self._std).astype("float32")
 
     def validation_data(self):
         """Returns `(inputs, targets)` for the metrics of every epoch of a training."""
@@ -119,11 +211,35 @@ class Task:
         """
         return [{"example": split, **self.evaluate(model, split)}]
 
-    @staticmethod
-    def average(rows):
+    @classmethod
+    def average(cls, rows):
         """Returns the means of the metrics of `measure`."""
-        names = [name for name in rows[0] if name not in ("example", "sigma")]
+        names = [name for name in rows[0] if name not in cls.row_keys]
         return {name: float(np.mean([row[name] for row in rows])) for name in names}
+
+    def chance(self, split="test"):
+        """Returns the `monitor` of a network that has learned nothing, None if unknown.
+
+        Args:
+            split: `"validation"` or `"test"`.
+        """
+
+    def failed(self, value, split="test"):
+        """Whether a training failed: its result is not finite or no better than chance.
+
+        Args:
+            value: float, of `monitor`.
+            split: `"validation"` or `"test"`, on which it was measured.
+        """
+        chance = self.chance(split)
+        if not math.isfinite(value) or chance is None:
+            return not math.isfinite(value)
+        gain = value - chance if self.direction == "max" else chance - value
+        return not gain > self.margin(split)
+
+    def margin(self, split="test"):
+        """Returns by how much a result must be better than `chance`."""
+        return 0.0
 
     def illustrate(self, page, models):
         """Adds to a `page.Page` what trained models, a dict by name, make of the data.
@@ -144,23 +260,76 @@ class Task:
     def with_steps(self, total_steps):
         """Returns the task with a training of another length, its schedule with it.
 
+        An epoch becomes longer where `total_steps` is no multiple of its steps, up to
+        one epoch of all.
+
         Raises:
-            ValueError: If `total_steps` is not a multiple of the steps of an epoch.
+            ValueError: If `total_steps` is not a positive integer.
         """
-        if total_steps < 1 or total_steps % self.steps:
+        if total_steps < 1 or total_steps != int(total_steps):
             raise ValueError(
-                f"A training must have a multiple of {self.steps} steps, which is one "
-                f"epoch. Received: {total_steps}"
+                f"`total_steps` must be a positive integer. Received: {total_steps}"
+            )
+        most = max(1, int(total_steps) // self.steps)
+        epochs = next(n for n in range(most, 0, -1) if total_steps % n == 0)
+        task = copy.copy(self)
+        task.epochs = epochs
+        task.steps_per_epoch = int(total_steps) // epochs
+        return _check_length(task, total_steps)
+
+    def with_examples(self, n):
+        """Returns the task with `n` examples to train on and as many steps as before.
+
+        They are those of seed 0; `for_seed` draws another seed's. For one seed, fewer
+        examples are a part of more. What the task knows of its training split, such as
+        the mean, it knows from them alone.
+
+        Args:
+            n: int, examples (pictures for `Denoising`).
+
+        Raises:
+            ValueError: If there are fewer examples, or `n` is too small.
+        """
+        there = self._whole.count()
+        if not 1 <= n <= there or n != int(n):
+            raise ValueError(
+                f"`n` must be a number of examples from 1 to the {there} of the "
+                f"training split. Received: {n}"
             )
         task = copy.copy(self)
-        task.epochs = total_steps // self.steps
+        task.steps_per_epoch = self.steps
+        task._count = int(n)
+        return _check_length(task.for_seed(0), self.total_steps)
+
+    def with_resampling(self):
+        """Returns the task whose every seed divides the examples anew.
+
+        See `datasets.Dataset.resampled`; seed 0 keeps the splits as they are.
+        """
+        task = copy.copy(self)
+        task._resample = True
+        return task.for_seed(0)
+
+    def for_seed(self, seed):
+        """Returns the task as a seed sees it: with the examples that it draws.
+
+        It is the task itself, unless `with_examples` or `with_resampling` made it.
+        """
+        if self._count is None and not self._resample:
+            return self
+        data = self._whole.resampled(seed) if self._resample else self._whole
+        if self._count is not None:
+            data = data.take(data.order(seed)[: self._count])
+        task = copy.copy(self)
+        task._see(data)
         return task
 
-    def optimizer(self, learning_rate=None):
+    def optimizer(self, learning_rate=None, weight_decay=None):
         """Returns a new optimizer as the recipe has it.
 
         Args:
             learning_rate: float, in place of the recipe's.
+            weight_decay: float, in place of the recipe's.
         """
         rate = self.learning_rate if learning_rate is None else learning_rate
         schedules = keras.optimizers.schedules
@@ -172,10 +341,16 @@ class Task:
             rate = schedules.PiecewiseConstantDecay(
                 ends, [rate * 0.2**i for i in range(4)]
             )
-        return self.make_optimizer(learning_rate=rate)
+        optimizer = self.make_optimizer(learning_rate=rate)
+        decay = self.weight_decay if weight_decay is None else weight_decay
+        if decay is not None:
+            optimizer.weight_decay = decay
+        return optimizer
 
-    def compile(self, model, learning_rate=None, optimizer=None, **kwargs):
-        """Compiles a network of `model` with the recipe.
+    def compile(
+        self, model, learning_rate=None, weight_decay=None, optimizer=None, **kwargs
+    ):
+        """Compiles a Keras model with the recipe.
 
         Learned densities get an optimizer of their own: Adam with warm restarts, of
         which the first lasts ten epochs and each next one twice as long.
@@ -183,18 +358,34 @@ class Task:
         Args:
             model: `keras.Model`.
             learning_rate: float, in place of the recipe's.
+            weight_decay: float, in place of the recipe's.
             optimizer: `keras.optimizers.Optimizer`, in place of the recipe's.
             **kwargs: for `keras.Model.compile`, such as `jit_compile`.
+
+        Raises:
+            ValueError: If the model does not fit the data.
         """
-        optimizer = optimizer or self.optimizer(learning_rate)
+        if optimizer is not None and (learning_rate, weight_decay) != (None, None):
+            raise ValueError(
+                "`optimizer` brings its own learning rate and weight decay. Received: "
+                f"optimizer={optimizer}, learning_rate={learning_rate}, "
+                f"weight_decay={weight_decay}"
+            )
+        self.check_model(model)
+        optimizer = optimizer or self.optimizer(learning_rate, weight_decay)
         if learned_layers(model):
             restarts = keras.optimizers.schedules.CosineDecayRestarts(
                 self.density_learning_rate, 10 * self.steps, t_mul=2.0
             )
             optimizer = density_optimizer(optimizer, restarts)
-        model.compile(optimizer, self.loss, metrics=list(self.metrics), **kwargs)
+        loss = self.loss_of(model)
+        model.compile(optimizer, loss, metrics=list(self.metrics), **kwargs)
         # A backup of a training restores only what has been built.
         model.optimizer.build(model.trainable_variables)
+
+    def loss_of(self, model):
+        """Returns the loss that a model is compiled with."""
+        return self.loss
 
     def fit(
         self,
@@ -243,20 +434,79 @@ class Task:
         )
 
     def get_config(self):
-        """Returns what decides a result, as what JSON can hold."""
-        model = self.model()
+        """Returns what decides a result beside the model and the data.
+
+        It is what JSON can hold, the same in every process.
+        """
         optimizer = keras.optimizers.serialize(self.optimizer())
-        del optimizer["config"]["name"]  # It counts the optimizers of the process.
-        return {
+        config = {
             "task": self.name,
-            "data": self.data.name,
-            "network": model.name,
-            "weights": {w.path: "x".join(map(str, w.shape)) for w in model.weights},
-            "optimizer": optimizer,
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "metrics": keras.saving.serialize_keras_object(list(self.metrics)),
+            "monitor": self.monitor,
+            "optimizer": _without_names(optimizer),
             "epochs": self.epochs,
+            "steps": self.steps,
             "batch_size": self.batch_size,
+            "standardize": self.standardize,
             "density_learning_rate": self.density_learning_rate,
+            "examples": self._count,
+            "resample": self._resample,
         }
+        return json.loads(json.dumps(config, default=_plain))
+
+
+def _without_names(config):
+    """Drops the names of optimizers: they count those of the process."""
+    if isinstance(config, dict):
+        return {k: _without_names(v) for k, v in config.items() if k != "name"}
+    if isinstance(config, (list, tuple)):
+        return [_without_names(value) for value in config]
+    return config
+
+
+def _plain(value):
+    return np.asarray(value).tolist()
+
+
+def _check_length(task, total_steps):
+    if task.total_steps != total_steps:
+        raise ValueError(
+            "`batches` of a task must give Batches as many steps as "
+            f"`steps_per_epoch` says. Received: {task.steps} from "
+            f"{type(task).__name__}.batches, not {task.steps_per_epoch}"
+        )
+    return task
+
+
+def example_shape(model, name):
+    """Returns the shape of an example, None if the model does not know it."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` must be a keras.Model. Received: {model}")
+    shape = getattr(model, name, None)
+    if shape is not None and not (
+        isinstance(shape, tuple) and all(n is None or isinstance(n, int) for n in shape)
+    ):
+        raise ValueError(
+            f"`model` {model.name!r} must have one input and one output. Received: "
+            f"{name}={shape}"
+        )
+    return shape and shape[1:]
+
+
+def _fits(shape, expected):
+    return len(shape) == len(expected) and all(
+        have in (None, want) for have, want in zip(shape, expected, strict=True)
+    )
+
+
+def _channel_hint(shape):
+    return (
+        f" If {shape} is without a channel axis, add it to the inputs: "
+        "inputs[..., None]."
+        if len(shape) < 3
+        else ""
+    )
 
 
 class _Epoch(keras.callbacks.Callback):

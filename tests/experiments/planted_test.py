@@ -12,6 +12,7 @@ import numpy as np
 from keras_wconv import WeightedConv1D
 from keras_wconv.densities import Gaussian
 from keras_wconv.experiments import Task, compare, datasets
+from keras_wconv.experiments.tasks.batches import Batches
 
 TAPS = 33
 
@@ -60,7 +61,7 @@ class LinearTask(Task):
         def load(indices, rng):
             return inputs[indices], targets[indices]
 
-        return datasets.Batches(self.train, self.batch_size, load, seed)
+        return Batches(self.train, self.batch_size, load, seed)
 
 
 def gaussian(hp):

@@ -106,7 +106,7 @@ def test_network_that_does_not_classify_is_refused():
     def network(input_shape, classes, **options):
         return DnCNN(depth=2, filters=2, **options)
 
-    with pytest.raises(ValueError, match=r"`network` must end in 2 classes.*dncnn"):
+    with pytest.raises(ValueError, match=r"`model` 'dncnn.*must end in 2 classes"):
         small_tasks.classification(network).model()
 
 

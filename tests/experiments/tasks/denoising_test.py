@@ -91,11 +91,22 @@ def test_labeled_data_are_refused():
 
 def test_network_that_does_not_return_a_picture_is_refused():
     def network(channels, **options):
+        strided = keras.layers.Conv2D(channels, 3, strides=2)
+        return keras.Sequential(
+            [keras.Input((None, None, channels)), strided], name="half"
+        )
+
+    with pytest.raises(ValueError, match=r"`model` 'half' must return a picture"):
+        small_tasks.denoising(network).model()
+
+
+def test_network_of_pictures_of_one_size_is_refused():
+    def network(channels, **options):
         return small_tasks.small_vgg(
             input_shape=(16, 16, channels), classes=3, **options
         )
 
-    with pytest.raises(ValueError, match=r"`network` must return a picture .*vgg"):
+    with pytest.raises(ValueError, match=r"`model` 'vgg.* pictures of any size"):
         small_tasks.denoising(network).model()
 
 

@@ -1,0 +1,232 @@
+"""What is given as examples, as NumPy arrays, and what is wrong with them."""
+
+import warnings
+
+import keras
+import numpy as np
+
+
+def read(source, name):
+    """Returns `(inputs, targets)` arrays of what a split is given as.
+
+    Args:
+        source: a pair of inputs and targets, each a NumPy array, a nested list, a
+            tensor, or what else makes an array; or a finite `tf.data.Dataset`,
+            `keras.utils.PyDataset`, PyTorch `DataLoader` or other iterable of such
+            pairs, of one example each or of a batch.
+        name: str, the argument, for errors.
+    """
+    if isinstance(source, (tuple, list)) and len(source) == 2:
+        inputs, targets = (array(part, name) for part in source)
+    else:
+        inputs, targets = _collect(source, name)
+    if inputs.ndim < 1 or targets.ndim < 1 or len(inputs) != len(targets):
+        raise ValueError(
+            f"`{name}` must have as many targets as inputs. Received: inputs of shape "
+            f"{inputs.shape} and targets of shape {targets.shape}"
+        )
+    if not len(inputs):
+        raise ValueError(f"`{name}` must have examples. Received: an empty split")
+    _check_values(inputs, f"the inputs of `{name}`")
+    if targets.dtype.kind not in "OUS":
+        _check_values(targets, f"the targets of `{name}`")
+    return inputs, targets
+
+
+def array(values, name):
+    """Returns an array of anything that makes one."""
+    if hasattr(values, "detach"):  # A PyTorch tensor, which may lie on a device.
+        values = values.detach().cpu()
+    if hasattr(values, "numpy") and not isinstance(values, np.ndarray):
+        values = values.numpy()
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be arrays, or lists of examples of one shape. Received: "
+            f"{error}"
+        ) from error
+
+
+def _collect(source, name):
+    """Reads an iterable of pairs once."""
+    if isinstance(source, keras.utils.PyDataset):
+        count = source.num_batches
+        pairs = None if count is None else (source[i] for i in range(count))
+    else:
+        count = getattr(source, "cardinality", lambda: 0)()
+        pairs = None if int(count) == -1 else _iterate(source, name)  # tf.data.INFINITE
+    if pairs is None:
+        raise ValueError(
+            f"`{name}` must be finite. Received: {source}, which never ends"
+        )
+    inputs, targets = [], []
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ValueError(
+                f"`{name}` must yield pairs of inputs and targets, without weights. "
+                f"Received: {_describe(pair)}"
+            )
+        x, y = (array(part, name) for part in pair)
+        if y.ndim == 0:
+            x, y = x[None], y[None]
+        inputs.append(x)
+        targets.append(y)
+    if not inputs:
+        raise ValueError(f"`{name}` must have examples. Received: an empty {source}")
+    if not isinstance(source, keras.utils.PyDataset) and iter(source) is not source:
+        _check_order(source, inputs[0], name)
+    try:
+        return np.concatenate(inputs), np.concatenate(targets)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must yield batches of examples of one shape. Received: {error}"
+        ) from error
+
+
+def _iterate(source, name):
+    try:
+        return iter(source)
+    except TypeError as error:
+        raise ValueError(
+            f"`{name}` must be a pair of inputs and targets, or yield such pairs (a "
+            "tf.data.Dataset, keras.utils.PyDataset or torch DataLoader). Received: "
+            f"{_describe(source)}"
+        ) from error
+
+
+def _check_order(source, first, name):
+    """Warns if an iterable is shuffled: its order is a part of what a run is."""
+    x, y = next(iter(source))
+    x = array(x, name)
+    if not np.array_equal(x if np.ndim(y) else x[None], first):
+        warnings.warn(
+            f"`{name}` yields other examples first each time that it is read. Runs are "
+            "known by their data: give it without shuffling and augmentation, or the "
+            "next session will not go on with the runs of this one.",
+            stacklevel=2,
+        )
+
+
+def _describe(value):
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of length {len(value)}"
+    return f"{value!r} of type {type(value).__name__}"
+
+
+def _check_values(values, what):
+    if values.dtype.kind not in "buif":
+        raise ValueError(
+            f"{what} must be numbers of one shape an example. Received: an array of "
+            f"dtype {values.dtype}"
+        )
+    if values.dtype.kind != "f":
+        return
+    finite = np.isfinite(values)
+    if not finite.all():
+        wrong = np.argwhere(~finite)
+        raise ValueError(
+            f"{what} must be finite. Received: {len(wrong)} values that are NaN or "
+            f"infinite, the first in example {wrong[0][0]}. Replace them or leave "
+            "their examples out."
+        )
+
+
+def check_splits(splits):
+    """Raises a ValueError if splits, a dict of pairs, are of different shapes."""
+    for part, what in enumerate(("inputs", "targets")):
+        shapes = {name: pair[part].shape[1:] for name, pair in splits.items()}
+        if len(set(shapes.values())) > 1:
+            raise ValueError(
+                f"`train`, `validation` and `test` must have {what} of one shape. "
+                f"Received: {shapes}"
+            )
+
+
+def class_labels(splits, classes=None, class_names=None):
+    """Makes labels of 0, 1, ... of the targets of splits, a dict of pairs.
+
+    Args:
+        splits: dict by name of `(inputs, labels)`. Labels are integers from 0 or
+            strings, which are sorted.
+        classes: int; by default the labels say how many there are.
+        class_names: names of the classes, in the order of their labels.
+
+    Returns:
+        `(splits, classes, class_names)`.
+    """
+    flat = {name: _flat(labels, name) for name, (_, labels) in splits.items()}
+    if any(labels.dtype.kind in "OUS" for labels in flat.values()):
+        names = sorted(set(map(str, flat["train"])))
+        class_names = tuple(names if class_names is None else map(str, class_names))
+        index = {label: i for i, label in enumerate(class_names)}
+        for name, labels in flat.items():
+            unknown = set(map(str, labels)) - set(names)
+            if unknown:
+                raise _unseen(name, unknown)
+            flat[name] = np.array([index[str(label)] for label in labels])
+    seen = np.unique(flat["train"])
+    said = classes
+    classes = classes or (len(class_names) if class_names else len(seen))
+    expected = f"integers from 0 to {classes - 1}"
+    for name, labels in flat.items():
+        whole = labels.astype("int64")
+        if (whole != labels).any() or whole.min() < 0 or (whole >= classes).any():
+            few = np.unique(labels)
+            raise ValueError(
+                f"`{name}` must have labels that are {expected}, for "
+                f"{classes} classes{'' if said else ' in `train`'}. Received: labels "
+                f"{few[:5]}{'...' if len(few) > 5 else ''}, up to {few.max()}. "
+                "np.unique(labels, return_inverse=True)[1] makes such labels of any, "
+                "if you do it before the data are split; strings are taken as they are."
+            )
+        unknown = np.setdiff1d(labels, seen)
+        if len(unknown):
+            raise _unseen(name, set(unknown.tolist()))
+        flat[name] = whole
+    splits = {name: (pair[0], flat[name]) for name, pair in splits.items()}
+    return splits, classes, class_names
+
+
+def _unseen(name, labels):
+    few = sorted(labels)
+    return ValueError(
+        f"`{name}` must have labels that `train` has, too: what was never seen cannot "
+        f"be told. Received: {len(few)} labels more, {few[:5]}"
+    )
+
+
+def _flat(labels, name):
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        one_hot = labels.ndim == 2 and np.isin(labels, (0, 1)).all()
+        raise ValueError(
+            f"`{name}` must have one label an example. Received: labels of shape "
+            f"{labels.shape}"
+            + (", one-hot. Give labels.argmax(-1)." if one_hot else "")
+        )
+    return labels
+
+
+def stratified_order(labels, seed, one_of_each=True):
+    """Returns all indices so that every first part has the classes in proportion.
+
+    Args:
+        labels: array of shape `(n,)`, or None for no classes.
+        seed: int, or sequence of them.
+        one_of_each: bool, whether one of each class comes first.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels))
+    _, classes, counts = np.unique(
+        labels[order], return_inverse=True, return_counts=True
+    )
+    # How many of its class come before an example, stable in the random order.
+    rank = np.empty(len(order), int)
+    grouped = np.argsort(classes, kind="stable")
+    rank[grouped] = np.concatenate([np.arange(count) for count in counts])
+    key = (rank + 0.5) / counts[classes]
+    if one_of_each:
+        key = np.where(rank == 0, 0.0, key)
+    return order[np.argsort(key, kind="stable")]

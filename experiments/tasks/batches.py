@@ -1,0 +1,95 @@
+"""Batches that a seed decides."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches that are a function of the seed and the epoch, on every backend.
+
+    Threads make the next batches while the network trains on this one. `epoch` is set
+    by the caller (a `Task` does it with a callback), so that a resumed training sees
+    what the uninterrupted one would have seen. The `workers` of `PyDataset` do not keep
+    that: with JAX and PyTorch they start before the epoch is known, and keep what they
+    have made.
+
+    Args:
+        items: int, how many there are to draw from.
+        size: int, items a batch. An incomplete last batch is left out.
+        load: function of `(indices, rng)` that returns `(inputs, targets)`.
+        seed: int.
+        steps: int, batches an epoch; by default one pass over the items.
+        threads: int, how many batches are made ahead at the same time.
+
+    Raises:
+        ValueError: If there are fewer items than a batch holds.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv.experiments.tasks.batches import Batches
+    >>> numbers = np.arange(10)
+    >>> def load(indices, rng):
+    ...     return numbers[indices], numbers[indices]
+    >>> batches, again = (Batches(10, 4, load, seed=1) for _ in range(2))
+    >>> len(batches), bool(np.all(batches[1][0] == again[1][0]))
+    (2, True)
+    """
+
+    def __init__(self, items, size, load, seed, steps=None, threads=2):
+        super().__init__()
+        if steps is None and items < size:
+            raise ValueError(
+                f"`batch_size` must be at most the {items} training examples that "
+                f"there are. Received: {size}"
+            )
+        self.items = items
+        self.size = size
+        self.load = load
+        self.seed = seed
+        self.steps = steps or items // size
+        self.epoch = 0
+        self._threads = threads
+        self._pool = None  # Whoever asks for the length needs no threads.
+        self._order = (None, None)
+        self._pending = {}
+        self._lock = threading.Lock()
+
+    @property
+    def num_batches(self):
+        return self.steps
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, step):
+        epoch = self.epoch
+        with self._lock:
+            self._pool = self._pool or ThreadPoolExecutor(self._threads)
+            self._pending = {
+                (e, s): batch
+                for (e, s), batch in self._pending.items()
+                if e == epoch and s >= step
+            }
+            for ahead in range(step, min(step + 1 + self._threads, self.steps)):
+                if (epoch, ahead) not in self._pending:
+                    made = self._pool.submit(self._make, epoch, ahead)
+                    self._pending[epoch, ahead] = made
+            batch = self._pending.pop((epoch, step))
+        return batch.result()
+
+    def _make(self, epoch, step):
+        indices = self._epoch_order(epoch)[step * self.size : (step + 1) * self.size]
+        return self.load(indices, np.random.default_rng((self.seed, epoch, step)))
+
+    def _epoch_order(self, epoch):
+        known, order = self._order
+        if known != epoch:
+            rng = np.random.default_rng((self.seed, epoch))
+            passes = -(-self.steps * self.size // self.items)
+            order = np.concatenate([rng.permutation(self.items) for _ in range(passes)])
+            self._order = epoch, order
+        return order

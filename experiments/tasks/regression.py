@@ -1,0 +1,95 @@
+"""Prediction of numbers."""
+
+import keras
+import numpy as np
+
+from . import datasets
+from .task import Task
+
+
+class Regression(Task):
+    """Train a network to predict numbers: squared error, mean absolute error.
+
+    Inputs are standardized by the mean and deviation of the training split; targets
+    stay as they are.
+
+    Args:
+        data: `datasets.Dataset` of inputs and numbers.
+        network: optional function of `density` and density options that returns a
+            Keras model, for `model`.
+        epochs: int.
+        batch_size: int.
+        learning_rate: float, the peak of the schedule.
+        optimizer: function of `learning_rate` that returns a Keras optimizer.
+        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
+            the training).
+        weight_decay: float, in place of the optimizer's own.
+        density_learning_rate: float, of learned densities.
+
+    Raises:
+        ValueError: If the data are pictures without targets.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_wconv.experiments import datasets
+    >>> from keras_wconv.experiments.tasks.regression import Regression
+    >>> inputs = np.random.default_rng(0).normal(size=(100, 16, 1))
+    >>> data = datasets.Dataset("means", (inputs, inputs.mean((1, 2))), 0.2, 0.2)
+    >>> task = Regression(data, epochs=1)
+    >>> model = keras.Sequential([
+    ...     keras.layers.Conv1D(4, 3),
+    ...     keras.layers.GlobalAveragePooling1D(),
+    ...     keras.layers.Dense(1),
+    ... ])
+    >>> task.compile(model)
+    >>> history = task.fit(model)
+    >>> sorted(task.evaluate(model, "test"))
+    ['loss', 'mae']
+    """
+
+    name = "regression"
+    monitor = "mae"
+    direction = "min"
+    loss = "mse"
+    metrics = ("mae",)
+    standardize = True
+
+    def __init__(
+        self,
+        data,
+        network=None,
+        epochs=50,
+        batch_size=32,
+        learning_rate=1e-3,
+        optimizer=keras.optimizers.Adam,
+        schedule="cosine",
+        weight_decay=None,
+        density_learning_rate=1e-2,
+    ):
+        super().__init__(
+            data,
+            network,
+            epochs,
+            batch_size,
+            learning_rate,
+            optimizer,
+            schedule,
+            weight_decay,
+            density_learning_rate,
+        )
+
+    def check_data(self, data):
+        if isinstance(data.train, datasets.Pictures):
+            raise ValueError(
+                "`data` must be a dataset of inputs and numbers. Received: "
+                f"{data.name!r}, pictures without targets. They are for the task "
+                "Denoising."
+            )
+
+    def chance(self, split="test"):
+        """Returns the error of the median of the training targets for all."""
+        _, targets = getattr(self.data, split)
+        guess = np.median(self.data.train[1], axis=0)
+        return float(np.mean(np.abs(targets - guess)))
