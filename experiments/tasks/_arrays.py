@@ -97,9 +97,8 @@ def _iterate(source, name):
 
 def _check_order(source, first, name):
     """Warns if an iterable is shuffled: its order is a part of what a run is."""
-    x, y = next(iter(source))
-    x = array(x, name)
-    if not np.array_equal(x if np.ndim(y) else x[None], first):
+    x, y = (array(part, name) for part in next(iter(source)))
+    if not np.array_equal(x if y.ndim else x[None], first):
         warnings.warn(
             f"`{name}` yields other examples first each time that it is read. Runs are "
             "known by their data: give it without shuffling and augmentation, or the "

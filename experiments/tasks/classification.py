@@ -13,7 +13,7 @@ from ...applications.time_series_resnet import TimeSeriesResNet
 from ...applications.vgg import VGG, VGG16
 from . import datasets
 from .batches import Batches
-from .task import Task
+from .task import Task, channel_hint
 
 # Keras decays weights decoupled from the gradient. With momentum 0.9, a coupled L2 of
 # 5e-4, which is the usual one, decays a weight ten times as much as its value says.
@@ -108,6 +108,7 @@ class Classification(Task):
         self.pad = pad
         self.flip = flip
         self.rotation = rotation
+        self.batches(0)  # A batch may be larger than the training split.
 
     @classmethod
     def digits(cls, network=None, **recipe):
@@ -183,8 +184,11 @@ class Classification(Task):
         return data
 
     def build(self, **options):
-        shape = self.data.train[0].shape[1:]
-        return self.network(input_shape=shape, classes=self.data.classes, **options)
+        shape, classes = self.data.train[0].shape[1:], self.data.classes
+        try:
+            return self.network(input_shape=shape, classes=classes, **options)
+        except ValueError as error:
+            raise ValueError(f"{error}{channel_hint(shape)}") from error
 
     def check_output(self, model, shape):
         classes = self.data.classes

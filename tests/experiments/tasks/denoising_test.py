@@ -130,3 +130,40 @@ def test_digits_and_photographs_say_which_task_they_are_for():
         Denoising(datasets.digits(), small_tasks.small_dncnn)
     with pytest.raises(ValueError, match="Denoising"):
         Classification(datasets.photographs(), small_tasks.small_vgg)
+
+
+def test_chance_is_the_noisy_input_clipped_as_an_output_is():
+    """A network that returns its input is measured at chance, and has failed."""
+    inputs = keras.Input((None, None, 1))
+    identity = keras.Model(inputs, keras.layers.Identity()(inputs))
+    task = Denoising.photographs()
+    for split in ("validation", "test"):
+        value = task.evaluate(identity, split)["psnr"]
+        assert value == pytest.approx(task.chance(split), rel=1e-5)
+        assert task.failed(value, split) and task.failed(float("nan"), split)
+        assert task.failed(value + 0.09, split)
+        assert not task.failed(value + 0.11, split)
+
+
+def test_few_pictures_without_another_copy_on_the_disk():
+    task = small_tasks.denoising().with_examples(1).for_seed(3)
+    (name,) = task.data.train.names
+    whole = small_tasks.denoising().data.train
+    np.testing.assert_array_equal(task.data.train[0], whole[whole.names.index(name)])
+    noisy, clean = task.batches(0)[0]
+    assert noisy.shape == clean.shape == (4, 12, 12, 1)
+
+
+def test_a_subclassed_network_is_checked_with_a_patch():
+    class Network(keras.Model):
+        def __init__(self, filters):
+            super().__init__()
+            self.conv = keras.layers.Conv2D(filters, 3, padding="same")
+
+        def call(self, inputs):
+            return self.conv(inputs)
+
+    task = small_tasks.denoising(network=None)
+    task.compile(Network(1))
+    with pytest.raises(ValueError, match=r"must return a picture .*\(12, 12, 2\)"):
+        task.compile(Network(2))
