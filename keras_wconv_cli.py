@@ -48,9 +48,7 @@ def main(arguments=None):
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        options = _parser().parse_args(arguments)
-        if options.command == "export":
-            options.format = _format(options)
+        options = parse(arguments)
     except _Mistake as mistake:
         print(mistake, file=sys.stderr)
         return 2
@@ -78,6 +76,23 @@ def main(arguments=None):
         print(f"keras-wconv {options.command}: {line}", file=sys.stderr)
         return 2
     return 0
+
+
+def parse(arguments):
+    """Returns the options of the command that arguments say, an `argparse.Namespace`.
+
+    Example:
+
+    >>> from keras_wconv_cli import parse
+    >>> parse(["search", "--task", "digits"]).kind
+    'Classification'
+    """
+    options = _parser().parse_args(arguments)
+    if options.command == "export":
+        options.format = _format(options)
+    # The class whose method makes the task; None for data of one's own.
+    options.kind = TASKS.get(getattr(options, "task", None))
+    return options
 
 
 def _choose_backend(backend):

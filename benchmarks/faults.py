@@ -53,16 +53,20 @@ def _compare(folder):
 
 
 def _fold(folder):
-    from keras_wconv.experiments import cli
+    import keras_wconv_cli
 
-    status = cli.main(["fold", str(folder / "model.keras"), str(folder / "out.keras")])
+    status = keras_wconv_cli.main(
+        ["fold", str(folder / "model.keras"), str(folder / "out.keras")]
+    )
     sys.exit(status)
 
 
 def _export(folder):
-    from keras_wconv.experiments import cli
+    import keras_wconv_cli
 
-    status = cli.main(["export", str(folder / "model.keras"), str(folder / "out.onnx")])
+    status = keras_wconv_cli.main(
+        ["export", str(folder / "model.keras"), str(folder / "out.onnx")]
+    )
     sys.exit(status)
 
 

@@ -12,8 +12,6 @@ import keras
 from rich.console import Console
 from rich.table import Table
 
-from keras_wconv_cli import TASKS, main
-
 from .. import applications, experiments, visualization
 from .._files import whole_file
 from ..conversion import fold
@@ -60,7 +58,7 @@ def _network(options):
         return functools.partial(builder, **network_options)
     if not network_options:
         return None
-    if TASKS.get(options.task, "Denoising") != "Denoising":
+    if options.kind not in (None, "Denoising"):
         raise ValueError(
             "`--kernel-size` and `--network-options` without `--network` are those of "
             f"a DnCNN, which does not fit --task {options.task}. Name the network."
@@ -98,8 +96,8 @@ def _task(options):
         recipe["data_dir"] = options.data_dir
     if network is not None:
         recipe["network"] = network
-    if options.task in TASKS:
-        make = getattr(getattr(experiments, TASKS[options.task]), options.task)
+    if options.kind is not None:
+        make = getattr(getattr(experiments, options.kind), options.task)
     else:
         make, recipe = _of_ones_own(options.task, recipe)
     try:
@@ -315,5 +313,5 @@ def _export(options):
 
 if __name__ == "__main__":
     # The package has imported Keras by now, whose backend may be an option.
-    command = [sys.executable, "-m", main.__module__, *sys.argv[1:]]
+    command = [sys.executable, "-m", "keras_wconv_cli", *sys.argv[1:]]
     os.execv(sys.executable, command)
