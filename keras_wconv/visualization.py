@@ -99,20 +99,18 @@ def fold_table(report):
     ... ])
     >>> folded, report = keras_wconv.fold(model, trim=0.0, return_report=True)
     >>> Console(width=80).print(keras_wconv.visualization.fold_table(report))
-                                     Folded kernels
-    ┏━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┓
-    ┃       ┃              ┃           ┃              ┃     Outputs ┃ Why no       ┃
-    ┃ Layer ┃ Kernel       ┃   Weights ┃ Multiplicat… ┃      within ┃ smaller      ┃
-    ┡━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━━┩
-    │ a     │ 5 × 5 → 3 ×  │ 608 → 224 │     38,400 → │           0 │              │
-    │       │ 3            │           │       13,824 │             │              │
-    └───────┴──────────────┴───────────┴──────────────┴─────────────┴──────────────┘
+                                 Folded kernels
+    ┏━━━━━━━┳━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━━━━┓
+    ┃ Layer ┃  Kernel ┃ Weights ┃ Multiplications ┃ Bound ┃ Why no smaller ┃
+    ┡━━━━━━━╇━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━━━╇━━━━━━━╇━━━━━━━━━━━━━━━━┩
+    │ a     │   5 × 5 │     608 │          38,400 │     0 │                │
+    │       │ → 3 × 3 │   → 224 │        → 13,824 │       │                │
+    └───────┴─────────┴─────────┴─────────────────┴───────┴────────────────┘
     """
     table = Table(title="Folded kernels")
-    for column in ("Layer", "Kernel"):
-        table.add_column(column)
-    for column in ("Weights", "Multiplications", "Outputs within"):
-        table.add_column(column, justify="right")
+    table.add_column("Layer", overflow="fold")
+    for column in ("Kernel", "Weights", "Multiplications", "Bound"):
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("Why no smaller", overflow="fold")
     for entry in report.entries:
         table.add_row(
@@ -131,7 +129,7 @@ def _count(number):
 
 
 def _change(before, after):
-    return before if before == after else f"{before} → {after}"
+    return before if before == after else f"{before}\n→ {after}"
 
 
 def plot_densities(model):

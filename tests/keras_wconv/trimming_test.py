@@ -233,7 +233,7 @@ def test_the_widest_channel_decides():
         "DepthwiseConv1D", (), (31,), padding="same", density=Gaussian(1.0),
         density_trainable=True, density_per_channel=True,
     )  # fmt: skip
-    layer.density.weights[0].assign(np.log([[0.5], [4.0]]))
+    layer.density.weights[0].assign(np.log([0.5, 4.0]))
     kernel = np.ones((31, 2, 1), "float32")
     kernel[:, 0] = 1000  # Of the whole kernel's norm, the wide channel is a trifle.
     layer.kernel.assign(kernel)
