@@ -98,7 +98,9 @@ def test_zeros_go_and_no_output_moves(name, filters, convolve, paddings, argumen
     """Against NumPy: outputs with the large kernel, and the smallest size that fits."""
     rank = rank_of(name)
     factors = [(1, 1), (2, 1), (3, 1), (1, 2)]
-    cases = itertools.product(paddings, factors, [(5, 1), (5, 2), (6, 1)])
+    cases = list(itertools.product(paddings, factors, [(5, 1), (5, 2), (6, 1)]))
+    # JAX compiles each anew; five has no factor in common with what varies.
+    cases = cases[:: 5 if BACKEND == "jax" else 1]
     one_axis = reference.conv_transpose if "Transpose" in name else reference.conv
     for number, (padding, (stride, dilation), (size, zeros)) in enumerate(cases):
         keras.utils.clear_session(free_memory=False)
@@ -404,7 +406,7 @@ def test_a_wrong_tolerance_is_refused(trim):
 
 def test_lora_is_merged_before_taps_go():
     model, layer = one_layer(
-        "Conv1D", (3,), (9,), padding="same", density=Gaussian(0.6)
+        "Conv1D", (3,), (9,), padding="same", density=Gaussian(0.5)
     )
     layer.enable_lora(2)
     layer.lora_kernel_b.assign(normal(layer.lora_kernel_b.shape))
@@ -480,13 +482,13 @@ NETWORKS = {
     ),
     "TimeSeriesResNet": (
         lambda: applications.TimeSeriesResNet(
-            (8, 16),
+            (8,),
             (65, 65, 65),
             input_shape=(96, 1),
             classifier_activation=None,
             density=Gaussian(3.0),
         ),
-        6,
+        3,
     ),
 }
 
@@ -515,7 +517,7 @@ def test_a_large_network_with_a_narrow_density_becomes_small(name):
         "new_weights"
     ) - report.total("weights")
     inputs = normal((4, *model.input_shape[1:]))
-    outputs, expected = to_numpy(folded(inputs)), to_numpy(model(inputs))
+    outputs, expected = (one.predict(inputs, verbose=0) for one in (folded, model))
     # A thousandth of each kernel's norm was removed; the layers' changes add up.
     change = np.linalg.norm(outputs - expected) / np.linalg.norm(expected)
     assert change < 1e-3 * (count + 1)
