@@ -263,6 +263,14 @@ def _parser():
     fold = command("fold", "Multiply the densities of a model into its kernels")
     fold.add_argument("model", type=_model, help="a .keras file")
     fold.add_argument("output", type=_output(".keras"), help="the .keras file to write")
+    fold.add_argument(
+        "--trim",
+        type=_tolerance,
+        metavar="TOLERANCE",
+        help="remove the outer rings of taps of each folded kernel that change it by "
+        "at most this part of its norm, such as 0.01; 0 removes zeros alone (default: "
+        "all taps stay)",
+    )
     export = command("export", "Fold a model and export it for serving")
     export.add_argument("model", type=_model, help="a .keras file")
     export.add_argument(
@@ -447,6 +455,16 @@ def _positive(text):
         value = 0
     if not 0 < value < float("inf"):
         _fail("must be a number above 0", text)
+    return value
+
+
+def _tolerance(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 1
+    if not 0 <= value < 1:
+        _fail("must be a number from 0 to below 1", text)
     return value
 
 

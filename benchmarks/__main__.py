@@ -29,6 +29,7 @@ BENCHMARKS = {  # module: the backends that it runs under
     "layers": ALL,
     "networks": ALL,
     "inference": ALL,
+    "trimmed": ALL,
     "processes": ALL,
     "search": ALL,
     "pytorch_module": ("torch",),

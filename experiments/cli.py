@@ -297,9 +297,12 @@ def _show(options):
 
 
 def _fold(options):
-    folded = fold(_load(options.model))
+    folded, report = fold(_load(options.model), options.trim, return_report=True)
     with whole_file(options.output) as temporary:
         folded.save(temporary)
+    if options.trim is not None:
+        Console().print(visualization.fold_table(report))
+        print("\n".join(report.totals()))
     kinds = sorted({type(layer).__name__ for layer in folded.layers})
     print(f"Written: {options.output}, made of {', '.join(kinds)}")
 

@@ -7,7 +7,7 @@ import keras
 
 from . import visualization
 from ._optional import require
-from .inspection import learned_layers
+from .inspection import effective_size, learned_layers
 
 
 class DensityLogger(keras.callbacks.Callback):
@@ -15,17 +15,21 @@ class DensityLogger(keras.callbacks.Callback):
 
     The parameters of every layer with `density_trainable=True`, those in nested models
     too, are recorded before the first epoch and after each one: coefficients, the
-    values of a map, the sigma of a Gaussian, the scale of a radial density.
+    values of a map, the sigma of a Gaussian, the scale of a radial density. So are the
+    effective sizes of their kernels: `keras_wconv.visualization.plot_sizes` draws them.
 
     Args:
         path: optional path of a CSV file with the columns epoch (0 is the start),
-            layer, parameter, index and value. A resumed training appends to it.
+            layer, parameter, index and value. The parameter `effective_size` has one
+            value for each axis. A resumed training appends to the file.
         log_dir: optional folder for TensorBoard, with one scalar for each value. Needs
             the package `tensorboard` and no TensorFlow.
 
     Attributes:
         history: dict by layer name, as of `keras_wconv.inspection.weighted_layers`, of
             dicts by parameter: a list of NumPy arrays, one for each record.
+        sizes: dict by layer name of lists of tuples, the effective size of the kernel
+            for each axis, as of `keras_wconv.inspection.effective_size`.
 
     Raises:
         ValueError: At the start of the training, if the model has no learned density.
@@ -56,10 +60,11 @@ class DensityLogger(keras.callbacks.Callback):
         self.path = None if path is None else Path(path)
         self.log_dir = log_dir
         self.history = {}
+        self.sizes = {}
         self._writer = None
 
     def on_train_begin(self, logs=None):
-        self.history = {}
+        self.history, self.sizes = {}, {}
         if not learned_layers(self.model):
             raise ValueError(
                 "DensityLogger follows learned densities, and the model has none. "
@@ -97,6 +102,10 @@ class DensityLogger(keras.callbacks.Callback):
                 kept.setdefault(parameter, []).append(value)
                 for index, number in enumerate(value.flat):
                     rows.append((epoch, layer, parameter, index, float(number)))
+            size = effective_size(weighted)
+            self.sizes.setdefault(layer, []).append(size)
+            for axis, taps in enumerate(size):
+                rows.append((epoch, layer, "effective_size", axis, taps))
         if write and self.path is not None:
             is_new = not self.path.exists()
             with self.path.open("a", newline="") as file:

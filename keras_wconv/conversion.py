@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from . import _keras, densities, layers
+from . import _keras, densities, layers, trimming
 from ._density_choice import DensityChoice
 from .layers.base import DENSITY_ARGUMENTS, check_density_options
 
@@ -222,7 +222,7 @@ def to_weighted(
     return (weighted, report) if return_report else weighted
 
 
-def fold(model):
+def fold(model, trim: float | None = None, return_report: bool = False):
     """Copy of a model in which every density is multiplied into its kernel.
 
     The copy computes what `model` does, holds Keras's own layers in place of the
@@ -232,16 +232,26 @@ def fold(model):
     only inference is kept, and a warning says so: in training, the wrapper acts on the
     raw kernel.
 
+    With `trim`, every kernel that is folded loses its outer rings of taps that do next
+    to nothing, each axis by itself. The sizes of all outputs stay, for every size of
+    the input, and every tap that is left acts where it did: so a kernel keeps its size
+    with `valid` padding, and does not become smaller than its strides. Convolutions
+    that are not weighted stay as they are.
+
     Args:
         model: a built Functional or Sequential model. Weighted layers inside of
             wrappers (`TimeDistributed`) are folded too.
+        trim: None, or the part of its L2 norm by which each channel of a kernel may
+            change. 0.0 removes zeros alone.
+        return_report: whether a `FoldReport` is returned too: sizes, weights,
+            multiplications and a bound on the change of the output, for each layer.
 
     Returns:
-        The folded model.
+        The folded model; with `return_report`, that and the report.
 
     Raises:
-        ValueError: If `model` is subclassed or not built, or if it holds a weighted
-            layer that cannot be replaced.
+        ValueError: If `model` is subclassed or not built, if it holds a weighted
+            layer that cannot be replaced, or if `trim` is no such part.
 
     Example:
 
@@ -253,12 +263,28 @@ def fold(model):
     ... ])
     >>> type(keras_wconv.fold(model).get_layer("conv")).__name__
     'Conv2D'
+
+    A large kernel whose density is narrow becomes a small one:
+
+    >>> model = keras.Sequential([
+    ...     keras.Input((32, 32, 3)),
+    ...     keras_wconv.WeightedConv2D(4, 31, padding="same", name="conv",
+    ...         kernel_initializer="ones", density=keras_wconv.densities.Gaussian(2.0)),
+    ... ])
+    >>> folded, report = keras_wconv.fold(model, trim=0.01, return_report=True)
+    >>> print(report)
+    1 of 1 folded kernels trimmed
+      conv (31, 31) -> (13, 13): outputs within 0.15
+    weights: 11,536 -> 2,032
+    multiplications: 11,808,768 -> 2,076,672
     """
+    trimming_plan = trimming.plan(model, trim)
 
     def clone_layer(layer):
         if type(layer) in _PLAIN:
-            return _plain(layer)
-        return _keras.copy_layer(layer, _folded_config)
+            return _plain(layer, trimming_plan.kernel_size(layer))
+        sizes = trimming_plan.kernel_sizes_inside(layer)
+        return _keras.copy_layer(layer, lambda config: _folded_config(config, sizes))
 
     folded = _keras.clone(model, clone_layer)
     normalized = [
@@ -289,19 +315,20 @@ def fold(model):
 
     def values(layer):
         if isinstance(layer, layers.WeightedConvolution):
-            effective = ops.copy(layer.effective_kernel)
+            effective = trimming_plan.kernel(layer)
             return _keras.own_values(layer) | {_kernel_name(layer): effective}
         return None
 
     _keras.move_state(model, folded, values)
-    return folded
+    return (folded, trimming_plan.report) if return_report else folded
 
 
-def _plain(layer):
+def _plain(layer, kernel_size=None):
     """The Keras layer that a weighted one is without density and LoRA, unbuilt."""
     config = _plain_config(layer)
     config.pop("lora_rank", None)
     config.pop("lora_alpha", None)
+    config["kernel_size"] = kernel_size or layer.kernel_size
     return _PLAIN[type(layer)].from_config(config)
 
 
@@ -313,16 +340,17 @@ def _plain_config(layer):
     }
 
 
-def _folded_config(config):
+def _folded_config(config, kernel_sizes):
     """The config of a layer made of layers, its weighted ones replaced."""
     if isinstance(config, (list, tuple)):
-        return type(config)(_folded_config(item) for item in config)
+        return type(config)(_folded_config(item, kernel_sizes) for item in config)
     if not isinstance(config, dict):
         return config
     weighted_class = _BY_REGISTERED_NAME.get(config.get("registered_name"))
     if weighted_class is None:
-        return {key: _folded_config(value) for key, value in config.items()}
-    plain = _plain(weighted_class.from_config(config["config"]))
+        return {k: _folded_config(value, kernel_sizes) for k, value in config.items()}
+    layer = weighted_class.from_config(config["config"])
+    plain = _plain(layer, kernel_sizes.get(layer.name))
     return config | keras.saving.serialize_keras_object(plain)
 
 

@@ -1,5 +1,8 @@
 """Finds the weighted layers of a model, those in nested models and wrappers too."""
 
+import numpy as np
+from keras import ops
+
 from ._keras import sublayers
 from .layers import WeightedConvolution
 
@@ -30,10 +33,24 @@ def weighted_layers(model):
     >>> list(weighted_layers(model))
     ['encoder/conv1']
     """
+
+    def is_wanted(layer):
+        return isinstance(layer, WeightedConvolution) and layer.density is not None
+
+    return find_layers(model, is_wanted)
+
+
+def find_layers(model, is_wanted):
+    """Returns the layers for which a function is true, a dict as of `weighted_layers`.
+
+    Args:
+        model: a `keras.Model` or a `keras.Layer`, which may be wanted itself.
+        is_wanted: function of a layer. What is inside of a wanted one is not searched.
+    """
     found = {}
 
     def visit(layer, name):
-        if isinstance(layer, WeightedConvolution) and layer.density is not None:
+        if is_wanted(layer):
             if not any(layer is other for other in found.values()):
                 found[_unused(name, found)] = layer
             return
@@ -51,6 +68,55 @@ def learned_layers(model):
         for name, layer in weighted_layers(model).items()
         if layer.density_trainable
     }
+
+
+def effective_size(layer, part: float = 0.99) -> tuple[int, ...]:
+    """Returns how many taps of each axis hold nearly all of a layer's kernel.
+
+    They are the taps around the middle, or the last ones of a causal kernel. Each axis
+    is taken by itself.
+
+    Args:
+        layer: a built weighted layer, whose effective kernel is meant.
+        part: float, the part of the kernel's L2 norm that the taps hold.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_wconv
+    >>> from keras_wconv.densities import Gaussian
+    >>> from keras_wconv.inspection import effective_size
+    >>> layer = keras_wconv.WeightedConv2D(4, 31, density=Gaussian(2.0),
+    ...                                    kernel_initializer="ones")
+    >>> layer.build((None, 32, 32, 3))
+    >>> effective_size(layer)
+    (7, 7)
+    """
+    kernel = ops.convert_to_numpy(layer.effective_kernel).astype("float64")
+    sizes = []
+    for axis, size in enumerate(layer.kernel_size):
+        energy = np.square(np.moveaxis(kernel, axis, 0).reshape(size, -1)).sum(1)
+        least = part**2 * energy.sum()
+        held = (w for w in centered(size, layer.padding) if energy[w].sum() >= least)
+        window = next(held, slice(0, size))
+        sizes.append(window.stop - window.start)
+    return tuple(sizes)
+
+
+def centered(size, padding):
+    """Returns the slices of an axis that lose whole rings, the smallest first.
+
+    A ring is the first and the last tap, or the first alone of a causal kernel.
+
+    Example:
+
+    >>> from keras_wconv.inspection import centered
+    >>> centered(5, "same")
+    [slice(2, 3, None), slice(1, 4, None), slice(0, 5, None)]
+    """
+    if padding == "causal":
+        return [slice(first, size) for first in reversed(range(size))]
+    return [slice(first, size - first) for first in reversed(range((size + 1) // 2))]
 
 
 def _unused(name, names):

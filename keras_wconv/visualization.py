@@ -1,11 +1,14 @@
 """Tables and figures of densities, and of the search for them."""
 
+import csv
+from pathlib import Path
+
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from ._optional import require
-from .inspection import weighted_layers
+from .inspection import effective_size, weighted_layers
 
 _MAX_CELLS_WITH_NUMBERS = 81
 
@@ -32,6 +35,9 @@ def gain(layer):
 def summary(model, console=None):
     """Prints the weighted layers of a model with their profiles and gains.
 
+    The effective size is that of `keras_wconv.inspection.effective_size`: the taps of
+    each axis that hold 99 % of the kernel's norm. A layer that is not built has none.
+
     Where channels have densities of their own, it prints the quartiles of their
     effective numbers of taps, `(sum φ)² / sum φ²` of a profile φ, and the profiles of
     the narrowest and the widest channel.
@@ -52,27 +58,78 @@ def summary(model, console=None):
     ...     keras_wconv.WeightedConv2D(8, 5, density=[0.2, 0.8], name="conv"),
     ... ], name="net")
     >>> keras_wconv.visualization.summary(model)
-                        Weighted layers of net
-    ┏━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━┓
-    ┃ Layer ┃ Kernel ┃ Density   ┃ Profiles              ┃  Gain ┃
-    ┡━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━┩
-    │ conv  │ 5 × 5  │ Separable │ 0.2  0.8  1  0.8  0.2 │ 0.223 │
-    └───────┴────────┴───────────┴───────────────────────┴───────┘
+                                Weighted layers of net
+    ┏━━━━━━━┳━━━━━━━━┳━━━━━━━━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━┓
+    ┃ Layer ┃ Kernel ┃ Effective size ┃ Density   ┃ Profiles              ┃  Gain ┃
+    ┡━━━━━━━╇━━━━━━━━╇━━━━━━━━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━┩
+    │ conv  │ 5 × 5  │ 5 × 5          │ Separable │ 0.2  0.8  1  0.8  0.2 │ 0.223 │
+    └───────┴────────┴────────────────┴───────────┴───────────────────────┴───────┘
     """
     table = Table(title=f"Weighted layers of {model.name}")
-    for column in ("Layer", "Kernel", "Density"):
+    for column in ("Layer", "Kernel", "Effective size", "Density"):
         table.add_column(column)
     table.add_column("Profiles", overflow="fold")
     table.add_column("Gain", justify="right")
     for name, layer in _found(model).items():
         table.add_row(
             name,
-            " × ".join(str(size) for size in layer.kernel_size),
+            _sizes(layer.kernel_size),
+            _sizes(effective_size(layer)) if layer.built else "–",
             _kind(layer),
             "\n".join(_profiles(layer)),
             f"{gain(layer):.3g}",
         )
     (console or Console()).print(table)
+
+
+def fold_table(report):
+    """Returns the report of `keras_wconv.fold` as a `rich.table.Table`.
+
+    Args:
+        report: `FoldReport`.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_wconv
+    >>> from rich.console import Console
+    >>> model = keras.Sequential([
+    ...     keras.Input((8, 8, 3)),
+    ...     keras_wconv.WeightedConv2D(8, 5, density=[0, 1], padding="same", name="a"),
+    ... ])
+    >>> folded, report = keras_wconv.fold(model, trim=0.0, return_report=True)
+    >>> Console(width=80).print(keras_wconv.visualization.fold_table(report))
+                                 Folded kernels
+    ┏━━━━━━━┳━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━━━━┓
+    ┃ Layer ┃  Kernel ┃ Weights ┃ Multiplications ┃ Bound ┃ Why no smaller ┃
+    ┡━━━━━━━╇━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━━━━╇━━━━━━━╇━━━━━━━━━━━━━━━━┩
+    │ a     │   5 × 5 │     608 │          38,400 │     0 │                │
+    │       │ → 3 × 3 │   → 224 │        → 13,824 │       │                │
+    └───────┴─────────┴─────────┴─────────────────┴───────┴────────────────┘
+    """
+    table = Table(title="Folded kernels")
+    table.add_column("Layer", overflow="fold")
+    for column in ("Kernel", "Weights", "Multiplications", "Bound"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("Why no smaller", overflow="fold")
+    for entry in report.entries:
+        table.add_row(
+            entry.name,
+            _change(_sizes(entry.kernel_size), _sizes(entry.new_kernel_size)),
+            _change(_count(entry.weights), _count(entry.new_weights)),
+            _change(_count(entry.multiplications), _count(entry.new_multiplications)),
+            f"{entry.bound:.2g}",
+            entry.reason,
+        )
+    return table
+
+
+def _count(number):
+    return "–" if number is None else f"{number:,}"
+
+
+def _change(before, after):
+    return before if before == after else f"{before}\n→ {after}"
 
 
 def plot_densities(model):
@@ -198,6 +255,71 @@ def plot_history(history):
     figure.supxlabel("epoch")
     plt.close(figure)
     return figure
+
+
+def plot_sizes(history):
+    """Draws the effective sizes of layers over the epochs, and the last ones as text.
+
+    Args:
+        history: the path of the CSV file of a `keras_wconv.callbacks.DensityLogger`, or
+            its attribute `sizes`.
+
+    Returns:
+        A `matplotlib.figure.Figure`. The color is the mean of a layer's axes.
+
+    Raises:
+        ValueError: If the file holds no effective sizes.
+
+    Example:
+
+    >>> from keras_wconv import visualization
+    >>> figure = visualization.plot_sizes({"conv": [(9, 9), (7, 5)]})
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['conv: 7 × 5']
+    """
+    if not isinstance(history, dict):
+        history = _sizes_of_file(history)
+    plt = require("matplotlib.pyplot", extra="plot")
+    epochs = max(len(values) for values in history.values())
+    image = np.full((len(history), epochs), np.nan)
+    for row, values in zip(image, history.values(), strict=True):
+        row[: len(values)] = [np.mean(value) for value in values]
+    figure, axes = plt.subplots(
+        figsize=(6, 1.5 + 0.25 * len(history)), layout="constrained"
+    )
+    drawn = axes.imshow(image, aspect="auto", interpolation="none", cmap="viridis")
+    figure.colorbar(drawn, ax=axes, label="effective size, taps an axis")
+    labels = [f"{name}: {_sizes(values[-1])}" for name, values in history.items()]
+    axes.set_yticks(range(len(labels)), labels)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="epoch")
+    plt.close(figure)
+    return figure
+
+
+def _sizes_of_file(path):
+    """The effective sizes in a logger's file, as its attribute `sizes` has them."""
+    by_epoch = {}
+    with Path(path).open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["parameter"] == "effective_size":
+                epochs = by_epoch.setdefault(row["layer"], {})
+                # What was trained twice, after a resume, counts as it was last.
+                size = epochs.setdefault(int(row["epoch"]), {})
+                size[int(row["index"])] = int(float(row["value"]))
+    if not by_epoch:
+        raise ValueError(
+            "`history` must be the file of a DensityLogger, with rows whose parameter "
+            f"is effective_size. Received: history={str(path)!r}, which has none"
+        )
+    return {
+        layer: [tuple(size.values()) for _, size in sorted(epochs.items())]
+        for layer, epochs in by_epoch.items()
+    }
+
+
+def _sizes(numbers):
+    return " × ".join(str(number) for number in numbers)
 
 
 def _found(model):

@@ -70,6 +70,27 @@ def test_fold_writes_a_plain_model_with_the_same_outputs(model_path, tmp_path):
     np.testing.assert_allclose(folded.predict(x), model.predict(x), atol=1e-5)
 
 
+def test_fold_trims_and_prints_what_it_removed(tmp_path, capsys):
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras_wconv.WeightedConv2D(2, 5, density=[0, 1], padding="same", name="a"),
+            keras_wconv.WeightedConv2D(2, 5, density=[0, 1], name="b"),
+        ]
+    )
+    paths = [tmp_path / "model.keras", tmp_path / "folded.keras"]
+    model.save(paths[0])
+    assert cli.main(["fold", *map(str, paths), "--trim", "0"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    folded = keras.saving.load_model(paths[1])
+    assert [layer.kernel_size for layer in folded.layers] == [(3, 3), (5, 5)]
+    assert "→ 3 × 3" in printed and "padding='valid'" in printed
+    assert f"weights: {model.count_params()} -> {folded.count_params()}" in printed
+    x = np.random.default_rng(0).random((2, 8, 8, 1), dtype="float32")
+    # Sums of 50 products of about 1 in two orders.
+    np.testing.assert_allclose(folded.predict(x), model.predict(x), atol=1e-5)
+
+
 def test_export_writes_a_model_or_says_what_the_backend_cannot(
     model_path, tmp_path, capsys
 ):
@@ -176,6 +197,8 @@ MISTAKES = [
     (["show", "file", "--figure", "x.txt"], "must end with .png"),
     (["fold", "file", "absent/x.keras"], "make absent first.*absent/x.keras"),
     (["fold", "file", "x.h5"], "must end with .keras"),
+    (["fold", "file", "x.keras", "--trim", "1"], "--trim: must be a number from 0.*1"),
+    (["fold", "file", "x.keras", "--trim", "nan"], "--trim: must be a number from 0"),
     (["export", "file", "absent/x.onnx"], "make absent first"),
     (["export", "file", "x.onnx", "--format", "openvino"], "must end with .xml"),
 ]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_wconv
+from keras_wconv import visualization
 from keras_wconv.callbacks import DensityLogger
 
 
@@ -50,9 +51,34 @@ def test_csv_holds_every_coefficient_and_goes_on_after_a_resume(tmp_path):
     fit(network, DensityLogger(path), epochs=2, initial_epoch=1)
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows[::4]] == ["0", "1", "2"]
+    assert [row["epoch"] for row in rows[::6]] == ["0", "1", "2"]
     assert {row["layer"] for row in rows} == {"first"}
     assert float(rows[1]["value"]) == pytest.approx(0.8)
+
+
+def test_effective_sizes_are_followed_and_drawn(tmp_path):
+    path = tmp_path / "log.csv"
+    network, logger = model(**LEARNED), DensityLogger(path)
+    layer = network.get_layer("first")
+    kernel = np.zeros((5, 5, 1, 2), "float32")
+    kernel[2, 1:4] = 1
+    layer.kernel.assign(kernel)
+    network.optimizer.learning_rate = 0.0
+    fit(network, logger, epochs=1)
+    kernel[0] = 1
+    layer.kernel.assign(kernel)
+    fit(network, DensityLogger(path), epochs=2, initial_epoch=1)
+    assert logger.sizes == {"first": [(1, 3), (1, 3)]}
+    # Of the energy, 4.1 % are in the first row now and 0.3 % in the outer columns.
+    figure = visualization.plot_sizes(path)
+    label = figure.axes[0].get_yticklabels()[0].get_text()
+    (image,) = figure.axes[0].get_images()
+    assert label == "first: 5 × 3"
+    assert image.get_array().tolist() == [[2, 2, 4]]
+    with path.open("w") as file:
+        file.write("epoch,layer,parameter,index,value\n")
+    with pytest.raises(ValueError, match="which has none"):
+        visualization.plot_sizes(path)
 
 
 def test_tensorboard_gets_a_scalar_for_each_coefficient(tmp_path):
@@ -63,8 +89,8 @@ def test_tensorboard_gets_a_scalar_for_each_coefficient(tmp_path):
     events = accumulator.EventAccumulator(str(tmp_path))
     events.Reload()
     tags = events.Tags()["tensors"] or events.Tags()["scalars"]
-    assert len(tags) == 4
-    assert "first/coefficients_0_1" in tags
+    assert len(tags) == 6
+    assert {"first/coefficients_0_1", "first/effective_size_1"} < set(tags)
     assert [event.step for event in events.Tensors(tags[0])] == [0, 1, 2]
 
 

@@ -4,51 +4,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from runtimes import BACKEND, FORMATS, WRITTEN
 
 import keras_wconv
 from keras_wconv.export import export
 
-BACKEND = keras.backend.backend()
-
-
-def run_onnx(path, inputs):
-    session = pytest.importorskip("onnxruntime").InferenceSession(path)
-    return session.run(None, {session.get_inputs()[0].name: inputs})[0]
-
-
-def run_tf_saved_model(path, inputs):
-    artifact = pytest.importorskip("tensorflow").saved_model.load(path)
-    return artifact.serve(inputs).numpy()
-
-
-def run_openvino(path, inputs):
-    # Its default precision is bfloat16 where the processor has it.
-    options = {"INFERENCE_PRECISION_HINT": "f32"}
-    core = pytest.importorskip("openvino").Core()
-    return core.compile_model(path, "CPU", options)(inputs)[0]
-
-
-def run_litert(path, inputs):
-    interpreter = pytest.importorskip("tensorflow").lite.Interpreter(path)
-    index = interpreter.get_input_details()[0]["index"]
-    interpreter.resize_tensor_input(index, inputs.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(index, inputs)
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-
-
-FORMATS = {
-    "onnx": (".onnx", run_onnx),
-    "tf_saved_model": ("", run_tf_saved_model),
-    "openvino": (".xml", run_openvino),
-    "litert": (".tflite", run_litert),
-}
-WRITTEN = {
-    "tensorflow": ["onnx", "tf_saved_model", "openvino", "litert"],
-    "jax": ["tf_saved_model"],
-    "torch": ["onnx", "openvino"],
-}
 NOT_WRITTEN = {
     "tensorflow": [],
     "jax": ["openvino", "litert"],
