@@ -275,14 +275,14 @@ def _print_results(results):
     print(results.verdict())
 
 
-def _load(path):
+def _load(path, compile=False):
     if not zipfile.is_zipfile(path):
         raise ValueError(
             f"The file is no model. Expected what `model.save` writes to a .keras "
             f"file. Received: {path}"
         )
     try:
-        return keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=compile)
     except Exception as error:  # Keras raises many kinds.
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
@@ -299,7 +299,17 @@ def _show(options):
 
 
 def _fold(options):
-    folded = fold(_load(options.model))
+    if options.output.exists() and options.output.samefile(options.model):
+        raise ValueError(
+            "OUTPUT must be another file than MODEL, whose densities could not be had "
+            f"back. Received twice: {options.output}"
+        )
+    try:
+        model = _load(options.model, compile=True)
+    except ValueError:  # Its loss may be of code that is not here.
+        model = _load(options.model)
+        print("Folded without optimizer, loss and metrics, which are of other code.")
+    folded = fold(model)
     with whole_file(options.output) as temporary:
         folded.save(temporary)
     kinds = sorted({type(layer).__name__ for layer in folded.layers})
