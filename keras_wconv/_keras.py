@@ -3,14 +3,16 @@
 Keras has no public way to walk through the layers inside of a layer that is not a
 model, to keep `clone_model` from compiling, to copy random seeds, to begin `fit` at
 an epoch where a callback says so, to change the children of a layer that is built, to
-compile a model as another one is, or to tell PyTorch of variables that came later. The
-private attributes used are `Layer._flatten_layers`, `Layer._tracker`,
-`Layer._track_variables` and `Layer._torch_params` (PyTorch alone),
-`Model._compile_config` and `Model._initial_epoch`, checked with Keras 3.15.
+compile a model as another one is, to ask a `MultiOptimizer` for its rules, or to tell
+PyTorch of variables that came later. The private attributes used are
+`Layer._flatten_layers`, `Layer._tracker`, `Layer._track_variables` and
+`Layer._torch_params` (PyTorch alone), `Model._compile_config`, `Model._initial_epoch`
+and `MultiOptimizer._optimizer_map`, checked with Keras 3.15.
 """
 
 import contextlib
 import functools
+import inspect
 import tempfile
 import warnings
 
@@ -56,14 +58,14 @@ def clone(model, clone_layer):
             return clone_layer(layer)
         if not _has_own_behavior(layer):
             return copy_graph(layer)
-        if not isinstance(layer, keras.Sequential):
-            new = copy_graph(layer)
-            if type(new) is type(layer):
-                return new
-        # `clone_model` would drop what the class does.
-        new = copy_layer(layer)
-        if not new.built:
-            new.build_from_config(layer.get_build_config())
+        if not _is_made_of_tensors(layer):
+            # `clone_model` would drop what the class does.
+            if layer is not model:
+                return clone_layer(layer)
+            raise _no_copy(layer)
+        new = copy_graph(layer)
+        if type(new) is not type(layer):
+            raise _no_copy(layer)
         return new
 
     def copy_graph(graph):
@@ -107,6 +109,23 @@ def _has_own_behavior(model):
         if cls.__module__.partition(".")[0] not in ("keras", "builtins")
         and issubclass(cls, keras.Layer)
         for name in _BEHAVIOR
+    )
+
+
+def _is_made_of_tensors(model):
+    """Whether a class of graphs is made as `keras.Model(inputs, outputs)` is."""
+    arguments = list(inspect.signature(type(model).__init__).parameters)
+    return not isinstance(model, keras.Sequential) and arguments[1:] in (
+        ["args", "kwargs"],
+        ["inputs", "outputs", "name", "kwargs"],
+    )
+
+
+def _no_copy(model):
+    return ValueError(
+        f"`model` is of the class {type(model).__name__}, whose methods, such as "
+        "`call` and `train_step`, or whose constructor a copy would lack. Change the "
+        f"model in place, with `in_place=True`. Received: model={model}"
     )
 
 
@@ -391,6 +410,11 @@ def compile_like(new, old, optimizer=lambda optimizer: optimizer):
     except Exception as error:  # Optimizers and metrics are anyone's.
         return f"its optimizer or metrics cannot be made of their configs: {error}"
     return None
+
+
+def optimizer_rules(optimizer):
+    """The map of a `MultiOptimizer` from patterns to optimizers, or None."""
+    return getattr(optimizer, "_optimizer_map", None)
 
 
 def _anew(thing):

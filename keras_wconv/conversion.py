@@ -611,7 +611,7 @@ def _say_if_not_compiled(reason):
 def _kernel_optimizer(optimizer):
     """The optimizer of the kernels alone, where the densities have one of their own."""
     optimizer = getattr(optimizer, "kernel_optimizer", optimizer)
-    rules = getattr(optimizer, "optimizer_map", None)
+    rules = _keras.optimizer_rules(optimizer)
     is_of_densities = rules is not None and all("/density/" in rule for rule in rules)
     return rules.default_optimizer if is_of_densities else optimizer
 

@@ -70,6 +70,23 @@ def test_fold_writes_a_plain_model_with_the_same_outputs(model_path, tmp_path):
     np.testing.assert_allclose(folded.predict(x), model.predict(x), atol=1e-5)
 
 
+def test_fold_keeps_the_loss_and_does_not_overwrite_its_input(model_path, tmp_path):
+    model = keras.saving.load_model(model_path)
+    model.compile(keras.optimizers.SGD(0.25), "mae", metrics=["mse"])
+    model.save(model_path)
+    before = model_path.read_bytes()
+    link = tmp_path / "link.keras"
+    link.symlink_to(model_path)
+    for output in (model_path, link):
+        assert cli.main(["fold", str(model_path), str(output)]) == 2
+    assert model_path.read_bytes() == before
+    folded_path = tmp_path / "folded.keras"
+    assert cli.main(["fold", str(model_path), str(folded_path)]) == 0
+    folded = keras.saving.load_model(folded_path)
+    assert folded.loss == "mae"
+    assert float(folded.optimizer.learning_rate) == 0.25
+
+
 def test_export_writes_a_model_or_says_what_the_backend_cannot(
     model_path, tmp_path, capsys
 ):

@@ -171,7 +171,7 @@ def test_penalties_act_on_what_they_acted_on(name, penalty, in_place, tmp_path):
     with pytest.warns(UserWarning, match=rf"conv \({name}={type(penalty).__name__}"):
         keras_wconv.to_weighted(model, [0.5])
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         weighted = keras_wconv.to_weighted(
             model, [0.5], penalize="effective_kernel", in_place=in_place
         )
@@ -261,7 +261,7 @@ def test_folding_keeps_loss_metrics_and_optimizer():
     folded = keras_wconv.fold(weighted)
     np.testing.assert_allclose(folded.evaluate(x, y, verbose=0), expected, rtol=1e-4)
     optimizer = folded.optimizer
-    assert type(optimizer) is keras.optimizers.Adam and optimizer.beta_1 == 0.5
+    assert optimizer.name == "adam" and optimizer.beta_1 == 0.5
     assert float(optimizer.learning_rate) == 0.25
     assert optimizer is not weighted.optimizer
     folded.fit(x, y, verbose=0)
@@ -271,9 +271,9 @@ def test_folding_keeps_loss_metrics_and_optimizer():
 def test_folding_takes_the_optimizer_of_the_kernels():
     weighted = keras_wconv.to_weighted(penalized(), 0.5, density_trainable=True)
     weighted.compile(keras_wconv.optimizers.density_optimizer("sgd"), "mse")
-    assert type(keras_wconv.fold(weighted).optimizer) is keras.optimizers.SGD
+    assert keras_wconv.fold(weighted).optimizer.name == "sgd"
     keras_wconv.fold(weighted, in_place=True)
-    assert type(weighted.optimizer) is keras.optimizers.SGD
+    assert weighted.optimizer.name == "sgd"
 
 
 def test_folding_says_what_it_cannot_compile():
