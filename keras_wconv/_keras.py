@@ -76,7 +76,12 @@ def clone(model, clone_layer):
 
 
 def check_built(layer):
-    """Raises a `ValueError` for a layer or model without weights yet."""
+    """Raises a `ValueError` for what is no layer or model, or has no weights yet."""
+    if not isinstance(layer, keras.Layer):
+        raise ValueError(
+            "`model` must be a `keras.Model` or `keras.Layer`. "
+            f"Received: model={layer} of type {type(layer)}"
+        )
     if not layer.built:
         raise ValueError(
             "`model` must be built: it has no weights yet. Call "

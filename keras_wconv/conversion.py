@@ -348,54 +348,29 @@ def fold(model: keras.Layer, in_place: bool = False) -> keras.Layer:
     >>> type(keras_wconv.fold(model).get_layer("conv")).__name__
     'Conv2D'
     """
-    weighted = [
-        (name, layer, holders)
-        for name, layer, holders in _convolutions(model)
-        if isinstance(layer, layers.WeightedConvolution)
-    ]
     if in_place:
-        _keras.check_built(model)
-        folded = _fold_in_place(model, weighted)
-    else:
-        folded = _folded_copy(model)
-    normalized = [
-        layer.name
-        for layer in _keras.sublayers(model, recursive=True)
-        if isinstance(layer, keras.layers.SpectralNormalization)
-        and any(holder is layer for _, _, holders in weighted for holder in holders)
-    ]
-    if normalized:
-        warnings.warn(
-            "The folded model is for inference. In training, SpectralNormalization "
-            "divides the raw kernel, which is another one after folding, in the "
-            f"layers {normalized}.",
-            stacklevel=2,
-        )
-    return folded
+        return _fold_in_place(model)
 
-
-def _folded_copy(model):
     def clone_layer(layer):
         if type(layer) in _PLAIN:
             return _plain(layer)
         return _keras.copy_layer(layer, _folded_config)
 
-    def values(layer):
-        if isinstance(layer, layers.WeightedConvolution):
-            return _folded_values(layer)
-        return None
-
     folded = _keras.clone(model, clone_layer)
+    _warn_of_folding(model)
     _check_replaced(
         layer
         for layer in _keras.sublayers(folded, recursive=True)
         if isinstance(layer, layers.WeightedConvolution)
     )
+
+    def values(layer):
+        if isinstance(layer, layers.WeightedConvolution):
+            effective = ops.copy(layer.effective_kernel)
+            return _keras.own_values(layer) | {_kernel_name(layer): effective}
+        return None
+
     _keras.move_state(model, folded, values, _children_of_both)
-    penalized = [
-        (layer.name, layer) for _, layer, _ in _convolutions(model) if _changes(layer)
-    ]
-    _warn_of_penalties(_raw_penalties(penalized), "folded")
     if getattr(model, "compiled", False):
         _say_if_not_compiled(_keras.compile_like(folded, model, _kernel_optimizer))
     return folded
@@ -548,8 +523,11 @@ def _adopt(layer, new):
     _assign(layer, _keras.own_values(new))
 
 
-def _fold_in_place(model, weighted):
+def _fold_in_place(model):
+    _keras.check_built(model)
+    weighted = _weighted(model)
     _check_replaced(layer for _, layer, _ in weighted if type(layer) not in _PLAIN)
+    _warn_of_folding(model)
     made_in_code = [
         name
         for name, layer, holders in weighted
@@ -564,15 +542,42 @@ def _fold_in_place(model, weighted):
             f"{made_in_code}, unless a config makes them.",
             stacklevel=3,
         )
-    penalized = [(name, layer) for name, layer, _ in weighted if _changes(layer)]
-    _warn_of_penalties(_raw_penalties(penalized), "folded")
     for _, layer, _ in weighted:
         new = _plain(layer, activation=None)
         _keras.build_like(new, layer)
-        _assign(new, _folded_values(layer))
+        effective = ops.copy(layer.effective_kernel)
+        _assign(new, _keras.own_values(layer) | {_kernel_name(layer): effective})
         _adopt(layer, new)
-    _after_change(model)
+    _after_change(model, _kernel_optimizer)
     return model
+
+
+def _weighted(model):
+    return [
+        found
+        for found in _convolutions(model)
+        if isinstance(found[1], layers.WeightedConvolution)
+    ]
+
+
+def _warn_of_folding(model):
+    """Warns of what acts on kernels and will act on others in the folded model."""
+    weighted = _weighted(model)
+    normalized = [
+        holder.name
+        for _, _, holders in weighted
+        for holder in holders
+        if isinstance(holder, keras.layers.SpectralNormalization)
+    ]
+    if normalized:
+        warnings.warn(
+            "The folded model is for inference. In training, SpectralNormalization "
+            "divides the raw kernel, which is another one after folding, in the "
+            f"layers {normalized}.",
+            stacklevel=3,
+        )
+    changed = [(name, layer) for name, layer, _ in weighted if _changes(layer)]
+    _warn_of_penalties(_raw_penalties(changed), "folded")
 
 
 def _check_replaced(left):
@@ -586,17 +591,12 @@ def _check_replaced(left):
         )
 
 
-def _folded_values(layer):
-    effective = ops.copy(layer.effective_kernel)
-    return _keras.own_values(layer) | {_kernel_name(layer): effective}
-
-
-def _after_change(model):
+def _after_change(model, optimizer=lambda optimizer: optimizer):
     """Lets a model that was changed in place compute and train as it is now."""
     _keras.forget_traces(model)
     for part in (model, *_keras.sublayers(model, recursive=True)):
         if getattr(part, "compiled", False):
-            _say_if_not_compiled(_keras.compile_like(part, part, _kernel_optimizer))
+            _say_if_not_compiled(_keras.compile_like(part, part, optimizer))
 
 
 def _say_if_not_compiled(reason):
