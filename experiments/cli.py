@@ -273,14 +273,14 @@ def _print_results(results):
     print(results.verdict())
 
 
-def _load(path):
+def _load(path, compile=False):
     if not zipfile.is_zipfile(path):
         raise ValueError(
             f"The file is no model. Expected what `model.save` writes to a .keras "
             f"file. Received: {path}"
         )
     try:
-        return keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=compile)
     except Exception as error:  # Keras raises many kinds.
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
@@ -297,7 +297,17 @@ def _show(options):
 
 
 def _fold(options):
-    folded, report = fold(_load(options.model), options.trim, return_report=True)
+    if options.output.exists() and options.output.samefile(options.model):
+        raise ValueError(
+            "OUTPUT must be another file than MODEL, whose densities could not be had "
+            f"back. Received twice: {options.output}"
+        )
+    try:
+        model = _load(options.model, compile=True)
+    except ValueError:  # Its loss may be of code that is not here.
+        model = _load(options.model)
+        print("Folded without optimizer, loss and metrics, which are of other code.")
+    folded, report = fold(model, options.trim, return_report=True)
     with whole_file(options.output) as temporary:
         folded.save(temporary)
     if options.trim is not None:

@@ -39,6 +39,16 @@ class DensityChoice:
         else:
             self._one = densities.get(density)
 
+    @property
+    def is_none(self):
+        """Whether no layer gets a density."""
+        return self._by_size is self._function is self._one is None
+
+    @property
+    def is_one(self):
+        """Whether it is one density, for all kernels that it fits."""
+        return self._one is not None
+
     def __call__(self, name, kernel_size, causal=False):
         """Returns the density of a layer, or None if the layer stays plain.
 

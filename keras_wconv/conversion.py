@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,7 +12,12 @@ from keras import ops
 
 from . import _keras, densities, layers, trimming
 from ._density_choice import DensityChoice
-from .layers.base import DENSITY_ARGUMENTS, check_density_options
+from .layers.base import (
+    DENSITY_ARGUMENTS,
+    check_density_options,
+    kernel_variable,
+    penalties,
+)
 
 _WEIGHTED = {
     cls.__bases__[-1]: cls
@@ -29,7 +36,23 @@ _CONVOLUTIONS = (
     keras.layers.ConvLSTM2D,
     keras.layers.ConvLSTM3D,
 )
+_DENSITY_ATTRIBUTES = (
+    "_density",
+    "_normalize_density",
+    "_density_per_channel",
+    "_density_regularizer",
+    "_density_constraint",
+)
 _NO_DENSITY = "no density"
+_POINT = "a kernel of 1 has nothing to weight"
+_EXCLUDED = "`where` excludes it"
+# Relative and absolute rounding of each precision; smaller numbers may count as zero.
+_ROUNDING = {
+    "float16": (2.0**-10, 2.0**-24),
+    "bfloat16": (2.0**-7, 2.0**-126),
+    "float32": (2.0**-23, 2.0**-126),
+    "float64": (2.0**-52, 2.0**-1022),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,40 +95,62 @@ class ConversionReport:
 
 
 def to_weighted(
-    model,
-    density,
-    preserve="function",
-    where=None,
-    return_report=False,
-    **density_options,
+    model: keras.Layer,
+    density: Any,
+    preserve: str = "function",
+    where: Callable[[keras.Layer], bool] | None = None,
+    return_report: bool = False,
+    in_place: bool = False,
+    penalize: str = "kernel",
+    **density_options: Any,
 ):
-    """Copy of a model in which convolutions are weighted.
+    """Copy of a model in which convolutions are weighted, or the model itself.
 
-    Convolutions are found in nested models too, and are those of Keras's own ten
-    classes: subclasses of them, convolutions inside of wrappers (`TimeDistributed`)
-    and of layers made of layers, and `ConvLSTM` stay as they are, and the report says
-    so. Names, the order of the layers, `trainable` and all state are those of `model`,
-    which is left untouched.
+    Convolutions are those of Keras's own ten classes. In a copy they are found in
+    nested models too; in place, in all layers of any class, however deep. Subclasses
+    of them, and `ConvLSTM`, stay as they are; a warning says how many were left, and
+    the report why. Names, the order of the layers, `trainable` and all state are those
+    of `model`, which a copy leaves untouched.
 
     A convolution that is weighted already gets the new density in place of its own,
     or becomes plain again where `density` has none for it: `to_weighted(model, None)`
     is the way back that also keeps LoRA's weights apart.
 
-    The copy is not compiled: an optimizer's state belongs to the kernels it was made
-    for. A model whose class has a constructor of its own (a KerasHub backbone)
-    becomes a plain Functional model.
+    A copy is not compiled: an optimizer's state belongs to the kernels it was made
+    for. A model that was compiled and is changed in place is compiled again, with the
+    same loss and metrics and an optimizer that begins anew. A copy of a model whose
+    class has a constructor of its own and no more (a KerasHub backbone) becomes a plain
+    Functional model.
+
+    In place, a layer stays the object that it is, so that all that holds it has the
+    weighted one. Code that reads its `kernel` has to read its `effective_kernel` then,
+    and other models that hold it, and functions that you traced, are to be compiled
+    again. A subclassed model is loaded from the weights' file alone
+    (`model.save_weights`), into a model made in the same way and converted in place:
+    its code, by which a whole model is loaded, makes plain layers, which refuse the
+    file.
 
     Args:
-        model: a built Functional or Sequential model.
+        model: a built Functional or Sequential model; with `in_place`, any built model
+            or layer.
         density: None; one density, for all kernels that it fits; a dict by kernel
             size, `{3: [0.7], 7: [0.25, 0.15, 0.55]}`; or a function
-            `f(name, kernel_size)` that returns a density or None. See
+            `f(name, kernel_size)` that returns a density or None. The name of a layer
+            inside of others is that in the report, as in `"block_1/conv"`. See
             `keras_wconv.densities`.
         preserve: `"function"`, the outputs stay as they are, to rounding, because
             kernels are divided by the density; or `"kernel"`, the kernels stay as
             they are and the outputs change.
         where: function of a layer, True for the convolutions to convert. None is all.
         return_report: whether a `ConversionReport` is returned too.
+        in_place: whether `model` itself is changed: the way for subclassed models, for
+            convolutions inside of layers of your own, and for layers that hold others
+            of the model.
+        penalize: what regularizers and constraints of kernels act on: `"kernel"`, the
+            weight, as those of new layers do; or `"effective_kernel"`, the product with
+            the density, as they did on the kernel of a plain layer. The second makes
+            them a `keras_wconv.layers.EffectiveKernelRegularizer` or
+            `EffectiveKernelConstraint`, until the model is folded.
         **density_options: the other density arguments of the layers, such as
             `density_trainable`; see `keras_wconv.WeightedConv2D`.
 
@@ -113,9 +158,10 @@ def to_weighted(
         The weighted model; with `return_report`, that and the report.
 
     Raises:
-        ValueError: If `model` is subclassed or not built, if no convolution matches,
-            if `density` does not fit, or if `preserve="function"` would have to divide
-            by zero.
+        ValueError: If `model` is not built, or cannot be copied and `in_place` is
+            False, if no convolution matches, if `density` does not fit, or if
+            `preserve="function"` would have to divide by zero or by numbers too small
+            for the precision that the layer computes in.
 
     Example:
 
@@ -143,6 +189,11 @@ def to_weighted(
             "the density) or 'kernel' (the kernels stay, the outputs change). "
             f"Received: preserve={preserve!r}"
         )
+    if penalize not in ("kernel", "effective_kernel"):
+        raise ValueError(
+            "`penalize` must be 'kernel' or 'effective_kernel': what regularizers and "
+            f"constraints of kernels act on. Received: penalize={penalize!r}"
+        )
     if where is not None and not callable(where):
         raise ValueError(
             "`where` must be None or a function of a layer that returns whether to "
@@ -152,52 +203,53 @@ def to_weighted(
     choice = DensityChoice(density)
     chosen = []
     report = ConversionReport()
-    ratios, zeros = {}, {}
+    ratios, zeros, converted = {}, {}, {}
 
-    def convert(layer):
-        plain_class = _PLAIN.get(type(layer), type(layer))
-        if plain_class not in _WEIGHTED:
-            report.entries += _out_of_reach(layer)
-            return _keras.copy_layer(layer)
-        entry = functools.partial(ReportEntry, layer.name, layer.kernel_size)
+    def replacement(layer, name, **overrides):
+        """The unbuilt layer that takes the place of a convolution, or None."""
+        entry = functools.partial(ReportEntry, name, layer.kernel_size)
         if where is not None and not where(layer):
-            report.entries.append(entry(reason="`where` excludes it"))
-            return _keras.copy_layer(layer)
-        own = choice(layer.name, layer.kernel_size, layer.padding == "causal")
+            report.entries.append(entry(reason=_EXCLUDED))
+            return None
+        own = choice(name, layer.kernel_size, layer.padding == "causal")
         chosen.append((layer.kernel_size, own))
-        if own is None and type(layer) is plain_class:
+        if own is None and type(layer) not in _PLAIN:
             is_point = max(layer.kernel_size) == 1
-            reason = "a kernel of 1 has nothing to weight" if is_point else _NO_DENSITY
-            report.entries.append(entry(reason=reason))
-            return _keras.copy_layer(layer)
+            report.entries.append(entry(reason=_POINT if is_point else _NO_DENSITY))
+            return None
         report.entries.append(entry(density=own))
-        config = _plain_config(layer)
+        config = {**_plain_config(layer), **overrides}
+        plain_class = _PLAIN.get(type(layer), type(layer))
         if own is None:
             new = plain_class.from_config(config)
         else:
+            if penalize == "effective_kernel" or _penalizes_effective(layer):
+                config |= _effective_penalties(layer)
             new = _WEIGHTED[plain_class].from_config(
                 {**config, "density": own, **density_options}
             )
         ratios[id(layer)], taps = _ratio(layer, new)
         if taps:
-            zeros[layer.name] = taps
+            zeros[name] = taps
+        converted[id(layer)] = name, layer, new
         return new
 
-    weighted = _keras.clone(model, convert)
-    if report.converted or any(entry.reason == _NO_DENSITY for entry in report.left):
-        choice.check_coverage(chosen)
-    if density is not None and not report.converted:
-        raise ValueError(
-            "`density` and `where` match no convolution of the model. Expected at "
-            f"least one match. Received: {report}"
-        )
-    if preserve == "function" and zeros:
-        raise ValueError(
-            "`preserve='function'` divides the kernels by the density. Expected no "
-            f"zero in it. Received zeros at these taps of these layers: {zeros}. "
-            "Leave the layers out with `where`, or use preserve='kernel', which "
-            "changes the outputs."
-        )
+    def check():
+        reasons = [entry.reason for entry in report.entries]
+        if None in reasons or _NO_DENSITY in reasons:
+            choice.check_coverage(chosen)
+        if density is not None and not report.converted:
+            raise ValueError(
+                "`density` and `where` match no convolution of the model. Expected at "
+                f"least one match. Received: {report}"
+            )
+        if preserve == "function" and zeros:
+            raise ValueError(
+                "`preserve='function'` divides the kernels by the density. Expected no "
+                f"zero in it. Received zeros at these taps of these layers: {zeros}. "
+                "Leave the layers out with `where`, or use preserve='kernel', which "
+                "changes the outputs."
+            )
 
     def values(layer):
         if id(layer) not in ratios:
@@ -218,19 +270,64 @@ def to_weighted(
                 values[name] = raw * ratio
         return values
 
-    _keras.move_state(model, weighted, values)
+    if in_place:
+        _keras.check_built(model)
+        found = _convolutions(model)
+        for name, layer, holders in found:
+            reason = _out_of_reach_in_place(layer, holders)
+            if reason is None:
+                new = replacement(layer, name, activation=None)
+            else:
+                report.entries.append(
+                    ReportEntry(name, layer.kernel_size, None, reason)
+                )
+        check()
+        for _, layer, new in converted.values():
+            _keras.build_like(new, layer)
+            _assign(new, values(layer))
+        weighted = model
+    else:
+
+        def convert(layer):
+            new = None
+            if _PLAIN.get(type(layer), type(layer)) in _WEIGHTED:
+                new = replacement(layer, layer.name)
+            else:
+                report.entries += _out_of_reach(layer)
+            return _keras.copy_layer(layer) if new is None else new
+
+        weighted = _keras.clone(model, convert)
+        check()
+        _keras.move_state(model, weighted, values, _children_of_both)
+    if preserve == "function":
+        _check_kept(converted.values())
+        if penalize == "kernel":
+            _warn_of_penalties(_penalized(converted.values(), ratios), "weighted")
+    if in_place:
+        _warn_of_holders(found, converted)
+        for _, layer, new in converted.values():
+            _adopt(layer, new)
+        _after_change(model)
+    _warn_of_left(report, choice)
     return (weighted, report) if return_report else weighted
 
 
-def fold(model, trim: float | None = None, return_report: bool = False):
+def fold(
+    model: keras.Layer,
+    trim: float | None = None,
+    return_report: bool = False,
+    in_place: bool = False,
+):
     """Copy of a model in which every density is multiplied into its kernel.
 
     The copy computes what `model` does, holds Keras's own layers in place of the
     weighted ones and needs keras_wconv no more. Learned densities are taken as they
     are now, and LoRA's weights are merged. Names, the order of the layers and
-    `trainable` are kept; the copy is not compiled. Inside of `SpectralNormalization`
-    only inference is kept, and a warning says so: in training, the wrapper acts on the
-    raw kernel.
+    `trainable` are kept. A model that was compiled is compiled again, with the same
+    loss and metrics and an optimizer that begins anew; a warning says where that is not
+    possible. Inside of `SpectralNormalization` only inference is kept, and a warning
+    says so: in training, the wrapper acts on the raw kernel. So do regularizers and
+    constraints, and there is a warning for them, too.
 
     With `trim`, every kernel that is folded loses its outer rings of taps that do next
     to nothing, each axis by itself. The sizes of all outputs stay, for every size of
@@ -239,19 +336,22 @@ def fold(model, trim: float | None = None, return_report: bool = False):
     that are not weighted stay as they are.
 
     Args:
-        model: a built Functional or Sequential model. Weighted layers inside of
-            wrappers (`TimeDistributed`) are folded too.
+        model: a built Functional or Sequential model; with `in_place`, any built model
+            or layer. Weighted layers inside of wrappers (`TimeDistributed`) are folded
+            too.
         trim: None, or the part of its L2 norm by which each channel of a kernel may
             change. 0.0 removes zeros alone.
         return_report: whether a `FoldReport` is returned too: sizes, weights,
             multiplications and a bound on the change of the output, for each layer.
+        in_place: whether `model` itself is changed, as `to_weighted` does.
 
     Returns:
         The folded model; with `return_report`, that and the report.
 
     Raises:
-        ValueError: If `model` is subclassed or not built, if it holds a weighted
-            layer that cannot be replaced, or if `trim` is no such part.
+        ValueError: If `model` is not built, or cannot be copied and `in_place` is
+            False, if it holds a weighted layer that cannot be replaced, if `trim` is no
+            such part, or if it is given with `in_place`.
 
     Example:
 
@@ -278,40 +378,29 @@ def fold(model, trim: float | None = None, return_report: bool = False):
     weights: 11,536 -> 2,032
     multiplications: 11,808,768 -> 2,076,672
     """
+    if in_place and trim is not None:
+        raise ValueError(
+            "`trim` changes the shapes of kernels, which a copy alone can have. "
+            f"Received: trim={trim} with in_place=True. Leave one of them out."
+        )
     trimming_plan = trimming.plan(model, trim)
+    if in_place:
+        folded = _fold_in_place(model)
+        return (folded, trimming_plan.report) if return_report else folded
 
     def clone_layer(layer):
         if type(layer) in _PLAIN:
-            return _plain(layer, trimming_plan.kernel_size(layer))
+            return _plain(layer, **_size_of(trimming_plan.kernel_size(layer)))
         sizes = trimming_plan.kernel_sizes_inside(layer)
         return _keras.copy_layer(layer, lambda config: _folded_config(config, sizes))
 
     folded = _keras.clone(model, clone_layer)
-    normalized = [
-        layer.name
-        for layer in _keras.sublayers(model, recursive=True)
-        if isinstance(layer, keras.layers.SpectralNormalization)
-        and isinstance(layer.layer, layers.WeightedConvolution)
-    ]
-    if normalized:
-        warnings.warn(
-            "The folded model is for inference. In training, SpectralNormalization "
-            "divides the raw kernel, which is another one after folding, in the "
-            f"layers {normalized}.",
-            stacklevel=2,
-        )
-    left = [
-        layer.name
+    _warn_of_folding(model)
+    _check_replaced(
+        layer
         for layer in _keras.sublayers(folded, recursive=True)
         if isinstance(layer, layers.WeightedConvolution)
-    ]
-    if left:
-        raise ValueError(
-            "`model` holds weighted layers that cannot be replaced, because they are "
-            "of a subclass or are made in the code of another layer. Replace them by "
-            "Keras's own, to which their `effective_kernel` is assigned. "
-            f"Received: {left}"
-        )
+    )
 
     def values(layer):
         if isinstance(layer, layers.WeightedConvolution):
@@ -319,25 +408,30 @@ def fold(model, trim: float | None = None, return_report: bool = False):
             return _keras.own_values(layer) | {_kernel_name(layer): effective}
         return None
 
-    _keras.move_state(model, folded, values)
+    _keras.move_state(model, folded, values, _children_of_both)
+    if getattr(model, "compiled", False):
+        _say_if_not_compiled(_keras.compile_like(folded, model, _kernel_optimizer))
     return (folded, trimming_plan.report) if return_report else folded
 
 
-def _plain(layer, kernel_size=None):
+def _plain(layer, **overrides):
     """The Keras layer that a weighted one is without density and LoRA, unbuilt."""
     config = _plain_config(layer)
     config.pop("lora_rank", None)
     config.pop("lora_alpha", None)
-    config["kernel_size"] = kernel_size or layer.kernel_size
+    config |= overrides
     return _PLAIN[type(layer)].from_config(config)
 
 
 def _plain_config(layer):
-    return {
+    config = {
         key: value
-        for key, value in layer.get_config().items()
+        for key, value in _keras.live_config(layer).items()
         if key not in DENSITY_ARGUMENTS
     }
+    for name in penalties(layer):
+        config[name] = _inner_penalty(getattr(layer, name))
+    return config
 
 
 def _folded_config(config, kernel_sizes):
@@ -350,8 +444,14 @@ def _folded_config(config, kernel_sizes):
     if weighted_class is None:
         return {k: _folded_config(value, kernel_sizes) for k, value in config.items()}
     layer = weighted_class.from_config(config["config"])
-    plain = _plain(layer, kernel_sizes.get(layer.name))
-    return config | keras.saving.serialize_keras_object(plain)
+    plain = _plain(layer, **_size_of(kernel_sizes.get(layer.name)))
+    header = keras.saving.serialize_keras_object(plain)
+    return {**config, **header, "config": _keras.live_config(plain)}
+
+
+def _size_of(kernel_size):
+    """Returns what a config says of a kernel that is trimmed; None is as it was."""
+    return {} if kernel_size is None else {"kernel_size": kernel_size}
 
 
 def _out_of_reach(layer):
@@ -391,3 +491,337 @@ def _density_map(layer):
 
 def _kernel_name(layer):
     return _WEIGHTED.get(type(layer), type(layer)).weighted_kernel
+
+
+def _convolutions(root):
+    """The convolutions in a layer, each once: their name, layer and all who hold it.
+
+    The name begins with those of the layers around it, without models that are graphs.
+    """
+    found, seen = {}, set()
+
+    def visit(layer, name, holder):
+        if isinstance(layer, _CONVOLUTIONS):
+            holders = found.setdefault(id(layer), (name, layer, []))[2]
+            if not any(holder is other for other in holders):
+                holders.append(holder)
+        if id(layer) in seen:
+            return
+        seen.add(id(layer))
+        is_transparent = layer is root or _keras.is_graph(layer)
+        path = name.rpartition("/")[0] if is_transparent else name
+        for child in _keras.sublayers(layer):
+            visit(child, f"{path}/{child.name}".lstrip("/"), layer)
+
+    visit(root, root.name, None)
+    return list(found.values())
+
+
+def _out_of_reach_in_place(layer, holders):
+    """Why a convolution cannot be converted where it is, or None."""
+    if _PLAIN.get(type(layer), type(layer)) not in _WEIGHTED:
+        return f"of class {type(layer).__name__}"
+    if not layer.built:
+        return "it is not built"
+    if any(isinstance(each, keras.layers.SpectralNormalization) for each in holders):
+        return "inside of SpectralNormalization, which divides the raw kernel"
+    return None
+
+
+def _children_of_both(layer):
+    """The layers in a convolution that it has with and without a density."""
+    return [
+        child
+        for child in _keras.sublayers(layer)
+        if not isinstance(child, layers.LayerDensity)
+    ]
+
+
+def _assign(layer, values):
+    for name, variable in _keras.own_variables(layer).items():
+        variable.assign(values[name])
+
+
+def _adopt(layer, new):
+    """Makes a layer, where it is, what its replacement is."""
+    is_weighted = isinstance(new, layers.WeightedConvolution)
+    remove = [*_DENSITY_ATTRIBUTES, "converted_in_place"]
+    attributes = {}
+    if is_weighted:
+        attributes = {name: getattr(new, name) for name in _DENSITY_ATTRIBUTES}
+        attributes["converted_in_place"] = True
+    merged = getattr(layer, "lora_enabled", False) and not new.lora_enabled
+    if merged:
+        remove += ["lora_kernel_a", "lora_kernel_b"]
+        attributes |= {"lora_enabled": False, "lora_rank": None, "lora_alpha": None}
+    for name in penalties(layer):
+        attributes[name] = getattr(new, name)
+    kernel = kernel_variable(layer, _kernel_name(layer))
+    own = kernel_variable(new, _kernel_name(new))
+    _keras.become(layer, type(new), remove, attributes)
+    kernel.regularizer, kernel.constraint = own.regularizer, own.constraint
+    if merged:
+        kernel.trainable = layer.trainable
+    if _is_learned(new) and not layer.trainable:
+        new.density.trainable = False
+    _assign(layer, _keras.own_values(new))
+
+
+def _fold_in_place(model):
+    _keras.check_built(model)
+    weighted = _weighted(model)
+    _check_replaced(layer for _, layer, _ in weighted if type(layer) not in _PLAIN)
+    _warn_of_folding(model)
+    made_in_code = [
+        name
+        for name, layer, holders in weighted
+        if not layer.converted_in_place
+        and not all(map(_is_of_keras, (model, *filter(None, holders))))
+    ]
+    if made_in_code:
+        warnings.warn(
+            "Where the code of a class makes the weighted layers, files of the folded "
+            "model are for the same code with Keras's own layers in their place; the "
+            "weighted ones would multiply by the density again. It concerns "
+            f"{made_in_code}, unless a config makes them.",
+            stacklevel=3,
+        )
+    for _, layer, _ in weighted:
+        new = _plain(layer, activation=None)
+        _keras.build_like(new, layer)
+        effective = ops.copy(layer.effective_kernel)
+        _assign(new, _keras.own_values(layer) | {_kernel_name(layer): effective})
+        _adopt(layer, new)
+    _after_change(model, _kernel_optimizer)
+    return model
+
+
+def _weighted(model):
+    return [
+        found
+        for found in _convolutions(model)
+        if isinstance(found[1], layers.WeightedConvolution)
+    ]
+
+
+def _warn_of_folding(model):
+    """Warns of what acts on kernels and will act on others in the folded model."""
+    weighted = _weighted(model)
+    normalized = [
+        holder.name
+        for _, _, holders in weighted
+        for holder in holders
+        if isinstance(holder, keras.layers.SpectralNormalization)
+    ]
+    if normalized:
+        warnings.warn(
+            "The folded model is for inference. In training, SpectralNormalization "
+            "divides the raw kernel, which is another one after folding, in the "
+            f"layers {normalized}.",
+            stacklevel=3,
+        )
+    changed = [(name, layer) for name, layer, _ in weighted if _changes(layer)]
+    _warn_of_penalties(_raw_penalties(changed), "folded")
+
+
+def _check_replaced(left):
+    left = [layer.name for layer in left]
+    if left:
+        raise ValueError(
+            "`model` holds weighted layers that cannot be replaced, because they are "
+            "of a subclass or are made in the code of another layer, which "
+            "`in_place=True` reaches. Replace them by Keras's own, to which their "
+            f"`effective_kernel` is assigned. Received: {left}"
+        )
+
+
+def _after_change(model, optimizer=lambda optimizer: optimizer):
+    """Lets a model that was changed in place compute and train as it is now."""
+    _keras.forget_traces(model)
+    for part in (model, *_keras.sublayers(model, recursive=True)):
+        if getattr(part, "compiled", False):
+            _say_if_not_compiled(_keras.compile_like(part, part, optimizer))
+
+
+def _say_if_not_compiled(reason):
+    if reason is not None:
+        warnings.warn(
+            "Compile the model before it is trained or evaluated: it could not be "
+            f"compiled as it was, because {reason}.",
+            stacklevel=4,
+        )
+
+
+def _kernel_optimizer(optimizer):
+    """The optimizer of the kernels alone, where the densities have one of their own."""
+    optimizer = getattr(optimizer, "kernel_optimizer", optimizer)
+    rules = _keras.optimizer_rules(optimizer)
+    is_of_densities = rules is not None and all("/density/" in rule for rule in rules)
+    return rules.default_optimizer if is_of_densities else optimizer
+
+
+def _check_kept(converted):
+    """Raises where the precision of a layer does not give its old kernel back."""
+    faults = []
+    for name, old, new in converted:
+        before, _ = _computed_kernel(old)
+        after, precision = _computed_kernel(new)
+        relative, absolute = _ROUNDING[precision]
+        # Weights, densities and products are rounded once each, on both sides.
+        size = np.abs(before)
+        if getattr(new, "lora_enabled", False):
+            raw = ops.convert_to_numpy(kernel_variable(new, "kernel"))
+            size, relative = size + np.abs(raw).max(), 8 * relative
+        if _is_learned(old) or _is_learned(new):
+            relative += 64 * _ROUNDING["float32"][0]  # Of an exponential, as Gaussians.
+        factor = max(1.0, np.abs(new.density_map).max() if _is_weighted(new) else 1.0)
+        bound = 4 * (relative * size + absolute * factor)
+        error = np.abs(after - before)
+        wrong = ~(error <= bound) & np.isfinite(before)
+        if wrong.any():
+            spatial = np.argwhere(wrong.any(axis=(-2, -1)))
+            taps = [tuple(tap) for tap in spatial.tolist()]
+            more = f" and {len(taps) - 4} more" if len(taps) > 4 else ""
+            largest = np.max(error[wrong]) / np.max(size[np.isfinite(size)])
+            by = f"{largest:.1%}" if np.isfinite(largest) else "more than any number"
+            faults.append(
+                f"{name!r} in {new.compute_dtype}, taps {taps[:4]}{more}, by up to "
+                f"{by} of its largest value"
+            )
+    if faults:
+        raise ValueError(
+            "`preserve='function'` divides the kernels by the density. Expected "
+            "numbers that the layers' precision can multiply by it again. Received a "
+            "density that changes the product in these layers: "
+            + "; ".join(faults)
+            + ". Use a density that is milder, or layers in float32, or leave the "
+            "layers out with `where`; or use preserve='kernel', which changes the "
+            "outputs."
+        )
+
+
+def _computed_kernel(layer):
+    """The effective kernel as the layer computes it, in float64, and its precision."""
+    kernel = ops.cast(getattr(layer, _kernel_name(layer)), layer.compute_dtype)
+    if _is_weighted(layer):
+        kernel = layer.density.multiply(kernel)
+    computed = ops.convert_to_numpy(kernel)
+    precision = layer.compute_dtype
+    if precision == "float64":  # On JAX, it may be float32 all the same.
+        precision = computed.dtype.name
+    return computed.astype("float64"), precision
+
+
+def _is_weighted(layer):
+    return getattr(layer, "density", None) is not None
+
+
+def _is_learned(layer):
+    return isinstance(getattr(layer, "density", None), keras.Layer)
+
+
+def _inner_penalty(penalty):
+    if isinstance(penalty, layers.EffectiveKernelRegularizer):
+        return penalty.regularizer
+    if isinstance(penalty, layers.EffectiveKernelConstraint):
+        return penalty.constraint
+    return penalty
+
+
+def _penalizes_effective(layer):
+    own = [getattr(layer, name) for name in penalties(layer)]
+    return any(_inner_penalty(penalty) is not penalty for penalty in own)
+
+
+def _effective_penalties(layer):
+    """The penalties of a layer's kernel, as those of its effective kernel."""
+    names = penalties(layer)
+    kinds = layers.EffectiveKernelRegularizer, layers.EffectiveKernelConstraint
+    config = {}
+    for name, kind in zip(names, kinds, strict=True):
+        inner = _inner_penalty(getattr(layer, name))
+        if inner is not None:
+            config[name] = kind(inner)
+    return config
+
+
+def _raw_penalties(named_layers):
+    """Lines that name the penalties of raw kernels."""
+    lines = []
+    for name, layer in named_layers:
+        own = {attribute: getattr(layer, attribute) for attribute in penalties(layer)}
+        raw = [
+            f"{attribute}={type(penalty).__name__}"
+            for attribute, penalty in own.items()
+            if penalty is not None and _inner_penalty(penalty) is penalty
+        ]
+        if raw:
+            lines.append(f"{name} ({', '.join(raw)})")
+    return lines
+
+
+def _penalized(converted, ratios):
+    return _raw_penalties(
+        (name, layer) for name, layer, _ in converted if np.any(ratios[id(layer)] != 1)
+    )
+
+
+def _changes(layer):
+    """Whether a layer has a density that changes its kernel."""
+    return _is_weighted(layer) and bool(np.any(layer.density_map != 1))
+
+
+def _warn_of_penalties(lines, made):
+    if not lines:
+        return
+    remedy = (
+        "Give `penalize='effective_kernel'` to let them act on what they acted on"
+        if made == "weighted"
+        else "Take them off, or choose their strength anew, if it is to be trained"
+    )
+    warnings.warn(
+        f"The outputs of the {made} model are those of the given one, its training and "
+        "its loss are not: regularizers and constraints act on the kernels, which are "
+        f"others now. {remedy}. It concerns {lines}.",
+        stacklevel=4,
+    )
+
+
+def _warn_of_holders(found, converted):
+    shared = [
+        f"{name} (held by {', '.join(holder.name for holder in holders)})"
+        for name, layer, holders in found
+        if id(layer) in converted
+        and len(holders) > 1
+        and not all(_keras.is_graph(holder) for holder in holders)
+    ]
+    if shared:
+        warnings.warn(
+            "These layers are held by several others. Where the code of one reads "
+            "their `kernel`, let it read their `effective_kernel`, or the function of "
+            f"the model has changed: {shared}",
+            stacklevel=3,
+        )
+
+
+def _warn_of_left(report, choice):
+    """Warns once of the convolutions that were left and not meant to be."""
+    meant = {_EXCLUDED, _POINT} | (set() if choice.is_one else {_NO_DENSITY})
+    left = [
+        entry
+        for entry in report.left
+        if entry.reason not in meant and max(entry.kernel_size) > 1
+    ]
+    if not left or choice.is_none:
+        return
+    names = ", ".join(entry.name for entry in left[:5]) + ", ..." * (len(left) > 5)
+    warnings.warn(
+        f"{len(left)} of {len(report.entries)} convolutions are left without a new "
+        f"density: {names}. `return_report=True` says why; `in_place=True` reaches "
+        "those inside of other layers.",
+        stacklevel=3,
+    )
+
+
+def _is_of_keras(layer):
+    return type(layer).__module__.partition(".")[0] == "keras"

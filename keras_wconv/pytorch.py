@@ -2,6 +2,7 @@
 
 import functools
 import os
+import warnings
 
 import keras
 import numpy as np
@@ -21,6 +22,8 @@ _KEYS = {
 }
 # A learned density is `den`; a fixed one is held as its profile, its map or both.
 _DENSITY_KEYS = ("den", "Phi", "alfa")
+# A state dictionary does not say with which epsilon a module divides.
+_EPSILON = 1e-5
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 
 
@@ -35,6 +38,11 @@ def load_state_dict(target, state_dict, names=None):
     PyTorch's `padding=1` is `padding="same"` for a kernel of 3 and stride 1 only, and
     a dense layer behind a `Flatten` has its inputs in another order than in PyTorch
     unless the model is `channels_first`.
+
+    Two things that a state dictionary does not hold change the function of what was
+    loaded, and there is a warning for them: the `epsilon` of batch normalization, 1e-5
+    in PyTorch and 1e-3 in Keras unless it is given, and the density of a weighted layer
+    that gets the weight of a plain convolution.
 
     Args:
         target: a built Keras layer or model.
@@ -83,7 +91,7 @@ def load_state_dict(target, state_dict, names=None):
     ]
     unknown = set(names) - {layer.name for layer in targets}
     problems += [f"`names` has '{name}', which is no layer" for name in unknown]
-    assignments = []
+    assignments, differing, unweighted = [], [], []
     for layer in targets:
         module = names.get(layer.name)
         if module not in modules:
@@ -96,6 +104,12 @@ def load_state_dict(target, state_dict, names=None):
             loads, density_faults = _match_density(layer, values)
             assignments += loads
             faults += density_faults
+        elif _has_density(layer):
+            unweighted.append(layer.name)
+        if isinstance(layer, keras.layers.BatchNormalization) and not np.isclose(
+            layer.epsilon, _EPSILON, rtol=1e-6, atol=0
+        ):
+            differing.append(f"{layer.name} ({layer.epsilon:g})")
         faults += [f"`{key}` is not expected" for key in values]
         problems += [f"'{module}' for layer '{layer.name}': {f}" for f in faults]
     if problems:
@@ -106,6 +120,21 @@ def load_state_dict(target, state_dict, names=None):
         )
     for assign, value in assignments:
         assign(value)
+    if differing:
+        warnings.warn(
+            "The outputs are not those of PyTorch unless its modules had the epsilon "
+            f"of these layers: {differing}. PyTorch's own is {_EPSILON:g}; make the "
+            "layers with `BatchNormalization(epsilon=1e-5)`.",
+            stacklevel=2,
+        )
+    if unweighted:
+        warnings.warn(
+            "The outputs are not those of PyTorch: its modules have no density, and "
+            f"these layers multiply the weight by theirs: {unweighted}. Load into "
+            "Keras's own layers, and convert the model with `keras_wconv.to_weighted`, "
+            "which keeps its function.",
+            stacklevel=2,
+        )
 
 
 def _modules(state_dict):
@@ -215,6 +244,10 @@ def _separable(phi, per_axis):
         for line in densities.lines_through_center(phi)
     ]
     return coefficients if per_axis else coefficients[0]
+
+
+def _has_density(layer):
+    return np.any(getattr(layer, "density_map", 1.0) != 1.0)
 
 
 def _is_learned(layer):

@@ -8,10 +8,13 @@ from .conv_transpose import (
     WeightedConv3DTranspose,
 )
 from .depthwise_conv import WeightedDepthwiseConv1D, WeightedDepthwiseConv2D
+from .effective_kernel import EffectiveKernelConstraint, EffectiveKernelRegularizer
 from .layer_density import FixedDensity, HeldDensity, LayerDensity, LearnedDensity
 from .separable_conv import WeightedSeparableConv1D, WeightedSeparableConv2D
 
 __all__ = [
+    "EffectiveKernelConstraint",
+    "EffectiveKernelRegularizer",
     "FixedDensity",
     "HeldDensity",
     "LayerDensity",

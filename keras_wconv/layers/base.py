@@ -9,6 +9,7 @@ import numpy as np
 from keras import constraints, ops, regularizers
 
 from .. import densities
+from .effective_kernel import EffectiveKernelConstraint, EffectiveKernelRegularizer
 from .layer_density import FixedDensity, LayerDensity, LearnedDensity
 
 # In the docstring of every layer, after the arguments of its Keras class.
@@ -74,6 +75,9 @@ class WeightedConvolution:
 
     weighted_kernel = "kernel"
     density_channel_axis = -1
+    # Whether it became weighted in a model that stood already. No config of the model
+    # may say so, and its weights are those of no plain layer: files mark them.
+    converted_in_place = False
 
     def __init__(
         self,
@@ -154,6 +158,36 @@ class WeightedConvolution:
         super().build(input_shape)
         if self.density is not None:
             self.density.build(tuple(getattr(self, self.weighted_kernel).shape))
+            self.bind_penalties()
+
+    def bind_penalties(self):
+        """Lets penalties of the effective kernel know the density of this layer."""
+        kernel = kernel_variable(self, self.weighted_kernel)
+        regularizer, constraint = (getattr(self, name) for name in penalties(self))
+        if isinstance(regularizer, EffectiveKernelRegularizer):
+            kernel.regularizer = regularizer.under(self.density)
+        if isinstance(constraint, EffectiveKernelConstraint):
+            kernel.constraint = constraint.under(self.density)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if self.converted_in_place:
+            store["density"] = self.density_map
+
+    def load_own_variables(self, store):
+        if "density" in store.keys():  # noqa: SIM118  It is no dict.
+            saved = np.asarray(store["density"])
+            store = {key: store[key] for key in store.keys() if key != "density"}  # noqa: SIM118
+            own = self.density_map
+            # A learned density has weights, which are loaded after this.
+            if isinstance(self.density, FixedDensity) and not (
+                saved.shape == own.shape and np.allclose(saved, own, 1e-4, 1e-6)
+            ):
+                raise ValueError(
+                    f"The weights of layer {self.name!r} were saved beside another "
+                    f"density. Expected {own.tolist()}. Received: {saved.tolist()}"
+                )
+        super().load_own_variables(store)
 
     def call(self, inputs):
         if self.density is None:
@@ -260,6 +294,18 @@ class WeightedConvolution:
             }
         )
         return config
+
+
+def penalties(layer):
+    """The names of the regularizer and the constraint of the kernel under a density."""
+    is_depthwise = hasattr(layer, "depthwise_regularizer")
+    factor = "depthwise" if is_depthwise else "kernel"
+    return f"{factor}_regularizer", f"{factor}_constraint"
+
+
+def kernel_variable(layer, name):
+    """The variable of a kernel that has this name, without LoRA."""
+    return layer._kernel if hasattr(layer, "_kernel") else getattr(layer, name)
 
 
 DENSITY_ARGUMENTS = {

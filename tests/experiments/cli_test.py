@@ -80,7 +80,7 @@ def test_fold_trims_and_prints_what_it_removed(tmp_path, capsys):
     )
     paths = [tmp_path / "model.keras", tmp_path / "folded.keras"]
     model.save(paths[0])
-    assert cli.main(["fold", *map(str, paths), "--trim", "0"]) == 0
+    assert keras_wconv_cli.main(["fold", *map(str, paths), "--trim", "0"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     folded = keras.saving.load_model(paths[1])
     assert [layer.kernel_size for layer in folded.layers] == [(3, 3), (5, 5)]
@@ -89,6 +89,23 @@ def test_fold_trims_and_prints_what_it_removed(tmp_path, capsys):
     x = np.random.default_rng(0).random((2, 8, 8, 1), dtype="float32")
     # Sums of 50 products of about 1 in two orders.
     np.testing.assert_allclose(folded.predict(x), model.predict(x), atol=1e-5)
+
+
+def test_fold_keeps_the_loss_and_does_not_overwrite_its_input(model_path, tmp_path):
+    model = keras.saving.load_model(model_path)
+    model.compile(keras.optimizers.SGD(0.25), "mae", metrics=["mse"])
+    model.save(model_path)
+    before = model_path.read_bytes()
+    link = tmp_path / "link.keras"
+    link.symlink_to(model_path)
+    for output in (model_path, link):
+        assert keras_wconv_cli.main(["fold", str(model_path), str(output)]) == 2
+    assert model_path.read_bytes() == before
+    folded_path = tmp_path / "folded.keras"
+    assert keras_wconv_cli.main(["fold", str(model_path), str(folded_path)]) == 0
+    folded = keras.saving.load_model(folded_path)
+    assert folded.loss == "mae"
+    assert float(folded.optimizer.learning_rate) == 0.25
 
 
 def test_export_writes_a_model_or_says_what_the_backend_cannot(

@@ -1,6 +1,7 @@
 """Tests of reading PyTorch's state dictionaries, against PyTorch's own outputs."""
 
 import pickle
+import warnings
 
 import keras
 import numpy as np
@@ -119,6 +120,42 @@ def test_a_network_from_a_file(names, tmp_path):
     torch.save(module.state_dict(), tmp_path / "state.pt")
     load_state_dict(model, tmp_path / "state.pt", names)
     np.testing.assert_allclose(*outputs_of_both(module, model, 3), rtol=1e-3, atol=1e-4)
+
+
+def test_another_epsilon_is_said():
+    module, _ = networks()
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 3)),
+            keras_wconv.WeightedConv2D(4, 3, density=[0.7]),
+            layers.BatchNormalization(name="norm"),
+            layers.Conv2D(5, 1),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2),
+        ]
+    )
+    with pytest.warns(UserWarning, match=r"epsilon of these layers: \['norm \(0.001"):
+        load_state_dict(model, module.state_dict())
+
+
+def test_a_plain_convolution_into_a_weighted_layer_is_said():
+    module = torch.nn.Conv2d(4, 6, 3)
+    layer = keras_wconv.WeightedConv2D(6, 3, density=[0.7], name="conv")
+    layer.build((None, None, None, 4))
+    with pytest.warns(UserWarning, match=r"multiply the weight by theirs: \['conv'"):
+        load_state_dict(layer, module.state_dict())
+    # The way that the warning names.
+    model = keras.Sequential([keras.Input((6, 6, 4)), layers.Conv2D(6, 3)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        load_state_dict(model, module.state_dict())
+        same = keras_wconv.WeightedConv2D(6, 3, density=[1.0])
+        same.build((None, None, None, 4))
+        load_state_dict(same, module.state_dict())
+    weighted = keras_wconv.to_weighted(model, [0.7])
+    np.testing.assert_allclose(
+        *outputs_of_both(module, weighted, 4), rtol=1e-3, atol=1e-4
+    )
 
 
 def test_all_that_does_not_match_is_listed():

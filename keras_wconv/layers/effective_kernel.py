@@ -1,0 +1,105 @@
+"""Regularizers and constraints of the effective kernel."""
+
+import keras
+from keras import constraints, ops, regularizers
+
+from .layer_density import FixedDensity
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class EffectiveKernelRegularizer(keras.regularizers.Regularizer):
+    """Regularizer of the effective kernel Φ · W in place of the kernel W.
+
+    It is for the `kernel_regularizer` (`depthwise_regularizer`) of a weighted
+    convolution. Elsewhere, where no density is, it is the regularizer that it was
+    given.
+
+    Args:
+        regularizer: a regularizer, its name or config.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_wconv
+    >>> layer = keras_wconv.WeightedConv1D(
+    ...     1, 3, density=[0.5], kernel_initializer="ones",
+    ...     kernel_regularizer=keras_wconv.layers.EffectiveKernelRegularizer(
+    ...         keras.regularizers.L2(1.0)))
+    >>> layer.build((None, 8, 1))
+    >>> float(layer.losses[0])  # 0.25 + 1 + 0.25
+    1.5
+    """
+
+    def __init__(self, regularizer):
+        self.regularizer = regularizers.get(regularizer)
+
+    def __call__(self, kernel):
+        return self.regularizer(kernel)
+
+    def under(self, density):
+        """Returns the regularizer of a kernel W that has this density."""
+        return lambda kernel: self.regularizer(density.multiply(kernel))
+
+    def get_config(self):
+        return {"regularizer": regularizers.serialize(self.regularizer)}
+
+
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class EffectiveKernelConstraint(keras.constraints.Constraint):
+    """Constraint of the effective kernel Φ · W in place of the kernel W.
+
+    It is for the `kernel_constraint` (`depthwise_constraint`) of a weighted convolution
+    whose density is fixed. The kernel becomes what the constraint makes of Φ · W,
+    divided by Φ; where Φ is 0 it stays as it is. Elsewhere, where no density is, it is
+    the constraint that it was given.
+
+    Args:
+        constraint: a constraint, its name or config.
+
+    Raises:
+        ValueError: If the density of the layer is learned, when that is built.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_wconv
+    >>> layer = keras_wconv.WeightedConv1D(
+    ...     1, 3, density=[0.5], kernel_initializer="ones",
+    ...     kernel_constraint=keras_wconv.layers.EffectiveKernelConstraint(
+    ...         keras.constraints.MaxNorm(0.5)))
+    >>> layer.build((None, 8, 1))
+    >>> kernel = layer.kernel.constraint(layer.kernel)
+    >>> [round(float(k), 4) for k in keras.ops.ravel(kernel)]
+    [1.0, 0.5, 1.0]
+    """
+
+    def __init__(self, constraint):
+        self.constraint = constraints.get(constraint)
+
+    def __call__(self, kernel):
+        return self.constraint(kernel)
+
+    def under(self, density):
+        """Returns the constraint of a kernel W that has this density."""
+        if not isinstance(density, FixedDensity):
+            # An optimizer would see a density that stays as it was when it was traced.
+            raise ValueError(
+                "A constraint of the effective kernel needs a density that is fixed. "
+                "Expected density_trainable=False, or a constraint of the kernel. "
+                f"Received: density={density}, constraint={self.constraint}"
+            )
+
+        def constrain(kernel):
+            kernel = ops.convert_to_tensor(kernel)
+            phi = ops.cast(density.map(), kernel.dtype)
+            is_zero = ops.equal(phi, 0)
+            divided = self.constraint(density.multiply(kernel)) / ops.where(
+                is_zero, ops.ones_like(phi), phi
+            )
+            return ops.where(is_zero, kernel, divided)
+
+        return constrain
+
+    def get_config(self):
+        return {"constraint": constraints.serialize(self.constraint)}
