@@ -9,7 +9,7 @@ import numpy as np
 from keras import constraints, ops, regularizers
 
 from .. import densities
-from .layer_density import FixedDensity, LayerDensity, LearnedDensity
+from .layer_density import FixedDensity, LayerDensity, LearnedDensity, check_bools
 
 # In the docstring of every layer, after the arguments of its Keras class.
 _DENSITY_ARGUMENTS = """\
@@ -87,8 +87,13 @@ class WeightedConvolution:
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
-        self._normalize_density = normalize_density
-        self._density_per_channel = density_per_channel
+        check_bools(
+            normalize_density=normalize_density,
+            density_trainable=density_trainable,
+            density_per_channel=density_per_channel,
+        )
+        self._normalize_density = bool(normalize_density)  # NumPy's have no JSON.
+        self._density_per_channel = bool(density_per_channel)
         self._density_regularizer = regularizers.get(density_regularizer)
         self._density_constraint = constraints.get(density_constraint)
         learned_alone = {
