@@ -236,7 +236,7 @@ def test_sizes_that_a_network_does_not_take_are_left_out(tmp_path):
 def test_a_model_that_cannot_be_checked_is_not_exported(tmp_path):
     model = strided(8)
     model.layers[0].kernel.assign(np.full(model.layers[0].kernel.shape, np.nan))
-    with pytest.raises(ExportError, match="could not be checked.*not finite"):
+    with pytest.raises(ExportError, match=r"could not be checked.*not finite"):
         export(model, tmp_path / f"model{FORMATS[FIRST][0]}")
     assert not list(tmp_path.iterdir())
 
