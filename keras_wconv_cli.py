@@ -176,9 +176,16 @@ def _silence(is_traced):
 
 def _format(options):
     """Returns the format of an export, which fits the end of the output's name."""
-    suffix = options.output.suffix
-    found = [name for name, end in FORMATS.items() if end == suffix]
-    format = options.format or (found[0] if found else "onnx")
+    suffix, format = options.output.suffix, options.format
+    if format is None:
+        found = [name for name, end in FORMATS.items() if end == suffix]
+        if not found:
+            raise _Mistake(
+                "keras-wconv export: the output must end with .onnx, .xml (openvino) "
+                "or .tflite (litert), or have no ending, for a folder "
+                f"(tf_saved_model). Received: {options.output}"
+            )
+        return found[0]
     if FORMATS[format] not in ("", suffix):
         raise _Mistake(
             f"keras-wconv export: the output of --format {format} must end with "

@@ -4,7 +4,6 @@ import functools
 import importlib
 import os
 import sys
-import warnings
 import zipfile
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from .. import applications, experiments, visualization
 from .._files import whole_file
 from ..conversion import fold
 from ..densities import PUBLISHED
-from ..export import export
+from ..export import ExportError, export
 from .tasks import datasets
 from .tasks.classification import SmallVGG
 from .tasks.denoising import SmallDnCNN
@@ -318,10 +317,14 @@ def _fold(options):
 
 
 def _export(options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Of the tracers, which users cannot mend.
-        export(_load(options.model), options.output, options.format)
-    print(f"Written: {options.output}")
+    try:
+        written = export(_load(options.model), options.output, options.format)
+    except ExportError as error:
+        way_out = "The tensorflow backend writes every format: add --backend tensorflow"
+        if keras.backend.backend() == "tensorflow":
+            way_out = ""
+        raise RuntimeError(f"{error.reason} {way_out}") from error
+    print(f"Written: {' and '.join(map(str, written))}")
 
 
 if __name__ == "__main__":

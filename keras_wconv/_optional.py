@@ -1,9 +1,10 @@
 """Packages that an extra brings: imported where they are used, named if absent."""
 
 import importlib
+from types import ModuleType
 
 
-def require(module, extra):
+def require(module: str, extra: str) -> ModuleType:
     """Import `module`, or say which extra of keras_wconv brings it.
 
     Args:
@@ -14,7 +15,7 @@ def require(module, extra):
         The imported module.
 
     Raises:
-        ImportError: If the module's package is not installed.
+        ImportError: If the module's package is not installed, or one that it imports.
 
     Example:
 
@@ -25,7 +26,21 @@ def require(module, extra):
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        missing = getattr(error, "name", None)
+        package = module.partition(".")[0]
+        if not isinstance(error, ModuleNotFoundError) or not missing:
+            cause, remedy = f"fails to import: {error}", "reinstall it with"
+        elif missing.partition(".")[0] == package:
+            cause, remedy = "is not installed", "install it with"
+        else:
+            # A package that the extra brings does not declare what it imports.
+            raise ImportError(
+                f"`{module}` is installed, but it imports `{missing}`, which is not. "
+                f"Install that, for instance with: pip install {missing.split('.')[0]}",
+                name=missing,
+            ) from error
         raise ImportError(
-            f"`{module}` is needed here and could not be imported ({error}). "
-            f'Install it with: pip install "keras_wconv[{extra}]"'
+            f"`{module}` is needed here and {cause}. {remedy.capitalize()}: "
+            f'pip install "keras_wconv[{extra}]"',
+            name=package,
         ) from error

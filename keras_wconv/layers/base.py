@@ -10,7 +10,7 @@ from keras import constraints, ops, regularizers
 
 from .. import densities
 from .effective_kernel import EffectiveKernelConstraint, EffectiveKernelRegularizer
-from .layer_density import FixedDensity, LayerDensity, LearnedDensity
+from .layer_density import FixedDensity, LayerDensity, LearnedDensity, check_bools
 
 # In the docstring of every layer, after the arguments of its Keras class.
 _DENSITY_ARGUMENTS = """\
@@ -91,8 +91,13 @@ class WeightedConvolution:
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
-        self._normalize_density = normalize_density
-        self._density_per_channel = density_per_channel
+        check_bools(
+            normalize_density=normalize_density,
+            density_trainable=density_trainable,
+            density_per_channel=density_per_channel,
+        )
+        self._normalize_density = bool(normalize_density)  # NumPy's have no JSON.
+        self._density_per_channel = bool(density_per_channel)
         self._density_regularizer = regularizers.get(density_regularizer)
         self._density_constraint = constraints.get(density_constraint)
         learned_alone = {

@@ -61,6 +61,44 @@ class LayerDensity:
         return densities.lines_through_center(phi, self.causal, rank)
 
 
+class _Constants:
+    """Arrays that a density computes with and that are no weights.
+
+    TensorFlow and JAX make them constants of a compiled function. PyTorch would copy an
+    array to the device in each call, and wait for it; it gets tensors, which are made
+    anew where the model has moved to another device.
+
+    Args:
+        arrays: list of NumPy arrays.
+        dtype: str, that of the tensors of what is not integer.
+    """
+
+    def __init__(self, arrays, dtype):
+        self.arrays = arrays
+        self._dtype = dtype
+        is_eager = keras.backend.backend() == "torch"
+        self._tensors = self._make_tensors() if is_eager else []
+
+    def beside(self, tensor):
+        """Returns the constants in a form that can be computed with a tensor."""
+        kept = self._tensors
+        if not kept:
+            return self.arrays
+        if kept[0].device == tensor.device:
+            return kept
+        moved = self._make_tensors()
+        # Tensors of a trace belong to it alone, and those on "meta" have no values.
+        if type(moved[0]) is type(kept[0]) and not moved[0].is_meta:
+            self._tensors = moved
+        return moved
+
+    def _make_tensors(self):
+        return [
+            ops.convert_to_tensor(a, "int64" if a.dtype.kind == "i" else self._dtype)
+            for a in self.arrays
+        ]
+
+
 class FixedDensity(LayerDensity):
     """A density that is a constant and has no weights.
 
@@ -82,21 +120,21 @@ class FixedDensity(LayerDensity):
         # the same values gives the same bits once both are cast to the compute dtype.
         phi = phi[_channel_axes(phi.shape, len(self.kernel_size))]
         phi = phi.astype(precision(dtype))
-        # PyTorch would copy an array to the device in each call, and wait for it. The
-        # other backends make it a constant of the compiled function.
-        is_eager = keras.backend.backend() == "torch"
-        self._map = ops.convert_to_tensor(phi) if is_eager else phi
+        self._constants = _Constants([phi], precision(dtype))
 
     def build(self, kernel_shape):
         """Checks Φ against the shape of the kernel."""
-        _check_channels(tuple(self._map.shape), kernel_shape, self.kernel_size)
+        [phi] = self._constants.arrays
+        _check_channels(phi.shape, kernel_shape, self.kernel_size)
 
     def map(self):
-        return self._map
+        return ops.convert_to_tensor(self._constants.arrays[0])
 
     def multiply(self, kernel):
+        kernel = ops.convert_to_tensor(kernel)
+        [phi] = self._constants.beside(kernel)
         # `ops.multiply` would take an eager backend four times as long.
-        return ops.convert_to_tensor(kernel) * ops.cast(self._map, kernel.dtype)
+        return kernel * ops.cast(phi, kernel.dtype)
 
     def map_value(self, normalize=None):
         phi = self.initial(self.kernel_size, self.causal)
@@ -157,6 +195,7 @@ class LearnedDensity(LayerDensity, keras.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_bools(causal=causal, normalize=normalize)
         self.initial = densities.get(initial)
         self.kernel_size = _checked_size(kernel_size)
         self.causal = causal
@@ -208,23 +247,18 @@ class LearnedDensity(LayerDensity, keras.Layer):
             phi.shape, len(self.kernel_size), self.channel_axis
         )
         _check_channels(phi[self._channel_axes].shape, kernel_shape, self.kernel_size)
-        self._constants = self._taps
-        if keras.backend.backend() == "torch":
-            # PyTorch would copy arrays to the device in each call.
-            self._constants = [
-                ops.convert_to_tensor(
-                    taps, "int64" if taps.dtype.kind == "i" else precision(self.dtype)
-                )
-                for taps in self._taps
-            ]
+        self._constants = _Constants(self._taps, precision(self.dtype))
         self.built = True
 
     def map(self):
         parameters = {
-            name: ops.exp(weight) if name in self.initial.positive else weight
+            name: ops.exp(weight)
+            if name in self.initial.positive
+            else ops.convert_to_tensor(weight)
             for name, weight in self._learned.items()
         }
-        phi = self.initial.map(self._constants, ops, **parameters)
+        taps = self._constants.beside(next(iter(parameters.values())))
+        phi = self.initial.map(taps, ops, **parameters)
         if self.normalize:
             phi = densities.normalize(phi, ops, rank=len(self.kernel_size))
         return phi[self._channel_axes]
@@ -331,6 +365,16 @@ class HeldDensity(LearnedDensity):
     @trainable.setter
     def trainable(self, value):
         pass
+
+
+def check_bools(**arguments):
+    """Raises a `ValueError` for an argument that is not a bool, such as `"yes"`."""
+    for name, value in arguments.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(
+                f"`{name}` must be True or False. Received: {name}={value!r} of type "
+                f"{type(value)}"
+            )
 
 
 def precision(dtype):

@@ -115,10 +115,24 @@ def test_export_writes_a_model_or_says_what_the_backend_cannot(
     command = ["export", str(model_path), str(output), "--format", "tf_saved_model"]
     if keras.backend.backend() == "torch":
         assert keras_wconv_cli.main(command) == 2
-        assert "The TensorFlow backend exports every format" in capsys.readouterr().err
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("keras-wconv export: format='tf_saved_model' could not")
+        assert line.endswith("every format: add --backend tensorflow")
     else:
         assert keras_wconv_cli.main(command) == 0
         assert (output / "saved_model.pb").is_file()
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="Keras does not write it there."
+)
+def test_export_names_both_files_of_openvino(model_path, tmp_path, capsys):
+    pytest.importorskip("openvino")
+    output = tmp_path / "exported.xml"
+    assert keras_wconv_cli.main(["export", str(model_path), str(output)]) == 0
+    written = f"Written: {output} and {output.with_suffix('.bin')}"
+    assert written in capsys.readouterr().out
+    assert output.is_file() and output.with_suffix(".bin").is_file()
 
 
 SHORT = ["--epochs", "1", "--batch-size", "250", "--seeds", "2", "--trials", "3"]
@@ -218,6 +232,7 @@ MISTAKES = [
     (["fold", "file", "x.keras", "--trim", "nan"], "--trim: must be a number from 0"),
     (["export", "file", "absent/x.onnx"], "make absent first"),
     (["export", "file", "x.onnx", "--format", "openvino"], "must end with .xml"),
+    (["export", "file", "x.xyz"], "the output must end with .onnx, .xml .*x.xyz"),
 ]
 
 

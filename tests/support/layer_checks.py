@@ -51,9 +51,12 @@ def randomize(layer, seed=0):
 def float64():
     """Where JAX really computes in float64, as the others do when they are asked."""
     if BACKEND == "jax":
-        import jax
+        try:
+            from jax import enable_x64
+        except ImportError:  # Where older ones have it.
+            from jax.experimental import enable_x64
 
-        return jax.enable_x64(True)
+        return enable_x64(True)
     return contextlib.nullcontext()
 
 
