@@ -19,7 +19,9 @@ _DENSITY_ARGUMENTS = """\
             a list of lists has one for each axis; a NumPy array is the whole map; a
             name or a `keras_wconv.densities.Density` is a family of densities.
         normalize_density: bool, whether Φ is divided by its root mean square, which
-            keeps the variance of the signal at the start of the training.
+            keeps the variance of the signal at the start of the training. By default
+            families of densities are (`Gaussian`, `Radial`, your own), and
+            coefficients and maps are taken as they are given.
         density_trainable: bool, whether the density is learned, starting at `density`:
             the coefficients of a separable density, the values of a map, the sigma of
             a Gaussian, the scale of a radial one. They are the weights of a child
@@ -27,7 +29,8 @@ _DENSITY_ARGUMENTS = """\
         density_per_channel: bool, whether every channel of a depthwise kernel, or every
             filter of another one, learns a density of its own. Needs
             `density_trainable=True`.
-        density_regularizer: regularizer of the weights of a learned density.
+        density_regularizer: regularizer of the weights of a learned density, or
+            `keras_wconv.regularizers.KernelSize`, a price on its taps.
         density_constraint: constraint of the weights of a learned density.
 """
 
@@ -79,7 +82,7 @@ class WeightedConvolution:
         self,
         *args,
         density=None,
-        normalize_density=False,
+        normalize_density: bool | None = None,
         density_trainable=False,
         density_per_channel=False,
         density_regularizer=None,
@@ -87,6 +90,11 @@ class WeightedConvolution:
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
+        if normalize_density not in (None, True, False):
+            raise ValueError(
+                "`normalize_density` must be True, False, or None, which decides by "
+                f"the kind of density. Received: normalize_density={normalize_density}"
+            )
         self._normalize_density = normalize_density
         self._density_per_channel = density_per_channel
         self._density_regularizer = regularizers.get(density_regularizer)
@@ -111,11 +119,14 @@ class WeightedConvolution:
         if isinstance(density, LayerDensity):
             return density
         initial = densities.get(density)
+        normalize = self.normalize_density
+        if normalize is None:
+            normalize = getattr(initial, "normalized_by_default", False)
         arguments = {
             "initial": initial,
             "kernel_size": self.kernel_size,
             "causal": self.padding == "causal",
-            "normalize": self.normalize_density,
+            "normalize": normalize,
         }
         if trainable:
             per_channel = self.density_per_channel
@@ -192,6 +203,7 @@ class WeightedConvolution:
 
     @property
     def normalize_density(self):
+        """As it was given; `layer.density.normalize` is what None came to."""
         return self._normalize_density
 
     @property
@@ -216,7 +228,7 @@ class WeightedConvolution:
 
     @property
     def density_map(self):
-        """Φ as it is now, normalized if asked: a NumPy array of `kernel_size`.
+        """Φ as it is now, normalized where it is: a NumPy array of `kernel_size`.
 
         Where channels have densities of their own, it has two more axes that broadcast
         to those of the kernel.
