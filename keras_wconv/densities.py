@@ -382,9 +382,9 @@ class Gaussian(Density):
 
     Args:
         sigma: standard deviation in taps, one number or one for each axis. It is what
-            a learned density learns. By default a quarter of the kernel: of its size
-            if its axes are of one size, of each axis otherwise. A causal kernel, which
-            has one side, has half of its size.
+            a learned density learns. By default an eighth of the kernel, and at least
+            1: of its size if all axes have the same, of each axis otherwise. A causal
+            kernel, which has one side, is counted twice.
 
     Raises:
         ValueError: If `sigma` is not positive and finite; when it is called, if the
@@ -395,8 +395,8 @@ class Gaussian(Density):
     >>> from keras_wconv import densities
     >>> densities.Gaussian(sigma=1.0)((3,)).round(4).tolist()
     [0.6065, 1.0, 0.6065]
-    >>> densities.Gaussian().parameters((9, 9))["sigma"].tolist()
-    2.25
+    >>> densities.Gaussian().parameters((32, 32))["sigma"].tolist()
+    4.0
     """
 
     positive = ("sigma",)
@@ -427,7 +427,7 @@ class Gaussian(Density):
         sizes = np.array(kernel_size)
         if len(set(kernel_size) - {1}) <= 1:
             sizes = sizes.max()
-        return {"sigma": sizes / (2 if causal else 4)}
+        return {"sigma": np.maximum(sizes / (4 if causal else 8), 1.0)}
 
     def map(self, taps, xp, sigma):
         sizes = {tap.shape[axis] for axis, tap in enumerate(taps)}

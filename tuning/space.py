@@ -3,13 +3,10 @@
 import dataclasses
 import itertools
 import math
-
-from keras_tuner.engine.hyperparameters import Boolean, Fixed, Float, Int
-
-import math
 from collections.abc import Sequence
 
 import keras_tuner as kt
+from keras_tuner.engine.hyperparameters import Boolean, Fixed, Float, Int
 
 from .. import densities
 from .direct_l import Cube
@@ -75,7 +72,7 @@ def density(
     >>> tuning.density(hp, kernel_size=(3, 5), name="stem")
     [[1.0], [1.0, 1.0]]
     >>> tuning.density(hp, kernel_size=32)
-    Gaussian(sigma=8.0)
+    Gaussian(sigma=4.0)
     >>> list(hp.values)
     ['density_3_1', 'stem_axis0_3_1', 'stem_axis1_5_1', 'stem_axis1_5_2',
      'density_32_sigma']

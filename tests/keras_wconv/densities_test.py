@@ -144,15 +144,15 @@ def test_a_map_is_copied():
 @pytest.mark.parametrize(
     ("kernel_size", "causal", "sigma"),
     [
-        ((7,), False, 1.75),
-        ((7,), True, 3.5),
-        ((9, 9), False, 2.25),
-        ((1, 9), False, 2.25),
-        ((3, 5), False, [0.75, 1.25]),
-        ((2, 4, 4), False, [0.5, 1.0, 1.0]),
+        ((7,), False, 1.0),
+        ((7,), True, 1.75),
+        ((18, 18), False, 2.25),
+        ((1, 18), False, 2.25),
+        ((3, 12), False, [1.0, 1.5]),
+        ((16, 12, 12), False, [2.0, 1.5, 1.5]),
     ],
 )
-def test_a_gaussian_by_default_is_a_quarter_of_the_kernel(kernel_size, causal, sigma):
+def test_a_gaussian_by_default_is_an_eighth_of_the_kernel(kernel_size, causal, sigma):
     for density in (densities.get("gaussian"), densities.Gaussian()):
         expected = densities.Gaussian(sigma)
         np.testing.assert_array_equal(

@@ -90,7 +90,7 @@ def test_large_kernels_have_a_width(kernel_size):
     size = max(np.atleast_1d(kernel_size))
     assert (sigma.min_value, sigma.max_value) == (0.5, size)
     assert (sigma.sampling, sigma.name) == ("log", f"density_{size}_sigma")
-    assert found.sigma == sigma.default == size / 4
+    assert found.sigma == sigma.default == max(size / 8, 1)
     # All but flat at the upper end: the standard convolution, once it is normalized.
     assert densities.Gaussian(sigma.max_value)((size,)).min() > 0.88
     layer = WeightedConv2D(1, kernel_size, density=found)
@@ -105,7 +105,7 @@ def test_a_width_for_each_axis():
         "stage2_axis1_9_sigma": (0.5, 9.0),
         "stage2_axis2_33_sigma": (0.5, 33.0),
     }
-    assert found.sigma == [1.0, 2.25, 8.25]
+    assert found.sigma == [1.0, 1.125, 4.125]
     assert found((1, 9, 33)).shape == (1, 9, 33)
     tuning.density(hp, (9, 33), "one")
     assert "one_9x33_sigma" in ranges_of(hp)
@@ -124,8 +124,8 @@ def test_causal_kernels_look_back_twice_as_far():
     found = tuning.density(hp, 8, causal=True)
     assert ranges_of(hp) == {"density_8_sigma": (0.5, 16.0)}
     layer = WeightedConv1D(1, 8, padding="causal", density=found)
-    # Sigma is half of the 8 taps.
-    expected = np.exp(-0.5 * (np.arange(8)[::-1] / 4) ** 2)
+    # Sigma is a quarter of the 8 taps.
+    expected = np.exp(-0.5 * (np.arange(8)[::-1] / 2) ** 2)
     np.testing.assert_allclose(layer.density_profiles[0], expected, rtol=1e-12)
     assert tuning.density(hp, 3, causal=True) == [1.0, 1.0]  # as published for two
 
