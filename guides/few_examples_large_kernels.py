@@ -209,8 +209,14 @@ print([f"{layer.density.values()['sigma']:.2f}" for layer in priced.layers[::3][
 """
 ## Ship it
 
-The density folds into the kernel. What is left is plain Keras.
+The density folds into the kernel, and what is left is plain Keras. `trim` also takes away
+the outer taps that do next to nothing, here those that make up at most 1 % of a kernel's
+norm: a network that began with kernels of 33 leaves with smaller ones.
 """
 
-folded = keras_wconv.fold(priced)
+folded, report = keras_wconv.fold(priced, trim=0.01, return_report=True)
+print(report)
 print({type(layer).__name__ for layer in folded.layers})
+print(
+    f"trimmed: {np.mean(folded.predict(held_out[0], verbose=0).argmax(-1) == held_out[1]):.1%}"
+)
