@@ -15,6 +15,7 @@ from . import (
     layers,
     optimizers,
     pytorch,
+    regularizers,
     visualization,
 )
 from .conversion import fold, to_weighted
@@ -52,6 +53,7 @@ __all__ = [
     "layers",
     "optimizers",
     "pytorch",
+    "regularizers",
     "to_weighted",
     "visualization",
 ]

@@ -14,6 +14,7 @@ import math
 import numbers
 import operator
 import reprlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -98,6 +99,9 @@ class Density:
     Attributes:
         positive: names of the parameters that must stay positive. They are learned as
             their logarithms.
+        normalized_by_default: whether Φ is divided by its root mean square where the
+            layer's `normalize_density` is None. A formula says where a kernel looks,
+            and is; values that are given tap by tap are taken as they are.
 
     Example:
 
@@ -110,7 +114,9 @@ class Density:
     ...         taps = [keras_wconv.densities.tap_distances(k) for k in kernel_size]
     ...         grid = np.meshgrid(*taps, indexing="ij")
     ...         return np.where(np.sum([d > 0 for d in grid], axis=0) < 2, 1.0, 0.5)
-    >>> keras_wconv.WeightedConv2D(8, 3, density=Cross()).density_map.tolist()
+    >>> layer = keras_wconv.WeightedConv2D(
+    ...     8, 3, density=Cross(), normalize_density=False)
+    >>> layer.density_map.tolist()
     [[0.5, 1.0, 0.5], [1.0, 1.0, 1.0], [0.5, 1.0, 0.5]]
 
     A density whose width can be learned:
@@ -131,12 +137,14 @@ class Density:
     ...     def get_config(self):
     ...         return {"width": self.width}
     >>> layer = keras_wconv.WeightedConv1D(
-    ...     8, 3, density=Cauchy(2.0), density_trainable=True)
+    ...     8, 3, density=Cauchy(2.0), density_trainable=True,
+    ...     normalize_density=False)
     >>> layer.density_map.tolist()
     [0.8, 1.0, 0.8]
     """
 
     positive = ()
+    normalized_by_default = True
 
     def __call__(self, kernel_size, causal=False):
         """Returns the map Φ.
@@ -263,6 +271,8 @@ class Separable(Density):
     extensions.
     """
 
+    normalized_by_default = False
+
     def __init__(self, coefficients):
         if isinstance(coefficients, numbers.Real):
             coefficients = [coefficients]
@@ -372,7 +382,9 @@ class Gaussian(Density):
 
     Args:
         sigma: standard deviation in taps, one number or one for each axis. It is what
-            a learned density learns.
+            a learned density learns. By default an eighth of the kernel, and at least
+            1: of its size if all axes have the same, of each axis otherwise. A causal
+            kernel, which has one side, is counted twice.
 
     Raises:
         ValueError: If `sigma` is not positive and finite; when it is called, if the
@@ -383,11 +395,16 @@ class Gaussian(Density):
     >>> from keras_wconv import densities
     >>> densities.Gaussian(sigma=1.0)((3,)).round(4).tolist()
     [0.6065, 1.0, 0.6065]
+    >>> densities.Gaussian().parameters((32, 32))["sigma"].tolist()
+    4.0
     """
 
     positive = ("sigma",)
 
-    def __init__(self, sigma=1.0):
+    def __init__(self, sigma: float | Sequence[float] | None = None):
+        if sigma is None:
+            self.sigma = None
+            return
         is_number = isinstance(sigma, numbers.Real)
         sigmas = [sigma] if is_number else list(sigma)
         if not sigmas or not all(
@@ -405,10 +422,17 @@ class Gaussian(Density):
                 f"`sigma` must have one value for each of the {len(kernel_size)} axes "
                 f"of kernel_size={kernel_size}. Received: sigma={self.sigma}"
             )
-        return {"sigma": np.array(self.sigma)}
+        if self.sigma is not None:
+            return {"sigma": np.array(self.sigma)}
+        sizes = np.array(kernel_size)
+        if len(set(kernel_size) - {1}) <= 1:
+            sizes = sizes.max()
+        return {"sigma": np.maximum(sizes / (4 if causal else 8), 1.0)}
 
     def map(self, taps, xp, sigma):
-        sigmas = sigma if np.ndim(self.sigma) else [sigma] * len(taps)
+        sizes = {tap.shape[axis] for axis, tap in enumerate(taps)}
+        per_axis = np.ndim(self.sigma) or (self.sigma is None and len(sizes - {1}) > 1)
+        sigmas = sigma if per_axis else [sigma] * len(taps)
         profiles = (
             xp.exp(-0.5 * xp.square(taps[axis] / sigmas[axis]))
             for axis in range(len(taps))
@@ -519,6 +543,8 @@ class Map(Density):
     (3, 5)
     """
 
+    normalized_by_default = False
+
     def __init__(self, values):
         self.values = _checked_map(values, "`density`")
 
@@ -565,7 +591,7 @@ def get(identifier):
     >>> densities.get([0.2, 0.8])
     Separable(coefficients=[0.2, 0.8])
     >>> densities.get("gaussian")
-    Gaussian(sigma=1.0)
+    Gaussian(sigma=None)
     """
     if identifier is None or isinstance(identifier, Density):
         return identifier

@@ -213,7 +213,7 @@ def _match_density(layer, values):
         if isinstance(layer.density.initial, densities.Separable):
             density = _separable(phi, layer.density.initial.per_axis)
         would_be = densities.get(density)(size)
-        if layer.normalize_density:
+        if layer.density.normalize:
             would_be = densities.normalize(would_be)
         loads.append((layer.density.assign, density))
     if not np.allclose(would_be, phi, rtol=1e-4, atol=1e-6):

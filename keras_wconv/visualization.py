@@ -337,7 +337,7 @@ def _kind(layer):
     words = [type(layer.density.initial).__name__]
     words += ["learned"] * layer.density_trainable
     words += ["per channel"] * layer.density_per_channel
-    words += ["normalized"] * layer.normalize_density
+    words += ["normalized"] * layer.density.normalize
     return ", ".join(words)
 
 

@@ -20,7 +20,9 @@ _DENSITY_ARGUMENTS = """\
             a list of lists has one for each axis; a NumPy array is the whole map; a
             name or a `keras_wconv.densities.Density` is a family of densities.
         normalize_density: bool, whether Φ is divided by its root mean square, which
-            keeps the variance of the signal at the start of the training.
+            keeps the variance of the signal at the start of the training. By default
+            families of densities are (`Gaussian`, `Radial`, your own), and
+            coefficients and maps are taken as they are given.
         density_trainable: bool, whether the density is learned, starting at `density`:
             the coefficients of a separable density, the values of a map, the sigma of
             a Gaussian, the scale of a radial one. They are the weights of a child
@@ -28,7 +30,8 @@ _DENSITY_ARGUMENTS = """\
         density_per_channel: bool, whether every channel of a depthwise kernel, or every
             filter of another one, learns a density of its own. Needs
             `density_trainable=True`.
-        density_regularizer: regularizer of the weights of a learned density.
+        density_regularizer: regularizer of the weights of a learned density, or
+            `keras_wconv.regularizers.KernelSize`, a price on its taps.
         density_constraint: constraint of the weights of a learned density.
 """
 
@@ -83,7 +86,7 @@ class WeightedConvolution:
         self,
         *args,
         density=None,
-        normalize_density=False,
+        normalize_density: bool | None = None,
         density_trainable=False,
         density_per_channel=False,
         density_regularizer=None,
@@ -92,11 +95,13 @@ class WeightedConvolution:
     ):
         super().__init__(*args, **kwargs)
         check_bools(
-            normalize_density=normalize_density,
             density_trainable=density_trainable,
             density_per_channel=density_per_channel,
         )
-        self._normalize_density = bool(normalize_density)  # NumPy's have no JSON.
+        if normalize_density is not None:  # None decides by the kind of density.
+            check_bools(normalize_density=normalize_density)
+            normalize_density = bool(normalize_density)  # NumPy's have no JSON.
+        self._normalize_density = normalize_density
         self._density_per_channel = bool(density_per_channel)
         self._density_regularizer = regularizers.get(density_regularizer)
         self._density_constraint = constraints.get(density_constraint)
@@ -120,11 +125,14 @@ class WeightedConvolution:
         if isinstance(density, LayerDensity):
             return density
         initial = densities.get(density)
+        normalize = self.normalize_density
+        if normalize is None:
+            normalize = getattr(initial, "normalized_by_default", False)
         arguments = {
             "initial": initial,
             "kernel_size": self.kernel_size,
             "causal": self.padding == "causal",
-            "normalize": self.normalize_density,
+            "normalize": normalize,
         }
         if trainable:
             per_channel = self.density_per_channel
@@ -231,6 +239,7 @@ class WeightedConvolution:
 
     @property
     def normalize_density(self):
+        """As it was given; `layer.density.normalize` is what None came to."""
         return self._normalize_density
 
     @property
@@ -255,7 +264,7 @@ class WeightedConvolution:
 
     @property
     def density_map(self):
-        """Φ as it is now, normalized if asked: a NumPy array of `kernel_size`.
+        """Φ as it is now, normalized where it is: a NumPy array of `kernel_size`.
 
         Where channels have densities of their own, it has two more axes that broadcast
         to those of the kernel.

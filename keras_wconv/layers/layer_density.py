@@ -7,6 +7,7 @@ import numpy as np
 from keras import constraints, ops, regularizers
 
 from .. import densities
+from ..regularizers import KernelSize
 
 # A map of them takes 32 MB. Kernels are far smaller; the files of strangers may say
 # anything, and a kernel is only made once its layer is built.
@@ -163,7 +164,7 @@ class LearnedDensity(LayerDensity, keras.Layer):
         normalize: bool, whether the map is divided by its root mean square.
         channel_axis: None, or the axis of the kernel, -1 or -2, along which each
             channel has parameters of its own.
-        regularizer: regularizer of each weight.
+        regularizer: regularizer of each weight; a `KernelSize` is one of the map.
         constraint: constraint of each weight.
 
     Raises:
@@ -230,6 +231,9 @@ class LearnedDensity(LayerDensity, keras.Layer):
             for name, start in self._start.items()
         }
         self._learned = {}
+        regularizer = self.regularizer
+        if isinstance(regularizer, KernelSize):
+            regularizer = self._price
         for name, start in starts.items():
             positive = name in self.initial.positive
             start = np.log(start) if positive else start
@@ -237,11 +241,13 @@ class LearnedDensity(LayerDensity, keras.Layer):
                 name=_weight_name(name, positive),
                 shape=start.shape,
                 initializer=lambda shape, dtype, start=start: ops.cast(start, dtype),
-                regularizer=self.regularizer,
+                regularizer=regularizer,
                 constraint=self.constraint,
                 # Φ is computed in full precision and cast once.
                 autocast=False,
             )
+            if isinstance(self.regularizer, KernelSize):
+                regularizer = None  # The map has one price, of however many weights.
         phi = self.initial.map(self._taps, np, **starts)
         self._channel_axes = _channel_axes(
             phi.shape, len(self.kernel_size), self.channel_axis
@@ -262,6 +268,13 @@ class LearnedDensity(LayerDensity, keras.Layer):
         if self.normalize:
             phi = densities.normalize(phi, ops, rank=len(self.kernel_size))
         return phi[self._channel_axes]
+
+    def _price(self, weight):
+        phi = self.map()
+        # A profile that is 1 everywhere is left to broadcasting.
+        return self.regularizer(
+            ops.broadcast_to(phi, (*self.kernel_size, *phi.shape[-2:]))
+        )
 
     def multiply(self, kernel):
         product = ops.convert_to_tensor(kernel) * ops.cast(self.map(), kernel.dtype)

@@ -141,6 +141,29 @@ def test_a_map_is_copied():
     np.testing.assert_array_equal(density((3, 3)), np.ones((3, 3)))
 
 
+@pytest.mark.parametrize(
+    ("kernel_size", "causal", "sigma"),
+    [
+        ((7,), False, 1.0),
+        ((7,), True, 1.75),
+        ((18, 18), False, 2.25),
+        ((1, 18), False, 2.25),
+        ((3, 12), False, [1.0, 1.5]),
+        ((16, 12, 12), False, [2.0, 1.5, 1.5]),
+    ],
+)
+def test_a_gaussian_by_default_is_an_eighth_of_the_kernel(kernel_size, causal, sigma):
+    for density in (densities.get("gaussian"), densities.Gaussian()):
+        expected = densities.Gaussian(sigma)
+        np.testing.assert_array_equal(
+            density(kernel_size, causal), expected(kernel_size, causal)
+        )
+        [parameter] = density.parameters(kernel_size, causal).values()
+        assert parameter.tolist() == sigma
+        again = densities.deserialize(densities.serialize(density))
+        assert again.sigma is None
+
+
 def test_normalize_makes_the_root_mean_square_one():
     phi = densities.normalize(densities.Separable([0.25, 0.15, 0.55])((7, 7)))
     assert np.mean(phi**2) == pytest.approx(1.0, rel=1e-14)

@@ -50,7 +50,7 @@ def test_by_function():
 def test_a_class_and_a_config():
     config = densities.serialize(densities.Gaussian(2.0))
     assert DensityChoice(config)("a", (3, 3)).sigma == 2.0
-    assert DensityChoice(densities.Gaussian)("a", (3, 3)).sigma == 1.0
+    assert DensityChoice(densities.Gaussian)("a", (3, 3)).sigma is None
 
 
 @pytest.mark.parametrize(

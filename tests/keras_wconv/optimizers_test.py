@@ -4,7 +4,7 @@ import pytest
 from layer_checks import BACKEND, gradients, normal, randomize, to_numpy
 
 import keras_wconv
-from keras_wconv.optimizers import density_optimizer
+from keras_wconv.optimizers import density_optimizer, published_optimizer
 
 INPUTS, TARGETS = normal((8, 6, 6, 2)), normal((8, 3), 1)
 
@@ -201,3 +201,27 @@ def test_a_model_without_a_density_trains_as_always():
     before = model.get_weights()
     train(model, density_optimizer(keras.optimizers.SGD(0.1)))
     assert not np.array_equal(model.get_weights()[0], before[0])
+
+
+def test_the_published_recipe():
+    """Against AdamW by hand: without a gradient, decay alone moves the weights."""
+    model = small_model(density=[0.7])
+    model.compile(
+        published_optimizer(steps_per_epoch=2),
+        lambda targets, outputs: 0.0 * keras.ops.sum(outputs),
+    )
+    before = values(model)
+    train(model, None, steps=22)
+    after = values(model)
+    # 20 steps of half a cosine, and two from its beginning again.
+    steps = [*range(20), 0, 1]
+    cosine = 0.5 * (1 + np.cos(np.pi * np.array(steps) / 20))
+    for path, rate in ((DENSITY, 1e-2), ("hidden/kernel", 1e-4)):
+        expected = before[path] * np.prod(1 - rate * cosine * 1e-2)
+        np.testing.assert_allclose(after[path], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, None])
+def test_bad_steps_of_the_published_recipe(steps):
+    with pytest.raises(ValueError, match="`steps_per_epoch` must be"):
+        published_optimizer(steps)

@@ -52,7 +52,7 @@ MALFORMED = {
     ),
     "text": ({"density": density("Separable", coefficients="abc")}, "must be finite"),
     "unknown argument": ({"density": density("Gaussian", width=1.0)}, "'width'"),
-    "no sigma": ({"density": density("Gaussian", sigma=None)}, "NoneType"),
+    "a word": ({"density": density("Gaussian", sigma="wide")}, "`sigma` must be"),
     "ragged map": ({"density": density("Map", values=[[1], [1, 2]])}, "inhomogeneous"),
     "other map": ({"density": density("Map", values=[[1.0] * 5])}, r"shape \(3, 3\)"),
     "command": (

@@ -1,9 +1,12 @@
 """The hyperparameters of a density."""
 
+import math
+
 import keras_tuner as kt
+import numpy as np
 import pytest
 
-from keras_wconv import WeightedConv1D, WeightedConv2D, tuning
+from keras_wconv import WeightedConv1D, WeightedConv2D, densities, tuning
 from keras_wconv._density_choice import DensityChoice
 
 
@@ -79,13 +82,79 @@ def test_causal_kernels_have_a_coefficient_for_each_past_tap():
     assert layer.density_map.tolist() == [1.0, 1.0, 1.0]
 
 
+@pytest.mark.parametrize("kernel_size", [8, 9, 15, 33, 65, (15, 15)])
+def test_large_kernels_have_a_width(kernel_size):
+    hp = kt.HyperParameters()
+    found = tuning.density(hp, kernel_size)
+    [sigma] = hp.space
+    size = max(np.atleast_1d(kernel_size))
+    assert (sigma.min_value, sigma.max_value) == (0.5, size)
+    assert (sigma.sampling, sigma.name) == ("log", f"density_{size}_sigma")
+    assert found.sigma == sigma.default == max(size / 8, 1)
+    # All but flat at the upper end: the standard convolution, once it is normalized.
+    assert densities.Gaussian(sigma.max_value)((size,)).min() > 0.88
+    layer = WeightedConv2D(1, kernel_size, density=found)
+    default = WeightedConv2D(1, kernel_size, density="gaussian")
+    np.testing.assert_array_equal(layer.density_map, default.density_map)
+
+
+def test_a_width_for_each_axis():
+    hp = kt.HyperParameters()
+    found = tuning.density(hp, (1, 9, 33), "stage2", per_axis=True)
+    assert ranges_of(hp) == {
+        "stage2_axis1_9_sigma": (0.5, 9.0),
+        "stage2_axis2_33_sigma": (0.5, 33.0),
+    }
+    assert found.sigma == [1.0, 1.125, 4.125]
+    assert found((1, 9, 33)).shape == (1, 9, 33)
+    tuning.density(hp, (9, 33), "one")
+    assert "one_9x33_sigma" in ranges_of(hp)
+
+
+def test_the_family_may_be_chosen():
+    hp = kt.HyperParameters()
+    tuning.density(hp, 3, family="gaussian", ranges=(1, 2))
+    assert ranges_of(hp) == {"density_3_sigma": (1.0, 2.0)}
+    published = tuning.density(hp, 7, family="coefficients")
+    assert published == tuning.density(hp, 7)
+
+
+def test_causal_kernels_look_back_twice_as_far():
+    hp = kt.HyperParameters()
+    found = tuning.density(hp, 8, causal=True)
+    assert ranges_of(hp) == {"density_8_sigma": (0.5, 16.0)}
+    layer = WeightedConv1D(1, 8, padding="causal", density=found)
+    # Sigma is a quarter of the 8 taps.
+    expected = np.exp(-0.5 * (np.arange(8)[::-1] / 2) ** 2)
+    np.testing.assert_allclose(layer.density_profiles[0], expected, rtol=1e-12)
+    assert tuning.density(hp, 3, causal=True) == [1.0, 1.0]  # as published for two
+
+
+def test_direct_l_begins_in_the_middle_of_the_logarithmic_range(tmp_path):
+    hp = kt.HyperParameters()
+    tuning.density(hp, 32)
+    oracle = tuning.DirectLOracle("val_loss", max_trials=3, hyperparameters=hp)
+    oracle._set_project_dir(tmp_path, "search")
+    first = oracle.create_trial("tuner").hyperparameters
+    assert first["density_32_sigma"] == pytest.approx(math.sqrt(0.5 * 32))
+
+
 def test_bad_arguments():
     hp = kt.HyperParameters()
     for kernel_size in (1, 2, (1, 1)):
         with pytest.raises(ValueError, match="`kernel_size` must have taps beside"):
             tuning.density(hp, kernel_size)
     with pytest.raises(ValueError, match="No ranges are published for 4 coefficients"):
-        tuning.density(hp, 9)
+        tuning.density(hp, 9, family="coefficients")
+    with pytest.raises(ValueError, match="`family` must be one of"):
+        tuning.density(hp, 9, family="radial")
+    with pytest.raises(ValueError, match="`per_axis` needs the sizes of the axes"):
+        tuning.density(hp, 9, per_axis=True)
+    for ranges in ((0, 1), (2, 1), [(1, 2)], 3, (1, math.inf)):
+        with pytest.raises(ValueError, match="must be one \\(low, high\\) of sigma"):
+            tuning.density(hp, 9, family="gaussian", ranges=ranges)
+    with pytest.raises(ValueError, match="a list of ranges for each axis"):
+        tuning.density(hp, (9, 9), per_axis=True, family="gaussian", ranges=[(1, 2)])
     with pytest.raises(ValueError, match="each of the 2 coefficients of 'density_5'"):
         tuning.density(hp, 5, ranges=[(0, 1)])
     with pytest.raises(ValueError, match="a list of ranges for each axis"):

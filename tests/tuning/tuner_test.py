@@ -64,6 +64,16 @@ def build_mixed(hp):
     return classifier(layers, sgd)
 
 
+def build_gaussian(hp):
+    """A width, whose density is normalized because the layer is not told."""
+    density = tuning.density(hp, kernel_size=9)
+    layers = [
+        WeightedConv2D(3, 9, padding="same", density=density),
+        keras.layers.BatchNormalization(),
+    ]
+    return classifier(layers)
+
+
 def build_rates(hp):
     """A density and a learning rate that are searched together."""
     density = tuning.density(hp, kernel_size=3)
@@ -105,7 +115,9 @@ class Seed(keras.callbacks.Callback):
         keras.utils.set_random_seed(0)
 
 
-@pytest.mark.parametrize("build", [build_normalized, build_mixed, build_rates])
+@pytest.mark.parametrize(
+    "build", [build_normalized, build_mixed, build_rates, build_gaussian]
+)
 def test_losses_equal_those_of_a_new_model_to_the_last_bit(tmp_path, build):
     plateau = keras.callbacks.ReduceLROnPlateau("loss", min_delta=10.0, patience=0)
     arguments = {"epochs": 2, "callbacks": [plateau], "verbose": 0, **DATA}

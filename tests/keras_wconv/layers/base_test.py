@@ -17,6 +17,7 @@ from layer_checks import BACKEND, float64, gradients, make, normal, randomize, t
 from own_density import Cauchy
 
 import keras_wconv
+from keras_wconv import densities
 from keras_wconv.densities import Gaussian, Map, Radial
 
 NAMES = [
@@ -82,7 +83,7 @@ def test_signature_is_that_of_keras_and_the_keywords(name):
     *expected, variadic = plain
     own = {
         "density": None,
-        "normalize_density": False,
+        "normalize_density": None,
         "density_trainable": False,
         "density_per_channel": False,
         "density_regularizer": None,
@@ -234,6 +235,85 @@ def test_normalized_density_keeps_the_variance_of_the_signal():
     plain = variance(None, False)
     assert variance(published, False) / plain == pytest.approx(0.064, rel=0.2)
     assert variance(published, True) / plain == pytest.approx(1.0, rel=0.2)
+
+
+FAMILIES = {
+    "gaussian": densities.Gaussian(1.0),
+    "radial": densities.Radial("inverse"),
+    "own": Cauchy(1.5),
+    "coefficients": [0.25, 0.15, 0.55],
+    "axes": [[0.25, 0.15, 0.55]] * 2,
+    "map": densities.Gaussian(1.0)((7, 7)),
+}
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_which_densities_are_normalized(family, trainable):
+    """Families are unless told, what is given tap by tap is not; a bool decides."""
+    density = FAMILIES[family]
+    raw = densities.get(density)((7, 7))
+    by_kind = family in ("gaussian", "radial", "own")
+    for given, is_normalized in ((None, by_kind), (True, True), (False, False)):
+        layer = keras_wconv.WeightedConv2D(
+            2,
+            7,
+            density=density,
+            normalize_density=given,
+            density_trainable=trainable,
+        )
+        model = keras.Sequential([keras.Input((9, 9, 1)), layer])
+        expected = raw / np.sqrt(np.mean(raw**2)) if is_normalized else raw
+        for each in (layer, keras.models.clone_model(model).layers[0]):
+            assert each.normalize_density is given
+            assert each.density.normalize is is_normalized
+            # A learned one is rounded to float32 once and again.
+            np.testing.assert_allclose(each.density_map, expected, rtol=1e-5)
+            np.testing.assert_allclose(
+                to_numpy(each.effective_kernel),
+                to_numpy(each.kernel) * expected[..., None, None],
+                rtol=1e-5,
+            )
+        assert layer.get_config()["normalize_density"] is given
+
+
+def test_files_that_say_false_keep_their_meaning():
+    """As every file of version 0.1 does: None was not to be had."""
+    layer = keras_wconv.WeightedConv2D(2, 7, density=densities.Gaussian(1.0))
+    config = layer.get_config() | {"normalize_density": False}
+    old = keras_wconv.WeightedConv2D.from_config(config)
+    np.testing.assert_array_equal(old.density_map, densities.Gaussian(1.0)((7, 7)))
+
+
+def test_normalize_density_is_a_bool_or_none():
+    with pytest.raises(ValueError, match="`normalize_density` must be True, False, or"):
+        keras_wconv.WeightedConv2D(2, 3, density=[0.7], normalize_density="yes")
+
+
+@pytest.mark.parametrize("normalize", [None, False])
+def test_what_a_short_training_leaves_in_the_moving_variance(normalize):
+    """The figures of docs/faq.md: v + (1 - v) 0.99^n after n steps, from 1.
+
+    Without normalization the signal behind a Gaussian has a small variance v, and the
+    batch normalization makes less of it at inference than it did in training.
+    """
+    keras.utils.set_random_seed(0)
+    layer = keras_wconv.WeightedConv2D(
+        32, 7, density=densities.Gaussian(1.0), normalize_density=normalize
+    )
+    normalization = keras.layers.BatchNormalization(epsilon=0.0)
+    model = keras.Sequential([keras.Input((16, 16, 4)), layer, normalization])
+    inputs = normal((8, 16, 16, 4))
+    variances = to_numpy(layer(inputs)).var((0, 1, 2))
+    for _ in range(400):
+        model(inputs, training=True)
+    expected = variances + (1 - variances) * 0.99**400
+    # 400 roundings of float32.
+    np.testing.assert_allclose(
+        to_numpy(normalization.moving_variance), expected, rtol=1e-3
+    )
+    ratio = np.median(to_numpy(model(inputs)).std((0, 1, 2)))
+    assert ratio == pytest.approx(0.66 if normalize is False else 0.97, abs=0.02)
 
 
 @pytest.mark.parametrize("trainable", [False, True])

@@ -46,15 +46,22 @@ class Form:
     def map(self, values):
         """Φ with the axes of the kernel's channels, in NumPy."""
         if not self.per_channel:
-            return self.formula(**values)[..., None, None]
+            return self.channel_map(values)[..., None, None]
         count = next(iter(values.values())).shape[-1]
         each = [
-            self.formula(**{name: value[..., c] for name, value in values.items()})
+            self.channel_map({name: value[..., c] for name, value in values.items()})
             for c in range(count)
         ]
         phi = np.stack(each, axis=-1)
         is_depthwise = self.layer is keras_wconv.WeightedDepthwiseConv2D
         return phi[..., None] if is_depthwise else phi[..., None, :]
+
+    def channel_map(self, values):
+        """Families are normalized, what is given tap by tap is not."""
+        phi = self.formula(**values)
+        if self.formula in (separable, explicit):
+            return phi
+        return phi / np.sqrt(np.mean(phi**2))
 
 
 def gaussian(sigma):
@@ -319,6 +326,7 @@ def test_the_width_that_made_the_data_is_found(family, per_channel, widths):
         density=family(1.5),
         density_trainable=True,
         density_per_channel=per_channel,
+        normalize_density=False,  # The windows are 1 at their center.
         depthwise_initializer="ones",
         use_bias=False,
     )
