@@ -1,12 +1,45 @@
-"""The search for a density: DIRECT-L, a KerasTuner oracle and tuners on it."""
+"""The search for a density: DIRECT-L, in KerasTuner and in Optuna."""
+
+import importlib
+from typing import TYPE_CHECKING
 
 from .._optional import require
+from .density_space import density
 from .direct_l import DirectLSearch
 
-require("keras_tuner", extra="tuning")
+if TYPE_CHECKING:
+    from .optuna_sampler import DirectLSampler
+    from .oracle import DirectLOracle
+    from .tuner import DensityTuner, DirectL
 
-from .oracle import DirectLOracle  # noqa: E402 - what they need is named first
-from .space import density  # noqa: E402
-from .tuner import DensityTuner, DirectL  # noqa: E402
+__all__ = [
+    "DensityTuner",
+    "DirectL",
+    "DirectLOracle",
+    "DirectLSampler",
+    "DirectLSearch",
+    "density",
+]
 
-__all__ = ["DensityTuner", "DirectL", "DirectLOracle", "DirectLSearch", "density"]
+# Imported when first used, for each needs one of two packages alone. By name: the
+# module, the package and the extra that brings it.
+_LAZY = {
+    "DensityTuner": ("tuner", "keras_tuner", "tuning"),
+    "DirectL": ("tuner", "keras_tuner", "tuning"),
+    "DirectLOracle": ("oracle", "keras_tuner", "tuning"),
+    "DirectLSampler": ("optuna_sampler", "optuna", "optuna"),
+}
+
+
+def __getattr__(name):
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, package, extra = _LAZY[name]
+    require(package, extra=extra)
+    value = getattr(importlib.import_module(f".{module}", __name__), name)
+    globals()[name] = value  # found at once from now on
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

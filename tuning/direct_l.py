@@ -60,6 +60,22 @@ class Cube:
         return tuple(range(len(lower)))
 
 
+def value_between(low, high, coordinate, log=False):
+    """Maps [0, 1] to a range, and 1/2 exactly to its middle.
+
+    Args:
+        low, high: floats, the bounds.
+        coordinate: float in [0, 1].
+        log: bool, whether equal parts of [0, 1] are equal ratios.
+    """
+    if log:
+        # From the middle outwards, for the middle of reciprocal bounds to be exactly 1.
+        value = math.sqrt(low * high) * (high / low) ** (coordinate - 0.5)
+    else:
+        value = (1 - coordinate) * low + coordinate * high
+    return min(max(value, low), high)
+
+
 class DirectLSearch:
     """Search for the minimum of a function on the unit cube, as ask and tell.
 

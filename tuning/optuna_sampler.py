@@ -1,0 +1,429 @@
+"""DIRECT-L as an Optuna sampler."""
+
+import collections
+import contextlib
+import copy
+import dataclasses
+import datetime
+import itertools
+import math
+import random
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna import TrialPruned
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from .direct_l import Cube, DirectLSearch, value_between
+
+# The attribute of a trial that names the point of the cube that it was given.
+_POINT = "direct_l:point"
+
+
+class DirectLSampler(BaseSampler):
+    """Optuna sampler that searches with DIRECT-L.
+
+    The search space is any of Optuna: floats (also `log`, with `step`), integers and
+    categories. Each parameter is an axis, and one with few values is constant on equal
+    parts of its axis. The first trial is the middle of all ranges.
+
+    The storage is the only state: each trial is given the next point of a search that
+    is told anew what the study's finished trials came to. So any number of workers,
+    threads, processes or machines that share a storage, killed and started again, try
+    the same points.
+
+    - A worker that finds all points of a batch taken repeats the running one that has
+      the fewest trials, and of those the first: Optuna cannot let it wait. What ends
+      first is told to the search, the other trial is not, for the search needs each
+      value once. This is also how the point of a killed worker is tried again.
+    - A failed trial, NaN, infinity and broken constraints are failures: the search
+      goes on around them. A completed trial at the same values takes their place,
+      whether Optuna retried it or you enqueued it.
+    - A pruned trial counts with the last value that it reported. When trials are
+      pruned depends on the others, and so do the points then.
+    - Enqueued and imported trials count if they are at a point of the search. What an
+      enqueued one leaves open is the middle of its range.
+    - Once the resolution is reached, or all values are tried, the study is stopped. A
+      trial that is begun later is pruned when it asks for its first value.
+
+    Args:
+        search_space: Dictionary of the parameters' names and Optuna distributions, the
+            axes in their order. `None` takes the parameters of the first trial that is
+            completed or pruned, in alphabetical order; until then all trials try the
+            middle, so declare it where many workers start at once, or where a
+            parameter is not suggested in every trial. A parameter that is not in the
+            space is kept at the middle of its range, with a warning.
+        epsilon: Float, see `DirectLSearch`.
+        min_side: Float or `None`, the resolution: a part of each range below which it
+            is not divided. See `DirectLSearch`.
+        locally_biased: Boolean, `False` is the original DIRECT.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the study has several
+            objectives.
+
+    Example:
+
+    >>> import optuna
+    >>> from keras_wconv import tuning
+    >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+    >>> def objective(trial):
+    ...     x, y = (trial.suggest_float(name, 0.5, 1.5) for name in "xy")
+    ...     return (x - 0.8) ** 2 + (y - 1.3) ** 2
+    >>> study = optuna.create_study(sampler=tuning.DirectLSampler())
+    >>> study.optimize(objective, n_trials=40)
+    >>> study.trials[0].params
+    {'x': 1.0, 'y': 1.0}
+    >>> study.best_value < 1e-3
+    True
+
+    Source: see `keras_wconv.tuning.DirectLSearch`; the interface is that of
+        https://optuna.readthedocs.io/en/stable/reference/samplers/.
+    """
+
+    def __init__(
+        self,
+        search_space: Mapping[str, BaseDistribution] | None = None,
+        epsilon: float = 1e-4,
+        min_side: float | None = 0.01,
+        locally_biased: bool = True,
+    ) -> None:
+        self._search_arguments = {
+            "epsilon": epsilon,
+            "min_side": min_side,
+            "locally_biased": locally_biased,
+        }
+        DirectLSearch(1, **self._search_arguments)  # raises what is wrong with them
+        self._search_space = None
+        if search_space is not None:
+            self._search_space = _searchable(search_space)
+            if not self._search_space:
+                raise ValueError(
+                    "`search_space` must have a parameter with more than one value, or "
+                    "be None to take the parameters of the first trial. "
+                    f"Received: {dict(search_space)}"
+                )
+
+    # === What Optuna calls ===
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        _check_single_objective(study)
+        distributions = self._distributions(_all_trials(study))
+        if _fixed(trial).keys() & distributions.keys():
+            return {}  # Enqueued: where it is, is not for the search to say.
+        return distributions
+
+    def sample_relative(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        _check_single_objective(study)
+        if not search_space:
+            return {}
+        space = _Space(search_space)
+        trials = _all_trials(study)
+        search, found = self._told(study, space, trials)
+        batch = search.ask()
+        if not batch:
+            _stop(study)
+            raise TrialPruned(
+                f"DIRECT-L has no point left at min_side={search.min_side}: the search "
+                "is over. Make `min_side` smaller for a finer one."
+            )
+        point = tuple(trial.system_attrs.get(_POINT, ()))
+        if point not in batch:  # One that Optuna retries has it already.
+            free = [p for p in batch if space.key(p) not in found]
+            # Trials that were begun before and have no point yet will take the first.
+            before = sum(_is_undecided(t, search_space, trial.number) for t in trials)
+            if before < len(free):
+                point = free[before]
+            else:
+                point = min(batch, key=lambda p: len(found.get(space.key(p), ())))
+            # Optuna's own samplers keep what they know of a trial in the same way.
+            study._storage.set_trial_system_attr(trial._trial_id, _POINT, list(point))
+        return space.values(point)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        _check_single_objective(study)
+        trials = _all_trials(study)
+        distributions = self._distributions(trials)
+        coordinate = 0.5
+        if distributions and not _fixed(trial).keys() & distributions.keys():
+            warnings.warn(
+                f"{param_name!r} of trial {trial.number} is not searched, but kept at "
+                f"the middle of its range: {param_distribution} is not part of the "
+                f"space {distributions}. Suggest all parameters over the same ranges "
+                "in every trial, or pass `search_space`.",
+                stacklevel=2,
+            )
+        elif not distributions and any(t.state.is_finished() for t in trials):
+            # The middle failed, so that the space is not known: try elsewhere.
+            coordinate = random.Random(f"{trial.number} {param_name}").random()
+        return _Axis(param_distribution).value(coordinate)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        if len(study.directions) > 1:
+            return  # It has failed with an error that says so.
+        ended = copy.copy(trial)
+        ended.state, ended.values = state, values
+        trials = [t for t in _all_trials(study) if t.number != trial.number] + [ended]
+        distributions = self._distributions(trials)
+        if distributions and self._told(study, _Space(distributions), trials)[0].done:
+            _stop(study)
+
+    # === The search ===
+
+    def _distributions(self, trials):
+        """Returns the search space; an empty one while it is not known."""
+        if self._search_space is not None:
+            return self._search_space
+        known = (TrialState.COMPLETE, TrialState.PRUNED)
+        candidates = [t for t in trials if t.state in known and t.distributions]
+        if not candidates:
+            return {}
+        first = min(candidates, key=_end)
+        return _searchable(dict(sorted(first.distributions.items())))
+
+    def _told(self, study, space, trials):
+        """Returns the search as the trials leave it, and lists of them by their key."""
+        found = collections.defaultdict(list)
+        for trial in trials:
+            key = space.key_of(trial)
+            if key is not None:
+                found[key].append(trial)
+        sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
+        search = DirectLSearch(space.dimensions, **self._search_arguments, space=space)
+        progress = True
+        while progress:
+            progress = False
+            for point in search.ask():
+                is_ended, value = _outcome(found.get(space.key(point), ()), sign)
+                if is_ended:
+                    search.tell(point, value)
+                    progress = True
+        return search, found
+
+
+def _outcome(trials, sign):
+    """Returns whether trials at one point decide it, and its value, None if it failed.
+
+    What is completed counts more than what was pruned, and the first of them counts.
+    """
+    for state in (TrialState.COMPLETE, TrialState.PRUNED):
+        ended = [t for t in trials if t.state == state and t.value is not None]
+        if ended:
+            first = min(ended, key=_end)
+            return True, sign * first.value if _is_feasible(first) else None
+    # The last one decides whether it failed: Optuna may retry what did.
+    last = max(trials, key=lambda trial: trial.number, default=None)
+    return last is not None and last.state.is_finished(), None
+
+
+def _end(trial):
+    return trial.datetime_complete or datetime.datetime.max, trial.number
+
+
+def _is_feasible(trial):
+    # Optuna has constraints of single objectives from version 5 on.
+    return all(value <= 0 for value in getattr(trial, "constraints", {}).values())
+
+
+def _is_undecided(trial, search_space, number):
+    """Returns whether a trial was begun before `number`, and has no values yet."""
+    return (
+        trial.state == TrialState.RUNNING
+        and trial.number < number
+        and _POINT not in trial.system_attrs
+        and not (trial.params.keys() | _fixed(trial).keys()) & search_space.keys()
+    )
+
+
+def _fixed(trial):
+    """Returns the values that an enqueued trial came with."""
+    return trial.system_attrs.get("fixed_params", {})
+
+
+def _all_trials(study):
+    # From the storage, as Optuna's own samplers do where all of them count:
+    # `get_trials` hides those of other brackets under the Hyperband pruner.
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def _stop(study):
+    """Ends `Study.optimize`; there is nothing to end where the user asks and tells."""
+    with contextlib.suppress(RuntimeError):
+        # The Hyperband pruner hands samplers a view of the study.
+        getattr(study, "_study", study).stop()
+
+
+def _check_single_objective(study):
+    if len(study.directions) > 1:
+        raise ValueError(
+            "DIRECT-L minimizes or maximizes one value: expected a study with one of "
+            f"`directions`. Received: {len(study.directions)}. Combine the values "
+            "into one, or use a sampler for several, such as "
+            "`optuna.samplers.NSGAIISampler`."
+        )
+
+
+def _searchable(distributions):
+    """Returns the distributions that have more than one value.
+
+    Raises:
+        ValueError: If one is no distribution, or has no bounds.
+    """
+    for name, distribution in distributions.items():
+        if not isinstance(distribution, BaseDistribution):
+            raise ValueError(
+                "`search_space` must have Optuna distributions as values, such as "
+                f"`optuna.distributions.FloatDistribution(0.5, 1.5)`. Received: "
+                f"{distribution!r} for {name!r}"
+            )
+        if isinstance(distribution, FloatDistribution) and not math.isfinite(
+            distribution.high - distribution.low
+        ):
+            raise ValueError(
+                f"DIRECT-L searches finite ranges. Received: {distribution} for "
+                f"{name!r}. Give it finite bounds."
+            )
+    return {name: d for name, d in distributions.items() if not d.single()}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Axis:
+    """A parameter along [0, 1]. One with listed values has them on parts of it."""
+
+    distribution: BaseDistribution
+
+    def value(self, coordinate):
+        """Returns the value at a coordinate, as the objective gets it."""
+        return self.distribution.to_external_repr(self.internal(coordinate))
+
+    def internal(self, coordinate):
+        """Returns the value at a coordinate as Optuna stores it: a float."""
+        d = self.distribution
+        index = self.index(coordinate)
+        if index is None:
+            return value_between(d.low, d.high, coordinate, d.log)
+        return self.listed(index)
+
+    def index(self, coordinate):
+        """Returns the number of the listed value at a coordinate; None for ranges."""
+        d = self.distribution
+        if isinstance(d, IntDistribution) and d.log:
+            # Each integer from its logarithm to that of the next one.
+            value = int(d.low * math.pow((d.high + 1) / d.low, coordinate))
+            return min(value, d.high) - d.low
+        if isinstance(d, CategoricalDistribution):
+            count = len(d.choices)
+        elif d.step is not None:
+            count = round((d.high - d.low) / d.step) + 1
+        else:
+            return None
+        return min(int(coordinate / (1 / count)), count - 1)
+
+    def listed(self, index):
+        d = self.distribution
+        if isinstance(d, CategoricalDistribution):
+            return index
+        return min(d.low + index * d.step, d.high)
+
+    def part(self, low, high):
+        """Returns the range of the indices on a part of [0, 1]; None for ranges."""
+        # Coordinates are rounded; a part must not reach into the next one by that.
+        first, last = self.index(low + 1e-9), self.index(high - 1e-9)
+        return None if first is None else range(first, last + 1)
+
+
+class _Space(Cube):
+    """A search space of Optuna as a cube with an axis for each parameter.
+
+    A key is the tuple of the values as Optuna stores them.
+    """
+
+    def __init__(self, distributions):
+        self._axes = {name: _Axis(d) for name, d in distributions.items()}
+        self.dimensions = len(self._axes)
+
+    def values(self, point):
+        """Returns the values at a point by name, as the objective gets them."""
+        axes = zip(self._axes.items(), point, strict=True)
+        return {name: axis.value(coordinate) for (name, axis), coordinate in axes}
+
+    def key(self, point):
+        axes = zip(self._axes.values(), point, strict=True)
+        return tuple(axis.internal(coordinate) for axis, coordinate in axes)
+
+    def key_of(self, trial):
+        """Returns the key of the point that a trial is at; None if it is at none.
+
+        That is the point it was given, unless it has other values than those there;
+        one that was given none has to have a value for every parameter.
+        """
+        params = {**_fixed(trial), **trial.params}
+        try:
+            internal = {
+                name: float(axis.distribution.to_internal_repr(params[name]))
+                for name, axis in self._axes.items()
+                if name in params
+            }
+        except ValueError:
+            return None  # A value of another kind.
+        point = trial.system_attrs.get(_POINT)
+        if point is not None and len(point) == self.dimensions:
+            key = self.key(point)
+            # Another machine may round a logarithm otherwise.
+            if all(
+                name not in internal or math.isclose(internal[name], there)
+                for name, there in zip(self._axes, key, strict=True)
+            ):
+                return key
+        if len(internal) == self.dimensions:
+            return tuple(internal.values())
+        return None
+
+    def axes(self, lower, upper, known):
+        parts = [
+            axis.part(low, high)
+            for axis, low, high in zip(self._axes.values(), lower, upper, strict=True)
+        ]
+        if None not in parts and self._are_known(parts, known):
+            return ()
+        return tuple(
+            number for number, part in enumerate(parts) if part is None or len(part) > 1
+        )
+
+    def _are_known(self, parts, known):
+        """Returns whether no combination of a few values is new."""
+        if math.prod(map(len, parts)) > 1000:
+            return False
+        listed = [
+            [axis.listed(index) for index in part]
+            for axis, part in zip(self._axes.values(), parts, strict=True)
+        ]
+        return all(combination in known for combination in itertools.product(*listed))
