@@ -24,7 +24,7 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(2**33),
     "MALLOC_TOP_PAD_": str(2**26),
 }
-MEASURE_MEMORY = ("processes", "build", "search")
+MEASURE_MEMORY = ("processes", "build", "search", "memory")
 BENCHMARKS = {  # module: the backends that it runs under
     "layers": ALL,
     "networks": ALL,
@@ -32,6 +32,7 @@ BENCHMARKS = {  # module: the backends that it runs under
     "trimmed": ALL,
     "processes": ALL,
     "search": ALL,
+    "memory": ALL,
     "pytorch_module": ("torch",),
     "build": ("tensorflow",),
     "variance": ("tensorflow",),
@@ -40,6 +41,7 @@ BENCHMARKS = {  # module: the backends that it runs under
     "engine": ("tensorflow",),
     "workers": ("tensorflow",),
     "best_found": ("tensorflow",),
+    "optuna_samplers": ("tensorflow",),
 }
 
 

@@ -28,13 +28,19 @@ ORACLES = {
 NAMES = ("Branin", "Six-hump camel", "Goldstein-Price", "Hartman3", "Hartman6")
 
 
+def moved_bounds(function, seed):
+    """Returns the bounds of each axis, moved by up to a tenth of their width."""
+    rng = np.random.default_rng(seed)
+    for low, high in function.bounds:
+        shift = 0.1 * (high - low) * rng.uniform(-1, 1)
+        yield low + shift, high + shift
+
+
 def best_found(oracle_class, function, seed, trials):
     """Returns the best value so far, above the minimum, after each of `trials`."""
     space = kt.HyperParameters()
-    rng = np.random.default_rng(seed)
-    for axis, (low, high) in enumerate(function.bounds):
-        shift = 0.1 * (high - low) * rng.uniform(-1, 1)
-        space.Float(str(axis), low + shift, high + shift)
+    for axis, (low, high) in enumerate(moved_bounds(function, seed)):
+        space.Float(str(axis), low, high)
     oracle = oracle_class(max_trials=trials[-1], hyperparameters=space, seed=seed + 1)
     oracle.verbose = 0
     values = []
@@ -47,6 +53,10 @@ def best_found(oracle_class, function, seed, trials):
             oracle.update_trial(trial.trial_id, metrics)
             trial.status = "COMPLETED"
             oracle.end_trial(trial)
+    return above_minimum(function, values, trials)
+
+
+def above_minimum(function, values, trials):
     best = list(itertools.accumulate(values, min))
     return [best[count - 1] - function.minimum for count in trials]
 

@@ -1,0 +1,216 @@
+"""
+Title: Search with Optuna
+Author: The keras_wconv authors
+Date created: 2026/11/28
+Last modified: 2026/11/28
+Description: DIRECT-L as an Optuna sampler: one storage, two processes, a pruner, the dashboard.
+"""
+
+"""
+## The sampler
+
+    pip install "keras_wconv[optuna,tensorflow]"     # or jax, or torch
+
+`tuning.DirectLSampler` is an Optuna sampler. Everything else is as you know it from Optuna:
+`study.optimize`, storages, pruners, the dashboard. `tuning.density` declares the
+coefficients of a density with the trial, in the ranges that are published for them. The
+first trial is the middle of all ranges, for kernels of 3 the standard convolution.
+
+The storage is the only state. Each trial is given the next point of a search that is told
+anew what the finished trials came to, so that any number of workers, killed and started
+again, try the points that one worker tries.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import optuna
+from optuna_integration import KerasPruningCallback
+from sklearn.datasets import load_digits
+
+from keras_wconv import WeightedConv2D, tuning
+
+quick = "GUIDE_QUICK" in os.environ
+images, labels = load_digits(return_X_y=True)
+images = images.reshape(-1, 8, 8, 1).astype("float32") / 16
+train, validation = slice(0, 1000), slice(1000, 1400)
+
+"""
+## A Keras model
+
+An objective builds the model, trains it and returns the value. DIRECT-L takes the same
+value for the same point: the seed is that of all trials, so that they start from the same
+kernels and see the same batches.
+
+`KerasPruningCallback` comes with `pip install optuna-integration`. It reports the loss of
+each epoch, and ends trials that the study's pruner gives up. Such a trial counts with the
+last value that it reported.
+"""
+
+
+def objective(trial):
+    density = tuning.density(trial, kernel_size=5)
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            WeightedConv2D(16, 5, padding="same", activation="relu", density=density),
+            keras.layers.MaxPooling2D(),
+            WeightedConv2D(32, 5, padding="same", activation="relu", density=density),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
+    history = model.fit(
+        images[train],
+        labels[train],
+        validation_data=(images[validation], labels[validation]),
+        epochs=2 if quick else 10,
+        batch_size=50,
+        callbacks=[KerasPruningCallback(trial, "val_loss")],
+        verbose=0,
+    )
+    return history.history["val_loss"][-1]
+
+
+"""
+## Two processes, one storage
+
+Each process runs the same script. A file of SQLite is enough on one machine, a database or a
+[journal](https://optuna.readthedocs.io/en/stable/reference/storages.html) for many. The
+space is declared, since two workers begin at once: where it is not, the sampler takes the
+parameters of the first trial that ends.
+
+This file is the script: where the environment says so it takes part, otherwise it starts
+the two.
+"""
+
+STORAGE = "sqlite:///digits.db"
+SPACE = {
+    "density_5_1": optuna.distributions.FloatDistribution(0.05, 1.0),
+    "density_5_2": optuna.distributions.FloatDistribution(0.5, 1.5),
+}
+trials = 6 if quick else 30
+
+
+def open_study():
+    return optuna.create_study(
+        study_name="digits",
+        storage=STORAGE,
+        sampler=tuning.DirectLSampler(SPACE),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3),
+        load_if_exists=True,
+    )
+
+
+def search():
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    enough = optuna.study.MaxTrialsCallback(trials, states=None)
+    open_study().optimize(objective, callbacks=[enough])
+
+
+if "OPTUNA_WORKER" in os.environ:
+    search()
+    sys.exit()
+
+
+def start():
+    environment = {**os.environ, "OPTUNA_WORKER": "yes"}
+    return subprocess.Popen([sys.executable, __file__], env=environment)
+
+
+Path("digits.db").unlink(missing_ok=True)  # Otherwise the search would go on.
+study = open_study()
+workers = [start(), start()]
+
+"""
+## Watch it
+
+In another terminal, while it runs or later:
+
+    pip install optuna-dashboard
+    optuna-dashboard sqlite:///digits.db
+
+![The dashboard on the search of this guide](../images/optuna_dashboard.png)
+
+## When a worker dies
+
+Start another one, or none: there is nothing to repair. What the dead one had finished is in
+the storage. The point that it was at is tried again as soon as a worker finds all other
+points of the batch taken. Here one is killed early, and another takes its place:
+"""
+
+while sum(bool(trial.params) for trial in study.trials) < 2:
+    time.sleep(0.1)
+workers[1].kill()
+workers[1].wait()
+workers[1] = start()
+print("ended with", [worker.wait() for worker in workers])
+
+for trial in study.trials[:5]:
+    print(trial.number, trial.state.name, trial.value, trial.params)
+print("best:", study.best_value, study.best_params)
+
+"""
+That is also what a worker does that has nothing else to do, since Optuna cannot let it wait:
+near the end of a batch you see values twice, and only the first that ends is told to the
+search. Two workers are busy with new points nearly all of the time. More workers than a
+batch has points, 6 to 11 on average, gain nothing.
+
+With a pruner the values depend on which trials were finished before, and so may the points
+of two workers differ from those of one.
+
+The best of many scores flatters. Train the best density again beside the standard network,
+on seeds that the search has not seen, as the guide on classification does.
+
+## A PyTorch model of your own
+
+With Keras's PyTorch backend its layers are `torch.nn.Module`s: put one where your model has
+an `nn.Conv2d`, and train it with the loop that you have. A layer is built for the shape of
+its input before the optimizer asks for its parameters.
+"""
+
+if keras.backend.backend() == "torch":
+    import torch
+
+    class Network(torch.nn.Module):
+        def __init__(self, density):
+            super().__init__()
+            self.conv = WeightedConv2D(
+                16, 5, padding="same", data_format="channels_first", density=density
+            )
+            self.conv.build((None, 1, 8, 8))
+            self.head = torch.nn.Linear(16, 10)
+
+        def forward(self, x):
+            return self.head(torch.relu(self.conv(x)).mean((2, 3)))
+
+    def torch_objective(trial):
+        keras.utils.set_random_seed(0)  # PyTorch's random numbers, too
+        model = Network(tuning.density(trial, kernel_size=5))
+        optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+        x = torch.as_tensor(np.moveaxis(images, -1, 1))
+        y = torch.as_tensor(labels)
+        loss_of = torch.nn.functional.cross_entropy
+        for epoch in range(2 if quick else 10):
+            for batch in torch.randperm(1000).split(50):
+                optimizer.zero_grad()
+                loss_of(model(x[batch]), y[batch]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                loss = loss_of(model(x[validation]), y[validation]).item()
+            trial.report(loss, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return loss
+
+    study = optuna.create_study(sampler=tuning.DirectLSampler())
+    study.optimize(torch_objective, n_trials=6 if quick else 30)
+    print("best:", study.best_value, study.best_params)
