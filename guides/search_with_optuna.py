@@ -35,6 +35,7 @@ from sklearn.datasets import load_digits
 
 from keras_wconv import WeightedConv2D, tuning
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)
 quick = "GUIDE_QUICK" in os.environ
 images, labels = load_digits(return_X_y=True)
 images = images.reshape(-1, 8, 8, 1).astype("float32") / 16
@@ -97,6 +98,7 @@ SPACE = {
     "density_5_1": optuna.distributions.FloatDistribution(0.05, 1.0),
     "density_5_2": optuna.distributions.FloatDistribution(0.5, 1.5),
 }
+pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
 trials = 6 if quick else 30
 
 
@@ -105,13 +107,12 @@ def open_study():
         study_name="digits",
         storage=STORAGE,
         sampler=tuning.DirectLSampler(SPACE),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3),
+        pruner=pruner,
         load_if_exists=True,
     )
 
 
 def search():
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     enough = optuna.study.MaxTrialsCallback(trials, states=None)
     open_study().optimize(objective, callbacks=[enough])
 
@@ -138,13 +139,18 @@ In another terminal, while it runs or later:
     pip install optuna-dashboard
     optuna-dashboard sqlite:///digits.db
 
-![The dashboard on the search of this guide](../images/optuna_dashboard.png)
+![The dashboard: the values, the importance of both coefficients, the timeline of the
+trials](../images/optuna_dashboard.png)
+
+It shows the search of this guide when it was over. The green line is the trial of the worker
+that is killed below.
 
 ## When a worker dies
 
 Start another one, or none: there is nothing to repair. What the dead one had finished is in
 the storage. The point that it was at is tried again as soon as a worker finds all other
-points of the batch taken. Here one is killed early, and another takes its place:
+points of the batch taken; its trial stays `RUNNING` in the storage. Here one is killed
+early, and another takes its place:
 """
 
 while sum(bool(trial.params) for trial in study.trials) < 2:
@@ -195,7 +201,7 @@ if keras.backend.backend() == "torch":
     def torch_objective(trial):
         keras.utils.set_random_seed(0)  # PyTorch's random numbers, too
         model = Network(tuning.density(trial, kernel_size=5))
-        optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
         x = torch.as_tensor(np.moveaxis(images, -1, 1))
         y = torch.as_tensor(labels)
         loss_of = torch.nn.functional.cross_entropy
@@ -211,6 +217,6 @@ if keras.backend.backend() == "torch":
                 raise optuna.TrialPruned
         return loss
 
-    study = optuna.create_study(sampler=tuning.DirectLSampler())
-    study.optimize(torch_objective, n_trials=6 if quick else 30)
+    study = optuna.create_study(sampler=tuning.DirectLSampler(), pruner=pruner)
+    study.optimize(torch_objective, n_trials=trials)
     print("best:", study.best_value, study.best_params)
