@@ -96,6 +96,7 @@ def main():
                 "dimensions": len(function.bounds),
                 "trials": count,
                 "seeds": len(seeds),
+                "optuna": optuna.__version__,
                 "same_points_as_the_oracle": same,
                 **{name: float(values[i]) for name, values in medians.items()},
             }

@@ -173,6 +173,15 @@ batch has points, 6 to 11 on average, gain nothing.
 With a pruner the values depend on which trials were finished before, and so may the points
 of two workers differ from those of one.
 
+## Which sampler?
+
+On five functions that optimizers are compared on, after 15, 30 and 60 trials, the best that
+DIRECT-L had found was better than random search's in 15 of 15 cases, than that of TPE,
+Optuna's default, in 8, of CMA-ES in 9 and of the Gaussian process in 7 (medians of five
+runs, `python -m benchmarks --only optuna_samplers`). In three and six dimensions the
+Gaussian process was better in 5 of 6. DIRECT-L draws no random numbers, knows a whole batch
+at once, and begins in the middle of the ranges.
+
 The best of many scores flatters. Train the best density again beside the standard network,
 on seeds that the search has not seen, as the guide on classification does.
 

@@ -81,6 +81,24 @@ def test_the_guide_says_what_searches_found():
     assert f"but in {better('bayesian', (3, 6))} in three and six" in guide
 
 
+def test_the_guide_says_what_samplers_of_optuna_found():
+    rows = report.load(RESULTS)["optuna_samplers-tensorflow"]["rows"]
+    guide = (report.README.parent / "guides" / "search_with_optuna.py").read_text()
+    guide = " ".join(guide.split())
+
+    def better(other):
+        return sum(row["direct_l"] < row[other] for row in rows)
+
+    assert f"random search's in {better('random')} of {len(rows)} cases" in guide
+    assert f"Optuna's default, in {better('tpe')}, of CMA-ES in" in guide
+    assert f"of CMA-ES in {better('cma_es')} and of the Gaussian" in guide
+    assert f"Gaussian process in {better('gaussian_process')} (medians" in guide
+    many = [row for row in rows if row["dimensions"] > 2]
+    lost = sum(row["gaussian_process"] < row["direct_l"] for row in many)
+    assert f"Gaussian process was better in {lost} of {len(many)}." in guide
+    assert {row["same_points_as_the_oracle"] for row in rows} == {5}
+
+
 def test_cifar10_is_made_of_the_files_of_the_package(tmp_path):
     rng = np.random.default_rng(0)
     pictures = {
