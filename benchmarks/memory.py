@@ -2,7 +2,9 @@
 
 The network, the oracle and the tuners are those of `search`; a trial trains for two
 steps. Each tuner has a process of its own, and what counts is by how much it grows from
-the first trials, in which all is loaded and compiled, to the last.
+the first trials, in which all is loaded and compiled, to the last. (`DensityTuner`
+reads models off their configs, for which Keras imports TensorFlow where it is
+installed: that is the difference at first under the other backends.)
 
 That a search of KerasTuner grows with every trial is a complaint open since 2020:
 https://github.com/keras-team/keras-tuner/issues/395
