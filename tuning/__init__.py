@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from .._optional import require
+from .density_space import density
 from .direct_l import DirectLSearch
 from .ranges import density
 
