@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from .._optional import require
 from .density_space import density
 from .direct_l import DirectLSearch
-from .ranges import density
 
 if TYPE_CHECKING:
     from .optuna_sampler import DirectLSampler
