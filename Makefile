@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test docs bench dist lint venv clean
+.PHONY: demo test docs bench studies dist lint venv clean
 .DELETE_ON_ERROR:
 
 venv: $(VENV)/.installed
@@ -32,6 +32,10 @@ test: venv
 bench: venv
 	$(BIN)/python -m benchmarks
 
+# The reports, tables and figures of the studies, from their logs alone.
+studies: venv
+	$(BIN)/python -m studies
+
 # The site, with every guide executed; the guides as notebooks to run elsewhere; and
 # whether a link of all that leads nowhere. -E: the source pages of an earlier build would
 # stay, with links to what is documented elsewhere now. Guides are not run again.
@@ -54,4 +58,4 @@ lint: venv
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info runs docs/_build docs/guides docs/comparison
+	rm -rf $(VENV) build dist *.egg-info runs docs/_build docs/guides

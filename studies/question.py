@@ -1,0 +1,139 @@
+"""The question of all studies: one large kernel with a density, or a tuned size?
+
+Every candidate tunes the learning rate and the weight decay over the same ranges, with
+the same number of runs. One factor in place of the density would be the large standard
+kernel with another rate and another decay, which are tuned.
+"""
+
+import argparse
+import functools
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_wconv import densities, fold
+from keras_wconv.experiments import Candidate, Results, compare
+from keras_wconv.inspection import weighted_layers
+
+HERE = Path(__file__).parent
+TUNE = ("learning_rate", "weight_decay")
+TRIM = 0.05  # part of each kernel's norm that trimming may take
+
+
+def sides(network, sizes, large):
+    """Returns the candidates, for `compare`.
+
+    Args:
+        network: function of `kernel_size`, `density` and density options that returns
+            a Keras model.
+        sizes: kernel sizes of the standard network, of which one is tuned.
+        large: int, the size of the kernels that have a density.
+    """
+
+    def standard(hp):
+        return network(hp.Choice("kernel_size", list(sizes)))
+
+    def tuned(hp, **options):
+        sigma = hp.Float("sigma", large / 32, large, sampling="log")
+        return network(large, densities.Gaussian(sigma), **options)
+
+    def learned(hp):
+        return network(large, densities.Gaussian(), density_trainable=True)
+
+    return {
+        "baseline": Candidate("standard, size tuned", standard, TUNE),
+        "proposal": Candidate("learned", learned, TUNE),
+        "controls": [
+            Candidate("width tuned", tuned, TUNE),
+            Candidate("standard, large", lambda hp: network(large), TUNE),
+            Candidate(
+                "not normalized",
+                functools.partial(tuned, normalize_density=False),
+                TUNE,
+            ),
+        ],
+    }
+
+
+class Trimmed:
+    """Mixin of a task that also measures the model folded and trimmed."""
+
+    def measure(self, model, split="test"):
+        rows = super().measure(model, split)
+        if split != "test":
+            return rows
+        small = fold(model, trim=TRIM) if weighted_layers(model) else model
+        small = keras.models.clone_model(small) if small is model else small
+        if small is not model and not weighted_layers(model):
+            small.set_weights(model.get_weights())
+        self.compile(small)
+        trimmed = super().measure(small, split)
+        count = multiplications(small)
+        return [
+            {
+                **row,
+                f"{self.monitor}_trimmed": other[self.monitor],
+                "multiplications": count,
+                "kernel_size": mean_kernel_size(small),
+            }
+            for row, other in zip(rows, trimmed, strict=True)
+        ]
+
+
+def convolutions(model):
+    """Returns the convolutions of a Functional model with more than one tap."""
+    return [
+        layer
+        for layer in model.layers
+        if hasattr(layer, "kernel_size") and np.prod(layer.kernel_size) > 1
+    ]
+
+
+def multiplications(model):
+    """Returns the multiplications of all convolutions for one example, a float."""
+    total = 0
+    for layer in convolutions(model):
+        positions = np.prod([n or 64 for n in layer.output.shape[1:-1]])
+        kernel = next(w for w in layer.weights if "kernel" in w.name)
+        total += positions * np.prod(kernel.shape)
+    return float(total)
+
+
+def mean_kernel_size(model):
+    """Returns the geometric mean of the layers' numbers of taps per axis, a float."""
+    sizes = [
+        np.prod(one.kernel_size) ** (1 / len(one.kernel_size))
+        for one in convolutions(model)
+    ]
+    return float(np.exp(np.mean(np.log(sizes)))) if sizes else 1.0
+
+
+def run(name, task, candidates, seeds=10, trials=14, **options):
+    """Runs a study into `studies/<name>`, or goes on with it; prints its verdict."""
+    results = compare(
+        task, HERE / name, **candidates, seeds=range(seeds), trials=trials, **options
+    )
+    print(f"{name}: {results.verdict()}", flush=True)
+    return results
+
+
+def load(name):
+    """Returns the results of a study from its log alone, or None."""
+    folder = HERE / name
+    return Results.load(folder) if (folder / "runs.jsonl").exists() else None
+
+
+def arguments(description, names):
+    """Reads the arguments of a study's command."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--only", choices=list(names), action="append")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=14)
+    return parser.parse_args()
+
+
+def write_json(path, content):
+    """Writes JSON that a reader of the repository can read."""
+    path.write_text(json.dumps(content, indent=1) + "\n")

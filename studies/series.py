@@ -1,0 +1,109 @@
+"""Study B: time series with few examples, one large kernel or a tuned size.
+
+Small sets of the UCR and UEA archives that come with aeon, at their published sizes.
+The published test series are the test split; a fifth of the training series,
+stratified, is the validation split, on which everything is tuned. Series are averaged
+to about 125 samples.
+
+python -m studies.series [--only NAME] [--seeds N] [--trials N]
+"""
+
+import dataclasses
+import functools
+
+import keras
+
+from keras_wconv import WeightedConv1D
+from keras_wconv.experiments import Classification, datasets
+
+from . import question
+
+SETS = (
+    "ItalyPowerDemand",
+    "ArrowHead",
+    "OSULeaf",
+    "GunPoint",
+    "BasicMotions",
+    "JapaneseVowels",
+    "ACSF1",
+)
+SIZES = (3, 5, 9, 17, 33)
+STEPS, FILTERS = 400, (8, 16, 16)
+
+
+class Series(question.Trimmed, Classification):
+    """Classification that also measures the trimmed network."""
+
+    def compile(self, model, **kwargs):
+        # One call of the backend for an epoch: these steps are short.
+        super().compile(model, steps_per_execution=self.steps, **kwargs)
+
+
+def data(name):
+    """Loads a set, its series averaged to about 125 samples."""
+    whole = datasets.ucr(name)
+    length = whole.train[0].shape[1]
+    window = max(1, round(length / 125))
+
+    def averaged(split):
+        inputs, labels = split
+        kept = inputs[:, : length // window * window]
+        shape = len(inputs), -1, window, inputs.shape[-1]
+        return kept.reshape(shape).mean(2).astype("float32"), labels
+
+    splits = {s: averaged(getattr(whole, s)) for s in datasets.SPLITS}
+    return dataclasses.replace(whole, name=f"{name}, {window}", **splits)
+
+
+def network(kernel_size, density=None, *, shape, classes, **options):
+    """Three convolutions with batch normalization, and the mean over time."""
+    inputs = keras.Input(shape)
+    x = inputs
+    for i, filters in enumerate(FILTERS):
+        this = density(f"conv{i}", (kernel_size,)) if _is_function(density) else density
+        x = WeightedConv1D(
+            filters,
+            kernel_size,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            density=this,
+            name=f"conv{i}",
+            **(options if this is not None else {}),
+        )(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    outputs = keras.layers.Dense(classes, activation="softmax")(x)
+    return keras.Model(inputs, outputs)
+
+
+def _is_function(density):
+    return callable(density) and not hasattr(density, "parameters")
+
+
+def main():
+    options = question.arguments(__doc__.partition("\n")[0], SETS)
+    for name in options.only or SETS:
+        series = data(name)
+        shape = series.train[0].shape[1:]
+        build = functools.partial(network, shape=shape, classes=series.classes)
+        # A longer kernel would have taps that no value ever meets.
+        sizes = [size for size in SIZES if size <= shape[0]]
+        count = len(series.train[0])
+        task = Series(
+            series,
+            None,
+            epochs=20,
+            batch_size=min(16, count),
+            learning_rate=5e-3,
+            optimizer=keras.optimizers.AdamW,
+            weight_decay=1e-2,
+            schedule="cosine",
+        ).with_steps(STEPS)
+        candidates = question.sides(build, sizes, max(sizes))
+        question.run(f"series/{name}", task, candidates, options.seeds, options.trials)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""README and the page of answers say what the logs of the studies say."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def pages():
+    sys.path.insert(0, str(ROOT))
+    try:
+        from studies import __main__ as pages
+    finally:
+        sys.path.remove(str(ROOT))
+    return pages
+
+
+def test_readme_shows_the_linear_study(pages):
+    rows = pages.read_linear()
+    readme = pages.README.read_text()
+    table = pages.readme_table(rows)
+    assert pages.page_with(readme, table, pages.README_MARKS) == readme
+
+
+def test_the_page_of_answers_is_made_of_the_logs(pages):
+    page = pages.PAGE.read_text()
+    written = pages.text(pages.read_linear(), pages.load_series())
+    assert pages.page_with(page, written) == page
+
+
+def test_the_report_of_the_linear_study_is_made_of_its_log(pages):
+    report = pages.linear_prior.FOLDER / "report.md"
+    assert report.read_text() == pages.linear_prior.table(pages.read_linear())
