@@ -86,7 +86,8 @@ USES = {
             "fold model.keras folded.keras",
             "compare --task digits --plan",
         ):
-            subprocess.run(["keras-wconv", *arguments.split()], check=True)
+            command = ["keras-wconv", *arguments.split()]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     """,
     "export": """
         from keras_wconv.export import export
