@@ -4,9 +4,17 @@ import dataclasses
 import itertools
 import math
 
-from keras_tuner.engine.hyperparameters import Boolean, Fixed, Float, Int
-
+from .._optional import require
 from .direct_l import Cube, value_between
+
+require("keras_tuner", extra="tuning")
+
+from keras_tuner.engine.hyperparameters import (  # noqa: E402 - named first if absent
+    Boolean,
+    Fixed,
+    Float,
+    Int,
+)
 
 
 @dataclasses.dataclass(frozen=True)

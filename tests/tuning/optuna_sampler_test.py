@@ -530,16 +530,21 @@ def test_a_declared_space_may_have_parameters_of_some_trials_alone():
     assert study.best_params["x"] == pytest.approx(0.3, abs=0.02)
 
 
-def test_density_declares_its_coefficients():
+def test_density_declares_the_same_as_in_keras_tuner():
     hp = kt.HyperParameters()
-    density(hp, (3, 7), name="stem")
-    study = optuna.create_study(sampler=DirectLSampler())
-    trial = study.ask()
-    values = density(trial, (3, 7), name="stem")
-    assert values == [[1.0], pytest.approx([0.275, 0.575, 0.875])]
-    assert {name: (d.low, d.high) for name, d in trial.distributions.items()} == {
-        one.name: (one.min_value, one.max_value) for one in hp.space
-    }
+    trial = optuna.create_study(sampler=DirectLSampler()).ask()
+    for size, name in (((3, 7), "stem"), (15, "wide")):
+        density(hp, size, name=name)
+    assert density(trial, (3, 7), name="stem") == [
+        [1.0],
+        pytest.approx([0.275, 0.575, 0.875]),
+    ]
+    # The geometric middle of half a tap and the size.
+    assert density(trial, 15, name="wide").sigma == pytest.approx(math.sqrt(7.5))
+    assert [(n, d.low, d.high, d.log) for n, d in trial.distributions.items()] == [
+        (one.name, one.min_value, one.max_value, one.sampling == "log")
+        for one in hp.space
+    ]
 
 
 def test_bad_arguments():
