@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test docs bench studies dist lint venv clean
+.PHONY: demo test test-all docs bench studies dist lint venv clean
 .DELETE_ON_ERROR:
 
 venv: $(VENV)/.installed
@@ -27,6 +27,10 @@ demo: venv
 # The whole suite under each backend, and ruff; one summary.
 test: venv
 	$(BIN)/python tests/matrix.py
+
+# What `make test` runs once, under each backend as well.
+test-all: venv
+	TEST_ALL=1 $(BIN)/python tests/matrix.py
 
 # Every benchmark, interleaved; rewrites benchmarks/results and the README's table.
 bench: venv

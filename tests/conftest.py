@@ -8,6 +8,31 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import keras
 import pytest
 
+# What computes nothing with the backend, or takes long and computes the same with each,
+# runs once, under TensorFlow. `make test-all` runs everything under each.
+ONCE = [
+    "benchmarks_test.py",
+    "docs_test.py",
+    "experiments/cli_test.py",
+    "experiments/planted_test.py",
+    "experiments/report/*",
+    "experiments/study/find_test.py",
+    "experiments/study/log_test.py",
+    "experiments/study/tune_test.py",
+    "experiments/tasks/batches_test.py",
+    "experiments/tasks/datasets_test.py",
+    "guides_test.py",
+    "release_test.py",
+    "studies/*",
+    "tuning/density_space_test.py",
+    "tuning/direct_l_test.py",
+    "tuning/mixed_space_test.py",
+    "tuning/oracle_test.py",
+    "wheel_test.py",
+]
+if keras.backend.backend() != "tensorflow" and "TEST_ALL" not in os.environ:
+    collect_ignore_glob = ONCE
+
 
 @pytest.fixture(autouse=True)
 def clean_keras_state():
