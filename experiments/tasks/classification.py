@@ -342,7 +342,7 @@ def augment(images, rng, pad=0, flip=False, rotation=0.0):
     Example:
 
     >>> import numpy as np
-    >>> from keras_wconv.experiments import classification
+    >>> from keras_wconv.experiments.tasks import classification
     >>> images = np.arange(8).reshape(2, 2, 2, 1)
     >>> bool(np.all(classification.augment(images, np.random.default_rng(0)) == images))
     True

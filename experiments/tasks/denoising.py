@@ -31,7 +31,7 @@ def psnr(y_true, y_pred):
     Example:
 
     >>> import numpy as np
-    >>> from keras_wconv.experiments import denoising
+    >>> from keras_wconv.experiments.tasks import denoising
     >>> clean, noisy = np.zeros((1, 8, 8, 1)), np.full((1, 8, 8, 1), 0.1)
     >>> round(float(denoising.psnr(clean, noisy)[0]), 3)
     20.0

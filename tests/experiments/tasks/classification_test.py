@@ -6,7 +6,8 @@ import pytest
 import small_tasks
 
 from keras_wconv.applications import VGG, DnCNN
-from keras_wconv.experiments import Classification, classification, datasets
+from keras_wconv.experiments import Classification, datasets
+from keras_wconv.experiments.tasks import classification
 
 
 def test_inputs_are_standardized_by_the_training_split():

@@ -4,7 +4,8 @@ import pytest
 import small_tasks
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from keras_wconv.experiments import Classification, Denoising, datasets, denoising
+from keras_wconv.experiments import Classification, Denoising, datasets
+from keras_wconv.experiments.tasks import denoising
 
 
 @pytest.mark.parametrize(("sigma", "theory"), [(15, 24.61), (25, 20.17), (50, 14.15)])
