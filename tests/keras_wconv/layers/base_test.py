@@ -285,11 +285,6 @@ def test_files_that_say_false_keep_their_meaning():
     np.testing.assert_array_equal(old.density_map, densities.Gaussian(1.0)((7, 7)))
 
 
-def test_normalize_density_is_a_bool_or_none():
-    with pytest.raises(ValueError, match="`normalize_density` must be True, False, or"):
-        keras_wconv.WeightedConv2D(2, 3, density=[0.7], normalize_density="yes")
-
-
 @pytest.mark.parametrize("normalize", [None, False])
 def test_what_a_short_training_leaves_in_the_moving_variance(normalize):
     """The figures of docs/faq.md: v + (1 - v) 0.99^n after n steps, from 1.
