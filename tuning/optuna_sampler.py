@@ -318,7 +318,7 @@ def _searchable(distributions):
 class _Axis:
     """A parameter along [0, 1]. One with listed values has them on parts of it."""
 
-    distribution: BaseDistribution
+    distribution: Any  # of Optuna; each kind has attributes of its own
 
     def value(self, coordinate):
         """Returns the value at a coordinate, as the objective gets it."""
@@ -357,7 +357,7 @@ class _Axis:
         """Returns the range of the indices on a part of [0, 1]; None for ranges."""
         # Coordinates are rounded; a part must not reach into the next one by that.
         first, last = self.index(low + 1e-9), self.index(high - 1e-9)
-        return None if first is None else range(first, last + 1)
+        return None if first is None or last is None else range(first, last + 1)
 
 
 class _Space(Cube):
