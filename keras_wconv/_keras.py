@@ -10,6 +10,7 @@ PyTorch of variables that came later. The private attributes used are
 and `MultiOptimizer._optimizer_map`, checked with Keras 3.15.
 """
 
+import collections
 import contextlib
 import functools
 import inspect
@@ -55,7 +56,9 @@ def clone(model, clone_layer):
     @functools.cache  # One copy of a layer that nested models share.
     def copy(layer):
         if not is_graph(layer):
-            return clone_layer(layer)
+            new = clone_layer(layer)
+            share(layer, new)
+            return new
         if not _has_own_behavior(layer):
             return copy_graph(layer)
         if not _is_made_of_tensors(layer):
@@ -68,11 +71,70 @@ def clone(model, clone_layer):
             raise _no_copy(layer)
         return new
 
+    def share(layer, new):
+        """Lets the copy of a layer hold the copies of what it shares with others."""
+        if new is layer or not isinstance(layer, keras.Layer):
+            return
+        attributes = _attributes(new)
+        for name, held in _attributes(layer).items():
+            own = attributes.get(name)
+            if name not in ("_layers", "_modules") and not name.startswith("_self_"):
+                value = share_value(new, held, own)
+                if value is not own:
+                    setattr(new, name, value)
+
+    def share_value(holder, held, own):
+        if isinstance(held, keras.Layer) and isinstance(own, keras.Layer):
+            if id(held) not in shared:
+                share(held, own)
+                return own
+            new = copy(held)
+            if own.built and not new.built:
+                build_like(new, held)
+            if holder._tracker.is_in_store("layers", own):
+                holder._tracker.replace_tracked_value("layers", own, new)
+            return new
+        if isinstance(held, dict) and isinstance(own, dict):
+            for key in held.keys() & own.keys():
+                own[key] = share_value(holder, held[key], own[key])
+        elif isinstance(held, tuple) and isinstance(own, tuple):
+            return tuple(
+                share_value(holder, *pair) for pair in zip(held, own, strict=True)
+            )
+        elif isinstance(held, list) and isinstance(own, list):
+            for index in range(min(len(held), len(own))):
+                own[index] = share_value(holder, held[index], own[index])
+        return own
+
+    shared = _shared_layers(model)
+
     def copy_graph(graph):
         return keras.models.clone_model(graph, _new_inputs(graph), copy)
 
     with _uncompiled(model):
         return copy(model)
+
+
+def graph_layers(model):
+    """Returns by `id` the layers of a graph and of the graphs in it."""
+    found = {}
+    for layer in sublayers(model):
+        found[id(layer)] = layer
+        if is_graph(layer):
+            found |= graph_layers(layer)
+    return found
+
+
+def _shared_layers(model):
+    """Ids of the layers that are in a graph or in several layers, and in a layer."""
+    in_graph = graph_layers(model)
+    holders = collections.Counter(
+        id(held)
+        for layer in _with_inner(model)
+        if not is_graph(layer)
+        for held in sublayers(layer)
+    )
+    return {key for key, count in holders.items() if count > 1 or key in in_graph}
 
 
 def check_built(layer):
@@ -300,9 +362,8 @@ def _note_copy(layer, source, target, moved):
     first, name = moved.setdefault(id(source), (target, layer.name))
     if first is not target:
         raise ValueError(
-            f"The layers of `model` share the weight {source.path!r}, because one "
-            "holds another, or its weight, or both hold a third, and copies made of "
-            f"their configs would not (in {name!r} and {layer.name!r}). Change the "
+            f"The layers {name!r} and {layer.name!r} of `model` share the weight "
+            f"{source.path!r}, and copies made of their configs would not. Change the "
             "model in place, with `in_place=True`."
         )
 

@@ -293,9 +293,10 @@ def to_weighted(
             if _PLAIN.get(type(layer), type(layer)) in _WEIGHTED:
                 new = replacement(layer, layer.name)
             else:
-                report.entries += _out_of_reach(layer)
+                report.entries += _out_of_reach(layer, in_graph)
             return _keras.copy_layer(layer) if new is None else new
 
+        in_graph = _keras.graph_layers(model) if _keras.is_graph(model) else {}
         weighted = _keras.clone(model, convert)
         check()
         _keras.move_state(model, weighted, values, _children_of_both)
@@ -454,12 +455,17 @@ def _size_of(kernel_size):
     return {} if kernel_size is None else {"kernel_size": kernel_size}
 
 
-def _out_of_reach(layer):
-    """Entries of the convolutions in a layer that is none of Keras's ten classes."""
+def _out_of_reach(layer, in_graph):
+    """Entries of the convolutions in a layer that is none of Keras's ten classes.
+
+    What a layer holds and a graph has, too, is of the graph.
+    """
     if not isinstance(layer, keras.Layer):
         return []
     entries = []
     for inner in (layer, *_keras.sublayers(layer, recursive=True)):
+        if inner is not layer and id(inner) in in_graph:
+            continue
         if isinstance(inner, _CONVOLUTIONS):
             name, reason = layer.name, f"of class {type(layer).__name__}"
             if inner is not layer:

@@ -147,7 +147,7 @@ def plan(model, tolerance):
             "norm by which each channel of a kernel may change. 0.0 removes zeros "
             f"alone. Received: trim={tolerance!r}"
         )
-    alike = _ids_with_the_same_name(model)
+    alike, in_code = _ids_with_the_same_name(model), _ids_made_in_code(model)
     windows, entries = {}, []
     found = find_layers(model, lambda layer: isinstance(layer, WeightedConvolution))
     for name, layer in found.items():
@@ -158,6 +158,8 @@ def plan(model, tolerance):
             reason = "a kernel of 1 has nothing to trim"
         elif id(layer) in alike:
             reason = "another layer inside of the same one has its name"
+        elif id(layer) in in_code:
+            reason = "the code of the layer that it is in decides its size"
         else:
             window, reason = _window(layer, tolerance)
         windows[id(layer)] = window
@@ -185,6 +187,17 @@ def _ids_with_the_same_name(model):
         counts = collections.Counter(inner.values())
         alike |= {key for key, name in inner.items() if counts[name] > 1}
     return alike
+
+
+def _ids_made_in_code(model):
+    """Weighted layers that no config makes: they were plain ones inside of others."""
+    return {
+        id(inner)
+        for layer in sublayers(model, recursive=True)
+        if not type(layer).__module__.startswith("keras.")
+        for inner in sublayers(layer, recursive=True)
+        if isinstance(inner, WeightedConvolution) and inner.converted_in_place
+    }
 
 
 def _window(layer, tolerance):

@@ -320,7 +320,7 @@ def test_an_activation_with_weights(family, activation, dtype):
         assert len(each.weights) == weights
 
 
-def test_an_activation_that_layers_share_stays_shared_or_is_refused():
+def test_an_activation_that_layers_share_stays_shared():
     prelu = layers.PReLU("random_normal", shared_axes=[1, 2])
     model = keras.Sequential(
         [
@@ -331,11 +331,9 @@ def test_an_activation_that_layers_share_stays_shared_or_is_refused():
     )
     x = random((2, 8, 8, 2))
     expected = to_numpy(model(x))
-    with pytest.raises(ValueError, match="share the weight"):
-        keras_wconv.to_weighted(model, 0.5)
-    keras_wconv.to_weighted(model, 0.5, in_place=True)
-    assert relative_error(model(x), expected) < 1e-5
-    assert len(model.weights) == 5
+    for each in both_ways(model):
+        assert relative_error(each(x), expected) < 1e-5
+        assert len(each.weights) == 5
 
 
 # Point 14: subclasses of graphs, and what is trainable.

@@ -156,6 +156,8 @@ def model_of_blocks():
 def test_a_copy_says_what_it_leaves_and_in_place_reaches_it(tmp_path):
     model = built(model_of_blocks)
     inputs, _ = data()
+    for conv in (model.get_layer("first"), model.get_layer("block").conv):
+        conv.kernel.assign(to_numpy(conv.kernel) * np.eye(3)[1][:, None, None])
     expected = model(inputs)
     with pytest.warns(UserWarning, match="4 of 5 convolutions are left.*block/") as all:
         weighted = keras_wconv.to_weighted(model, DENSITY)
@@ -171,6 +173,12 @@ def test_a_copy_says_what_it_leaves_and_in_place_reaches_it(tmp_path):
     assert relative_error(folded(inputs), expected) < TOLERANCE
     assert not keras_wconv.inspection.weighted_layers(folded)
     assert len(keras_wconv.inspection.weighted_layers(weighted)) == 5
+    trimmed, trimming = keras_wconv.fold(weighted, trim=0.1, return_report=True)
+    # Only the first has a size of its own; the block's code says that of the others.
+    assert [entry.name for entry in trimming.trimmed] == ["first"]
+    assert trimmed(inputs).shape == expected.shape
+    with pytest.raises(ValueError, match="`trim` changes the shapes"):
+        keras_wconv.fold(weighted, trim=0.1, in_place=True)
 
 
 def test_a_whole_file_is_not_loaded_with_the_wrong_kernels(tmp_path):
@@ -284,16 +292,24 @@ def test_folding_what_code_makes_weighted_is_said():
 class Tied(layers.Layer):
     """A layer that holds another one of the model, as in weight tying."""
 
-    def __init__(self, conv, **kwargs):
+    def __init__(self, conv, in_list=False, **kwargs):
         super().__init__(**kwargs)
-        self.conv = conv
+        self.held = [conv] if in_list else conv
+
+    @property
+    def conv(self):
+        return self.held[0] if isinstance(self.held, list) else self.held
 
     def call(self, x):
         return 2.0 * self.conv(x)
 
     def get_config(self):
         conv = keras.saving.serialize_keras_object(self.conv)
-        return {**super().get_config(), "conv": conv}
+        return {
+            **super().get_config(),
+            "conv": conv,
+            "in_list": self.held is not self.conv,
+        }
 
     @classmethod
     def from_config(cls, config):
@@ -301,26 +317,45 @@ class Tied(layers.Layer):
         return cls(conv, **config)
 
 
+@pytest.mark.parametrize("in_list", [False, True])
 @pytest.mark.parametrize("holder_first", [False, True])
-def test_a_layer_held_by_another_of_the_model(holder_first):
+def test_a_layer_held_by_another_of_the_model(holder_first, in_list):
     conv = layers.Conv2D(3, 3, padding="same", name="conv")
-    tied = Tied(conv, name="tied")
+    tied = Tied(conv, in_list, name="tied")
     inputs = keras.Input((8, 8, 3))
     order = (tied, conv) if holder_first else (conv, tied)
     model = keras.Model(inputs, order[1](order[0](inputs)))
     x = data()[0]
     expected = model(x)
-    for convert_model in (
-        lambda: keras_wconv.to_weighted(model, 0.5),
-        lambda: keras_wconv.fold(model),
-    ):
-        with pytest.raises(ValueError, match=r"share the weight.*in_place=True"):
-            convert_model()
+    weighted = keras_wconv.to_weighted(model, 0.5)
+    for copy in (weighted, keras_wconv.fold(weighted)):
+        assert copy.get_layer("tied").conv is copy.get_layer("conv")
+        assert copy.get_layer("conv") is not conv
+        assert len(copy.weights) == 2
+        assert relative_error(copy(x), expected) < TOLERANCE
     with pytest.warns(UserWarning, match=r"conv \(held by"):
         keras_wconv.to_weighted(model, 0.5, in_place=True)
     assert tied.conv is conv and type(conv) is keras_wconv.WeightedConv2D
     assert len(model.weights) == 2
     assert relative_error(model(x), expected) < TOLERANCE
+
+
+def test_a_wrapper_shares_a_graph_with_its_model():
+    encoder = keras.Sequential(
+        [keras.Input((None, None, 2)), layers.Conv2D(2, 3, padding="same")],
+        name="encoder",
+    )
+    inputs = keras.Input((3, 8, 8, 2))
+    x = layers.TimeDistributed(encoder, name="frames")(inputs)[:, 0] * 2
+    model = keras.Model(inputs, encoder(x))
+    x = np.random.default_rng(0).normal(size=(2, 3, 8, 8, 2)).astype("float32")
+    expected = model(x)
+    weighted, report = keras_wconv.to_weighted(model, 0.5, return_report=True)
+    assert len(report.entries) == 1
+    for copy in (weighted, keras_wconv.fold(weighted)):
+        assert copy.get_layer("frames").layer is copy.get_layer("encoder")
+        assert len(copy.weights) == 2
+        assert relative_error(copy(x), expected) < TOLERANCE
 
 
 def test_tied_variables_are_not_untied():
