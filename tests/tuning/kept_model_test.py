@@ -145,7 +145,11 @@ def test_learning_rates_of_other_optimizers(optimizer, is_taken):
     ):
         np.testing.assert_array_equal(to_numpy(variable), to_numpy(start))
     optimizer = kept.model.optimizer
-    inner = getattr(optimizer, "optimizers", None) or [optimizer.inner_optimizer]
+    inner = [
+        getattr(optimizer, name)
+        for name in ("kernel_optimizer", "density_optimizer", "inner_optimizer")
+        if hasattr(optimizer, name)
+    ]
     rates = [float(to_numpy(one.learning_rate)) for one in inner]
     assert np.float32(0.2) in rates
 
