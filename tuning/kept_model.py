@@ -251,6 +251,8 @@ def _attributes(part, outer=()):
             continue
         if name in ("build", "quantize") and inspect.isroutine(value):
             continue  # Keras wraps them, for each layer anew.
+        if value is None or value is False:
+            continue  # Keras sets some late, such as when it loads weights.
         found[name] = _describe(value, (*outer, part))
     return found
 
