@@ -3,11 +3,12 @@
 Keras has no public way to walk through the layers inside of a layer that is not a
 model, to keep `clone_model` from compiling, to copy random seeds, to begin `fit` at
 an epoch where a callback says so, to change the children of a layer that is built, to
-compile a model as another one is, to ask a `MultiOptimizer` for its rules, or to tell
-PyTorch of variables that came later. The private attributes used are
-`Layer._flatten_layers`, `Layer._tracker`, `Layer._track_variables` and
-`Layer._torch_params` (PyTorch alone), `Model._compile_config`, `Model._initial_epoch`
-and `MultiOptimizer._optimizer_map`, checked with Keras 3.15.
+compile a model as another one is, to see the very objects that it was compiled with, to
+ask a `MultiOptimizer` for its rules, or to tell PyTorch of variables that came later.
+The private attributes used are `Layer._flatten_layers`, `Layer._tracker`,
+`Layer._track_variables` and `Layer._torch_params` (PyTorch alone),
+`Model._compile_config`, `Model._initial_epoch` and `MultiOptimizer._optimizer_map`,
+checked with Keras 3.15.
 """
 
 import collections
@@ -504,3 +505,12 @@ def begin_at_epoch(model, epoch):
         epoch: int. With 0, the `initial_epoch` of `fit` counts.
     """
     model._initial_epoch = epoch
+
+
+def compiled_with(model):
+    """Returns the arguments of a model's `compile` by name, the objects themselves.
+
+    The config of a metric does not hold all that it is, and `model.metrics` has the
+    metrics after the first batch only.
+    """
+    return model._compile_config.config

@@ -1,15 +1,17 @@
 """A learned density's own optimizer."""
 
 import numbers
+import re
+import warnings
 
 import keras
 
 # The names that `layers.LearnedDensity` gives its weights. The name of the layer alone
 # is not enough: a layer of the user may be called "density" too.
-_DENSITY_WEIGHTS = r".*/density/(coefficients(_\d+)?|map|(log|raw)_\w+)$"
+_DENSITY_WEIGHTS = re.compile(r".*/density/(coefficients(_\d+)?|map|(log|raw)_\w+)")
 
 
-def published_optimizer(steps_per_epoch: int) -> keras.optimizers.MultiOptimizer:
+def published_optimizer(steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """Optimizer with which the authors learn a density: their recipe as it is.
 
     AdamW at 1e-4 for the kernels and at 1e-2 for the densities, weight decay of 1e-2 on
@@ -21,7 +23,7 @@ def published_optimizer(steps_per_epoch: int) -> keras.optimizers.MultiOptimizer
         steps_per_epoch: batches in an epoch, ten of which are one cosine.
 
     Returns:
-        A `keras.optimizers.MultiOptimizer`, to be given to `model.compile`.
+        A `keras.optimizers.Optimizer`, as `density_optimizer` does.
 
     Raises:
         ValueError: If `steps_per_epoch` is not a positive int.
@@ -30,8 +32,9 @@ def published_optimizer(steps_per_epoch: int) -> keras.optimizers.MultiOptimizer
 
     >>> from keras_wconv.optimizers import published_optimizer
     >>> optimizer = published_optimizer(steps_per_epoch=500)
-    >>> [round(float(each.learning_rate), 4) for each in optimizer.optimizers]
-    [0.01, 0.0001]
+    >>> both = optimizer.kernel_optimizer, optimizer.density_optimizer
+    >>> [round(float(each.learning_rate), 4) for each in both]
+    [0.0001, 0.01]
 
     Source: the authors of https://arxiv.org/abs/2505.24558.
     """
@@ -50,12 +53,21 @@ def published_optimizer(steps_per_epoch: int) -> keras.optimizers.MultiOptimizer
     return density_optimizer(adamw(1e-4, "adamw"), adamw(1e-2, "density_adamw"))
 
 
-def density_optimizer(kernel_optimizer, density_optimizer=1e-2):
+def density_optimizer(
+    kernel_optimizer: "keras.optimizers.Optimizer | str | dict",
+    density_optimizer: "keras.optimizers.Optimizer | float | object" = 1e-2,
+) -> keras.optimizers.Optimizer:
     """Optimizer that trains learned densities apart from all other weights.
 
     A density has few coefficients, next to 1, and learns at a larger rate than the
     kernels do. It gets no weight decay unless its own optimizer has one: decay pulls
     coefficients to 0, which is no neutral value (1 is).
+
+    The `learning_rate` of the result is that of the kernels: callbacks such as
+    `keras.callbacks.ReduceLROnPlateau` read and set it, and the density keeps its own.
+    So it is with `weight_decay`, `clipnorm`, `clipvalue` and `global_clipnorm`.
+    `exclude_from_weight_decay` counts for both. Each optimizer clips, averages and
+    accumulates the gradients of its own weights.
 
     Args:
         kernel_optimizer: optimizer of every other weight: a `keras.optimizers`
@@ -64,10 +76,12 @@ def density_optimizer(kernel_optimizer, density_optimizer=1e-2):
             or schedule for Adam without weight decay.
 
     Returns:
-        A `keras.optimizers.MultiOptimizer`, to be given to `model.compile`.
+        A `keras.optimizers.Optimizer`, to be given to `model.compile`. Its attributes
+        `kernel_optimizer` and `density_optimizer` are the two.
 
     Raises:
-        ValueError: If both are the same instance.
+        ValueError: If both are the same instance, or one is a
+            `keras.optimizers.LossScaleOptimizer`.
 
     Example:
 
@@ -82,6 +96,9 @@ def density_optimizer(kernel_optimizer, density_optimizer=1e-2):
     ...     keras_wconv.WeightedConv2D(4, 3, density=[0.7], density_trainable=True),
     ... ])
     >>> model.compile(optimizer, "mse")
+    >>> optimizer.learning_rate = 5e-5
+    >>> print(f"{float(optimizer.kernel_optimizer.learning_rate):.0e}")
+    5e-05
 
     Source: the recipe of the authors of https://arxiv.org/abs/2505.24558, who train
     the density at 1e-2 with warm restarts and the kernels at 1e-4.
@@ -98,8 +115,151 @@ def density_optimizer(kernel_optimizer, density_optimizer=1e-2):
         )
     if densities.name == kernels.name:
         # Variables of both are saved by their paths, which begin with the name.
+        warnings.warn(
+            "Both optimizers are called "
+            f"{kernels.name!r}. That of the densities is replaced by a copy called "
+            f"'density_{densities.name}', made from its config. Give one of them "
+            "another `name`.",
+            stacklevel=2,
+        )
         config = {**densities.get_config(), "name": f"density_{densities.name}"}
         densities = type(densities).from_config(config)
-    return keras.optimizers.MultiOptimizer(
-        keras.optimizers.OptimizerMap(kernels, {_DENSITY_WEIGHTS: densities})
-    )
+    return DensityOptimizer(kernels, densities)
+
+
+def _of_the_kernels(name):
+    """A setting that is read and set as that of the kernels' optimizer."""
+
+    def get(self):
+        return getattr(self.kernel_optimizer, name)
+
+    def set_(self, value):
+        if "kernel_optimizer" in vars(self):  # The base class sets its own defaults.
+            setattr(self.kernel_optimizer, name, value)
+
+    return property(get, set_)
+
+
+@keras.saving.register_keras_serializable("keras_wconv")
+class DensityOptimizer(keras.optimizers.Optimizer):
+    """What `density_optimizer` returns: two optimizers that share out the weights."""
+
+    learning_rate = _of_the_kernels("learning_rate")
+    weight_decay = _of_the_kernels("weight_decay")
+    clipnorm = _of_the_kernels("clipnorm")
+    clipvalue = _of_the_kernels("clipvalue")
+    global_clipnorm = _of_the_kernels("global_clipnorm")
+
+    def __init__(self, kernel_optimizer, density_optimizer, name=None):
+        super().__init__(learning_rate=0.0, name=name)
+        for argument, given in (
+            ("kernel_optimizer", kernel_optimizer),
+            ("density_optimizer", density_optimizer),
+        ):
+            if isinstance(given, keras.optimizers.LossScaleOptimizer):
+                raise ValueError(
+                    f"`{argument}` must not scale the loss: the loss is one for both. "
+                    "Wrap the result in the `LossScaleOptimizer` instead; "
+                    "`model.compile` does so under mixed_float16. "
+                    f"Received: {argument}={given}"
+                )
+        self.kernel_optimizer = kernel_optimizer
+        self.density_optimizer = density_optimizer
+        density_optimizer.loss_scale_factor = kernel_optimizer.loss_scale_factor
+
+    @property
+    def _both(self):
+        # Not `optimizers`: Keras's callbacks set the rate of each that they find there.
+        return [self.kernel_optimizer, self.density_optimizer]
+
+    @property
+    def loss_scale_factor(self):
+        return self.kernel_optimizer.loss_scale_factor
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, value):
+        if "density_optimizer" in vars(self):
+            for optimizer in self._both:  # One loss has one scale.
+                optimizer.loss_scale_factor = value
+
+    @property
+    def variables(self):
+        own = super().variables
+        return [*own, *(v for one in self._both for v in one.variables)]
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        for optimizer in self._both:
+            optimizer.exclude_from_weight_decay(var_list, var_names)
+
+    def build(self, variables):
+        if self.built:
+            return
+        self._positions = _share_out(variables, range(len(variables)))
+        parts = _share_out(variables, variables)
+        for optimizer, part in zip(self._both, parts, strict=True):
+            optimizer.build(part)
+        super().build(variables)
+
+    def apply(self, grads, trainable_variables=None):
+        grads = list(grads)
+        if trainable_variables is not None:
+            trainable_variables = list(trainable_variables)
+            self.build(trainable_variables)
+            parts = _share_out(trainable_variables, grads)
+            variables = _share_out(trainable_variables, trainable_variables)
+        elif self.built:
+            parts = [[grads[i] for i in positions] for positions in self._positions]
+            variables = None, None
+        else:
+            raise ValueError(
+                "`trainable_variables` must be given to an optimizer that is not "
+                "built. Call `optimizer.build(trainable_variables)` first. Received: "
+                "trainable_variables=None"
+            )
+        if grads and all(grad is None for grad in grads):
+            raise ValueError("No gradients provided for any variable.")
+        for optimizer, part, own in zip(self._both, parts, variables, strict=True):
+            if any(grad is not None for grad in part):
+                optimizer.apply(part, own)
+            elif part:
+                kind = ("kernels", "densities")[optimizer is self.density_optimizer]
+                warnings.warn(
+                    f"Gradients do not exist for any of the {kind} when minimizing "
+                    "the loss: their optimizer makes no step.",
+                    stacklevel=2,
+                )
+        self.iterations.assign_add(1)
+
+    def finalize_variable_values(self, var_list):
+        parts = _share_out(var_list, var_list)
+        for optimizer, part in zip(self._both, parts, strict=True):
+            optimizer.finalize_variable_values(part)
+
+    def set_weights(self, weights):
+        for variable, value in zip(self.variables, weights, strict=True):
+            variable.assign(value)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "kernel_optimizer": serialize(self.kernel_optimizer),
+            "density_optimizer": serialize(self.density_optimizer),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        kernels, densities = (
+            keras.saving.deserialize_keras_object(config[name], custom_objects)
+            for name in ("kernel_optimizer", "density_optimizer")
+        )
+        return cls(kernels, densities, name=config["name"])
+
+
+def _share_out(variables, things):
+    """Splits things, one for each variable, into the kernels' and the densities'."""
+    parts = [], []
+    for variable, thing in zip(variables, things, strict=True):
+        is_density = _DENSITY_WEIGHTS.fullmatch(variable.path) is not None
+        parts[is_density].append(thing)
+    return parts

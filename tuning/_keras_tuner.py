@@ -10,6 +10,12 @@ Checked with KerasTuner 1.4.8. Why each is needed:
 - `_is_worker`, `_populate_initial_space`: `Tuner.save` and `Tuner.reload` use them.
 - `_build_and_fit_model`, `_try_build`, `_build_hypermodel`: `run_trial` calls them with
   its own callbacks and checkpoints; there is no other way to replace the model alone.
+- `_get_checkpoint_fname`, `_get_build_config_fname`: a trial of Hyperband goes on with
+  the weights of another, in a method of its own tuner alone.
+- `_activate_all_conditions`, `_override_compile_args`: to find what `HyperModel.fit`
+  declares before the first trial.
+- `_try_run_and_update_trial`: to tell a result that is not finite from others, whatever
+  oracle and `run_trial` it comes from.
 - `_project_dir`: for messages.
 - `_set_project_dir`: what a tuner calls before it reads its file, which a kill may have
   left empty.
@@ -20,6 +26,7 @@ Checked with KerasTuner 1.4.8. Why each is needed:
 import contextlib
 import functools
 import gc
+import inspect
 import json
 import os
 import time
@@ -27,7 +34,7 @@ from pathlib import Path
 
 import keras
 import keras_tuner as kt
-from keras_tuner.engine.trial import Trial
+from keras_tuner.engine.trial import Trial, TrialStatus
 
 from .._files import write_atomically
 
@@ -35,7 +42,13 @@ CHIEF_TIMEOUT = 60  # seconds
 
 
 class Oracle(kt.Oracle):
-    """An oracle whose files are whole at every moment, whenever it is killed."""
+    """An oracle whose files are whole at every moment, whenever it is killed.
+
+    Attributes:
+        is_space_open: bool, whether `HyperModel.fit` will declare more of the space.
+    """
+
+    is_space_open = False
 
     def __init__(self, *args, seed=None, **kwargs):
         super().__init__(*args, seed=seed, **kwargs)
@@ -147,15 +160,96 @@ class Tuner(kt.Tuner):
 
     def reload(self):
         if not self._is_worker():
+            self.oracle.is_space_open = _declares_in_fit(self.hypermodel)
             # What is declared now, for the oracle to compare with what it saved.
             self._populate_initial_space()
         super().reload()
+
+    def check_result(self, trial):
+        """Returns why a completed trial has no result, or `None`; for subclasses."""
+
+    def declare_space_of_fit(self, args, kwargs):
+        """Registers the hyperparameters that `HyperModel.fit` declares.
+
+        It is called with the arguments of `search`, up to its first training, once for
+        each conditional scope.
+        """
+        hypermodel = self.hypermodel
+        if not _declares_in_fit(hypermodel):
+            return
+
+        def build(hp):
+            model = hypermodel.build(hp)
+            self._override_compile_args(model)
+            for name in _TRAINS:
+                setattr(model, name, _begin_training)
+            callbacks = list(kwargs.get("callbacks") or ())
+            # What else it raises is for the trial to tell.
+            with contextlib.suppress(_TrainingBegins, Exception):
+                hypermodel.fit(hp, model, *args, **{**kwargs, "callbacks": callbacks})
+            return model
+
+        self.hypermodel = _Hypermodel(build)
+        try:
+            self._activate_all_conditions()
+        finally:
+            self.hypermodel = hypermodel
+
+    def _try_run_and_update_trial(self, trial, *args, **kwargs):
+        super()._try_run_and_update_trial(trial, *args, **kwargs)
+        if trial.status == TrialStatus.COMPLETED:
+            reason = self.check_result(trial)
+            if reason is not None:
+                trial.status, trial.message = TrialStatus.INVALID, reason
+
+    def _build_hypermodel(self, hp):
+        model = super()._build_hypermodel(hp)
+        earlier = hp.values.get("tuner/trial_id")
+        if earlier is not None:  # As `keras_tuner.Hyperband` has it.
+            if not model.built:
+                path = Path(self._get_build_config_fname(earlier))
+                model.build_from_config(json.loads(path.read_text()))
+            model.load_weights(self._get_checkpoint_fname(earlier))
+        return model
 
     def _build_and_fit_model(self, trial, *args, **kwargs):
         return self.train_trial(trial, *args, **kwargs)
 
     def _try_build(self, hp):
         return self.model_for_trial(hp)
+
+
+_DECLARES = {"Boolean", "Choice", "Fixed", "Float", "Int", "conditional_scope"}
+_TRAINS = ("call", "evaluate", "fit", "predict", "test_on_batch", "train_on_batch")
+
+
+def _declares_in_fit(hypermodel):
+    """Whether a hypermodel has a `fit` of its own that asks for hyperparameters."""
+    fit = getattr(type(hypermodel), "fit", None)
+    if fit is None or fit is kt.HyperModel.fit:
+        return False
+    codes = [getattr(inspect.unwrap(fit), "__code__", None)]
+    while codes:
+        code = codes.pop()
+        if not _DECLARES.isdisjoint(getattr(code, "co_names", ())):
+            return True
+        inner = getattr(code, "co_consts", ())
+        codes += [constant for constant in inner if inspect.iscode(constant)]
+    return False
+
+
+class _TrainingBegins(BaseException):
+    """No `Exception`: the user's `fit` may catch those."""
+
+
+def _begin_training(*args, **kwargs):
+    raise _TrainingBegins
+
+
+class _Hypermodel(kt.HyperModel):
+    def __init__(self, build):
+        super().__init__()
+        self.build = build
 
 
 class _PatientStub:

@@ -1,11 +1,14 @@
 """One compiled model for trials that differ in densities and learning rates alone."""
 
+import functools
+import hashlib
 import inspect
+from collections.abc import Mapping, Set
 
 import keras
 
 from .. import densities
-from .._keras import sublayers
+from .._keras import compiled_with, sublayers
 from ..inspection import weighted_layers
 from ..layers import FixedDensity, HeldDensity
 from ..layers.layer_density import precision
@@ -27,7 +30,9 @@ class KeptModel:
 
     def __init__(self, model):
         _check_described_by_config(model)
+        _build_optimizer(model)
         self._signature = _signature(model)
+        self._description = _description(model)
         self._functions = _functions(model)
         self.model = keras.models.clone_model(
             model, clone_function=_hold_density, recursive=True
@@ -38,8 +43,11 @@ class KeptModel:
                 "its config does not lead to its loss or activation function; "
                 "keras.saving.register_keras_serializable registers one"
             )
+        lost = _difference(self._description, _description(self.model))
+        if lost is not None:
+            raise ValueError(f"its config does not hold all of it: {lost} in a copy")
         self._optimizer = self.model.optimizer
-        self._own_signature = _signature(self.model)
+        self._own_signature = _signature(self.model), _variables(self.model)
         self._densities = {
             name: layer.density
             for name, layer in weighted_layers(self.model).items()
@@ -60,6 +68,10 @@ class KeptModel:
             return difference
         if _functions(model) != self._functions:
             return "a loss or activation function is made anew for each trial"
+        _build_optimizer(model)
+        difference = _difference(self._description, _description(model))
+        if difference is not None:
+            return difference
 
         held = {
             id(weight)
@@ -68,12 +80,12 @@ class KeptModel:
         }
         own = [v for v in self.model.variables if id(v) not in held]
         self._assign(own, model.variables)
-        model.optimizer.build(model.trainable_variables)
         self._assign(self._optimizer.variables, model.optimizer.variables)
         layers = weighted_layers(model)
         for name, density in self._densities.items():
             density.assign(_in_compute_precision(layers[name]))
-        return _difference(self._own_signature, _signature(self.model))
+        now = _signature(self.model), _variables(self.model)
+        return _difference(self._own_signature, now)
 
     @staticmethod
     def _assign(variables, values):
@@ -117,6 +129,11 @@ def _in_compute_precision(layer):
     return keras.ops.convert_to_numpy(keras.ops.cast(phi, layer.compute_dtype))
 
 
+def _build_optimizer(model):
+    if not model.optimizer.built:  # A second time would add its variables once more.
+        model.optimizer.build(model.trainable_variables)
+
+
 def _functions(model):
     """What a config knows by name alone, though it may be made for one trial."""
     used = keras.tree.flatten(model.loss)
@@ -128,7 +145,10 @@ def _functions(model):
 def _signature(model):
     signature = keras.saving.serialize_keras_object(model)
     _hide_densities(signature)
-    _hide_learning_rates(signature["compile_config"]["optimizer"])
+    # Saving an .h5 file takes it out of the compile config (keras pull request 23475).
+    optimizer = keras.saving.serialize_keras_object(model.optimizer)
+    _hide_learning_rates(optimizer)
+    signature["compile_config"]["optimizer"] = optimizer
     return signature
 
 
@@ -153,11 +173,138 @@ def _hide_learning_rates(optimizer):
         _hide_learning_rates(part)
 
 
+# === What a model is beside its config ===
+
+
+def _description(model):
+    """Describes what a config may not hold, in plain values that can be compared.
+
+    Attributes set after a part was made, those that an incomplete `get_config` leaves
+    out, hooks and methods replaced on an instance, and what the optimizer was told.
+    """
+    parts = [model, *sublayers(model, recursive=True)]
+    apart = FixedDensity, HeldDensity, keras.layers.InputLayer
+    parts = [part for part in parts if not isinstance(part, apart)]
+    compiled = {
+        **compiled_with(model),
+        "optimizer": model.optimizer,
+        "loss": model.loss,
+    }
+    return {
+        "layers": [_attributes(part) for part in parts],
+        "variables": _variables(model),
+        "compiled": _describe(compiled, ()),
+    }
+
+
+def _variables(model):
+    """Describes what training makes of each variable, without those of densities."""
+    held = {
+        id(weight)
+        for layer in sublayers(model, recursive=True)
+        if isinstance(layer, HeldDensity)
+        for weight in layer.weights
+    }
+    return {
+        f"{number} {variable.name}": {
+            "shape": tuple(variable.shape),
+            "dtype": variable.dtype,
+            "trainable": variable.trainable,
+            "regularizer": _describe(variable.regularizer, ()),
+            "constraint": _describe(variable.constraint, ()),
+        }
+        for number, variable in enumerate(
+            v for v in model.variables if id(v) not in held
+        )
+    }
+
+
+# Set by `fit` and `compile`, or described apart.
+_OF_MODELS = {
+    *("optimizer", "loss", "history", "stop_training"),
+    *("train_function", "test_function", "predict_function"),
+}
+
+
+def _attributes(part, outer=()):
+    """Describes the attributes of an object, but for what Keras keeps there."""
+    is_internal = type(part).__module__.partition(".")[0] in ("keras", "keras_wconv")
+    is_model = isinstance(part, keras.Model)
+    found = {"class": type(part)}
+    for name, value in vars(part).items():
+        if name.startswith("_"):
+            # Hooks of PyTorch, and what optimizers were told.
+            if is_internal and not (
+                name.endswith("_hooks") or isinstance(part, keras.optimizers.Optimizer)
+            ):
+                continue
+            if name.startswith("_self_") or name.endswith("_cache"):
+                continue
+            if name in _private_names() and not name.endswith("_hooks"):
+                continue
+        if name.endswith("_initializer") or (is_model and name in _OF_MODELS):
+            continue  # Initial values are assigned.
+        if name in ("density", "normalize_density") and (
+            isinstance(value, (FixedDensity, HeldDensity))
+            or isinstance(getattr(part, "density", None), (FixedDensity, HeldDensity))
+        ):
+            continue
+        if name in ("build", "quantize") and inspect.isroutine(value):
+            continue  # Keras wraps them, for each layer anew.
+        if value is None or value is False:
+            continue  # Keras sets some late, such as when it loads weights.
+        found[name] = _describe(value, (*outer, part))
+    return found
+
+
+@functools.cache
+def _private_names():
+    """The private attributes that Keras gives every layer, metric, loss, optimizer."""
+    own = (
+        keras.layers.Layer,
+        keras.metrics.Mean,
+        keras.losses.Loss,
+        keras.optimizers.SGD,
+    )
+    names = {name for kind in own for name in vars(kind())}
+    return {name for name in names if name.startswith("_")}
+
+
+def _describe(value, outer):
+    """Describes a value; `outer` are the objects that it lies in."""
+    if isinstance(value, (keras.Variable, keras.random.SeedGenerator)):
+        return "assigned"
+    if isinstance(value, keras.KerasTensor):
+        return f"tensor of {value.shape}, {value.dtype}"
+    if keras.ops.is_tensor(value) or type(value).__module__ == "numpy":
+        array = keras.ops.convert_to_numpy(value)
+        digest = hashlib.sha256(array.tobytes()).hexdigest()[:8]
+        return f"array of {array.shape}, {array.dtype}, {digest}"
+    if isinstance(value, Mapping):
+        return {str(key): _describe(one, outer) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_describe(one, outer) for one in value]
+    if isinstance(value, Set):
+        return sorted(repr(_describe(one, outer)) for one in value)
+    if isinstance(value, functools.partial):
+        return _describe((value.func, value.args, value.keywords), outer)
+    if inspect.ismethod(value):
+        return value.__func__
+    is_opaque = inspect.isroutine(value) or isinstance(value, type)
+    if is_opaque or not hasattr(value, "__dict__"):
+        return value if is_opaque or type(value).__hash__ else type(value)
+    if isinstance(value, keras.layers.Layer) or len(outer) > 4:
+        return type(value)  # Layers are described one after the other.
+    if any(value is one for one in outer):
+        return "itself"
+    return _attributes(value, outer)
+
+
 def _difference(before, now, path=""):
     """Where two nested configs differ, as text, or `None`."""
     if isinstance(before, dict) and isinstance(now, dict):
         pairs = {key: (before.get(key), now.get(key)) for key in {**before, **now}}
-    elif isinstance(before, (list, tuple)) and len(before) == len(now):
+    elif _is_list(before) and _is_list(now) and len(before) == len(now):
         pairs = dict(enumerate(zip(before, now, strict=True)))
     elif before != now:
         return f"{path.strip('/')} was {before} and is {now}"
@@ -165,3 +312,7 @@ def _difference(before, now, path=""):
         return None
     found = (_difference(*pair, f"{path}/{key}") for key, pair in pairs.items())
     return next((difference for difference in found if difference is not None), None)
+
+
+def _is_list(value):
+    return isinstance(value, (list, tuple))

@@ -158,6 +158,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         super().score_trial(trial)
         if not math.isfinite(trial.score):
             # The base class takes infinity for a completed trial, NaN for a failure.
+            trial.message = describe_divergence(trial, self.objective, trial.score)
             trial.score = math.nan
 
     def get_best_trials(self, num_trials=1):
@@ -240,13 +241,21 @@ class DirectLOracle(_keras_tuner.Oracle):
         self.show_begun(trial)
         try:
             super().end_trial(trial)
-        except RuntimeError:
+        except RuntimeError as error:
             # Too many failures in a row: the trial has ended nevertheless.
-            if trial.trial_id in self.end_order:
-                self.save_trial(self.trials[trial.trial_id])
-                self._release(trial.trial_id)
-                self.save()
-            raise
+            if trial.trial_id not in self.end_order:
+                raise
+            self.save_trial(self.trials[trial.trial_id])
+            self._release(trial.trial_id)
+            self.save()
+            limit = self.max_consecutive_failed_trials
+            failed = [self.trials[name] for name in self.end_order[-limit:]]
+            raise RuntimeError(
+                f"Number of consecutive failures exceeded the limit of {limit}: "
+                f"{describe_failures(failed)} Mend what they have in common, or raise "
+                "`max_consecutive_failed_trials`; the search goes on with its next "
+                "trial."
+            ) from error
 
     def _release(self, trial_id):
         self.ongoing_trials = {
@@ -348,7 +357,7 @@ class DirectLOracle(_keras_tuner.Oracle):
             for name, now in space.items()
             if now != before.get(name)
         ]
-        if self._space_is_complete:
+        if self._space_is_complete and not self.is_space_open:
             changes += [
                 f"hyperparameter {name!r} was {was} and is absent"
                 for name, was in before.items()
@@ -386,3 +395,23 @@ def _describe_one(hp):
         k: v for k, v in hp.get_config().items() if k not in ("name", "conditions")
     }
     return f"{type(hp).__name__} {config}"
+
+
+def describe_divergence(trial, objective, value):
+    """Returns what a trial failed of whose score is not a finite number."""
+    return (
+        f"Trial {trial.trial_id} diverged: {objective.name} is {value} at "
+        f"{trial.hyperparameters.values}. A lower learning rate, gradient clipping "
+        "(`clipnorm`) or narrower ranges may mend it."
+    )
+
+
+def describe_failures(trials):
+    """Returns which trials failed, and of what the first one did."""
+    names = ", ".join(trial.trial_id for trial in trials)
+    first = trials[0]
+    lines = (first.message or "").strip().splitlines() or ["no reason was given"]
+    return (
+        f"{'Trials' if len(trials) > 1 else 'Trial'} {names} failed. The first, at "
+        f"{first.hyperparameters.values}: {lines[-1]}"
+    )

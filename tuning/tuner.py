@@ -1,5 +1,7 @@
 """KerasTuner tuners whose trials share one compiled model."""
 
+import copy
+import math
 import shutil
 import time
 import warnings
@@ -8,10 +10,12 @@ from pathlib import Path
 import keras
 import keras_tuner as kt
 import numpy as np
+from keras_tuner.engine.trial import TrialStatus
 
+from ..callbacks import DensityLogger
 from . import _keras_tuner
 from .kept_model import KeptModel
-from .oracle import DirectLOracle
+from .oracle import DirectLOracle, describe_divergence, describe_failures
 from .resume import TrainingBackup, describe_hidden_order
 
 
@@ -25,11 +29,19 @@ class DensityTuner(_keras_tuner.Tuner):
     losses are those of a new model, to the last bit. (One that has its densities as
     constants may round otherwise in mixed precision under JAX, where XLA keeps more
     precision than it is asked for.) Whether models differ in anything else is read off
-    their configs. Where they do, the trial gets a model of its own, and a warning says
-    once why.
+    their configs, and off what configs do not hold: attributes, hooks, regularizers,
+    constraints and flags of single weights, exclusions from weight decay. Where they
+    do, the trial gets a model of its own, and a warning says once why.
 
     All trials draw the same random numbers, so that the initial kernels and the order
     of the batches (if `fit` shuffles) are no reason for a difference.
+
+    A training that gives NaN or infinity has failed, and an epoch that does is never
+    the best. What failed is told when the search ends. Hyperparameters that
+    `HyperModel.fit` declares before its first training are found when the search
+    begins. `keras_tuner.oracles.HyperbandOracle` trains as long as it says. A
+    `DensityLogger` gets a file for each training, such as
+    `densities_trial_02_execution_0.csv`.
 
     To be kept, a model must be functional or sequential with a `keras.Input`. Custom
     layers need a complete `get_config()`; custom functions have to be registered with
@@ -78,6 +90,12 @@ class DensityTuner(_keras_tuner.Tuner):
         resume_trials=False,
         **kwargs,
     ):
+        if hypermodel is None and type(self).run_trial is DensityTuner.run_trial:
+            raise ValueError(
+                "`hypermodel` must be a `keras_tuner.HyperModel`, or a function that "
+                "takes hyperparameters and returns a compiled model. Only a subclass "
+                "with a `run_trial` of its own needs none. Received: hypermodel=None"
+            )
         self.seed = seed
         self.reuse_model = reuse_model
         self.resume_trials = resume_trials
@@ -106,22 +124,62 @@ class DensityTuner(_keras_tuner.Tuner):
         super().on_trial_begin(trial)
 
     def search(self, *fit_args, **fit_kwargs):
+        self.declare_space_of_fit(fit_args, fit_kwargs)
         try:
             super().search(*fit_args, **fit_kwargs)
         finally:
             self._waiting = False
             self._drop_kept()
+        self._tell_failures()
+
+    def _tell_failures(self):
+        trials = getattr(self.oracle, "trials", {})  # The chief's workers have none.
+        failed = [t for t in trials.values() if t.status == TrialStatus.FAILED]
+        if failed:
+            warnings.warn(
+                f"{len(failed)} of {len(trials)} trials failed. "
+                f"{describe_failures(failed)}",
+                stacklevel=3,
+            )
+
+    def check_result(self, trial):
+        objective = self.oracle.objective
+        metrics = self.oracle.get_trial(trial.trial_id).metrics
+        if not metrics.exists(objective.name):
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of NumPy: all are NaN
+            value = metrics.get_best_value(objective.name)
+        if value is None or math.isfinite(value):
+            return None
+        return describe_divergence(trial, objective, value)
 
     def run_trial(self, trial, *args, **kwargs):
+        values = trial.hyperparameters.values
+        if "tuner/epochs" in values:  # An oracle that gives some trials more epochs.
+            kwargs["epochs"] = values["tuner/epochs"]
+            kwargs["initial_epoch"] = values["tuner/initial_epoch"]
         self._execution = -1
         try:
             results = super().run_trial(trial, *args, **kwargs)
         finally:
             self._execution = None
-        for result in results:
-            if isinstance(result, keras.callbacks.History):
-                self._check_objective(result.history)
-        return results
+        return [self._checked_result(result) for result in results]
+
+    def _checked_result(self, result):
+        """Returns a result in which NaN is the worst value, as infinity is."""
+        if not isinstance(result, keras.callbacks.History):
+            return result
+        self._check_objective(result.history)
+        objective = self.oracle.objective
+        own = {objective.name: objective.direction}
+        history = dict(result.history)
+        for name, to in getattr(objective, "name_to_direction", own).items():
+            worst = math.inf if to == "min" else -math.inf
+            history[name] = [worst if math.isnan(v) else v for v in history[name]]
+        result = copy.copy(result)
+        result.history = history
+        return result
 
     def _check_objective(self, history):
         objective = self.oracle.objective
@@ -140,14 +198,18 @@ class DensityTuner(_keras_tuner.Tuner):
         self._execution += 1
         seeds = _Seed(self.seed + self._execution, each_epoch=self.resume_trials)
         callbacks = [seeds, *callbacks]
+        folder = self._backup_folder(trial) / f"execution_{self._execution}"
+        for callback in callbacks:
+            if isinstance(callback, DensityLogger):
+                self._give_files_of_its_own(callback, trial, folder.exists())
         if self.resume_trials:
             data = kwargs.get("x", args[0] if args else None)
             hidden = describe_hidden_order(data, kwargs.get("steps_per_epoch"))
             if hidden is not None:
                 self._warn(hidden)
-            folder = self._backup_folder(trial) / f"execution_{self._execution}"
             backup = TrainingBackup(folder, tuple(callbacks), self._warn)
             callbacks.append(backup)
+        callbacks.insert(0, _SpaceCheck(self.oracle, trial))
         try:
             results = super().train_trial(trial, *args, callbacks=callbacks, **kwargs)
         except BaseException:
@@ -161,6 +223,16 @@ class DensityTuner(_keras_tuner.Tuner):
             )
         return results
 
+    def _give_files_of_its_own(self, logger, trial, is_resumed):
+        name = f"trial_{trial.trial_id}", f"execution_{self._execution}"
+        if logger.path is not None:
+            path = logger.path
+            logger.path = path.with_stem("_".join((path.stem, *name)))
+            if not is_resumed:
+                logger.path.unlink(missing_ok=True)  # of a run that was killed
+        if logger.log_dir is not None:
+            logger.log_dir = Path(logger.log_dir, *name)
+
     def _backup_folder(self, trial):
         return Path(self.get_trial_dir(trial.trial_id), "backup")
 
@@ -172,7 +244,7 @@ class DensityTuner(_keras_tuner.Tuner):
             self._collection.collect()
             keras.utils.set_random_seed(self.seed + self._execution)
             with _keras_tuner.collected():
-                difference = self._kept.start_as(self.build_briefly(hp))
+                difference = self._difference(self.build_briefly(hp))
             if difference is None:
                 return self._kept.model
             self._drop_kept()
@@ -187,11 +259,20 @@ class DensityTuner(_keras_tuner.Tuner):
         try:
             kept = KeptModel(model)
         except Exception as error:
-            self._warn_of_models(f"The model cannot be kept for other trials: {error}.")
+            if self.reuse_model:
+                self._warn_of_models(
+                    f"The model cannot be kept for other trials: {_reason(error)}."
+                )
             return model
         if self.reuse_model:
             self._kept = kept
         return kept.model
+
+    def _difference(self, model):
+        try:
+            return self._kept.start_as(model)
+        except Exception as error:  # The trial itself has not failed.
+            return _reason(error)
 
     def _drop_kept(self):
         self._kept = None
@@ -204,6 +285,27 @@ class DensityTuner(_keras_tuner.Tuner):
         if (kind or text) not in self._warned:
             warnings.warn(text, stacklevel=2)
             self._warned.add(kind or text)
+
+
+def _reason(error):
+    text = str(error).strip().rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class _SpaceCheck(keras.callbacks.Callback):
+    """Refuses what `fit` has declared too late before it trains, not after."""
+
+    def __init__(self, oracle, trial):
+        super().__init__()
+        self._oracle = oracle
+        self._trial = trial
+
+    def on_train_begin(self, logs=None):
+        if isinstance(self._oracle, DirectLOracle):
+            try:
+                self._oracle.update_space(self._trial.hyperparameters)
+            except (RuntimeError, ValueError) as error:
+                raise kt.errors.FatalValueError(str(error)) from error
 
 
 class _Seed(keras.callbacks.Callback):

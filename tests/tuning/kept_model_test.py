@@ -1,8 +1,10 @@
 """KeptModel: what it takes over, and what it refuses to."""
 
+import hypothesis
 import keras
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from keras.ops import convert_to_numpy as to_numpy
 
 from keras_wconv import WeightedConv2D
@@ -145,7 +147,11 @@ def test_learning_rates_of_other_optimizers(optimizer, is_taken):
     ):
         np.testing.assert_array_equal(to_numpy(variable), to_numpy(start))
     optimizer = kept.model.optimizer
-    inner = getattr(optimizer, "optimizers", None) or [optimizer.inner_optimizer]
+    inner = [
+        getattr(optimizer, name)
+        for name in ("kernel_optimizer", "density_optimizer", "inner_optimizer")
+        if hasattr(optimizer, name)
+    ]
     rates = [float(to_numpy(one.learning_rate)) for one in inner]
     assert np.float32(0.2) in rates
 
@@ -225,3 +231,213 @@ def mean_squared_error(y_true, y_pred):
 def test_models_that_configs_do_not_describe_are_refused(make, reason):
     with pytest.raises((ValueError, TypeError), match=reason):
         KeptModel(make())
+
+
+# === What a config does not hold ===
+
+
+def small(*changes, policy="float32", optimizer=keras.optimizers.AdamW, **options):
+    """Builds a model, and does to it what its config will not hold."""
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.Input((6, 6, 1)),
+        WeightedConv2D(2, 3, density=0.7, padding="same", dtype=policy, name="first"),
+        keras.layers.Conv2D(2, 3, dtype=policy, name="second"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(1, dtype="float32", name="last"),
+    ]
+    model = keras.Sequential(layers, name="model")
+    model.compile(optimizer(0.01), "mse", run_eagerly=True, **options)
+    for change in changes:
+        change(model)
+    return model
+
+
+def exclude_by_name(model):
+    model.optimizer.exclude_from_weight_decay(var_names=["bias"])
+
+
+def exclude_by_variable(model):
+    model.optimizer.exclude_from_weight_decay(var_list=[model.layers[0].kernel])
+
+
+def regularize(model):
+    model.layers[1].kernel.regularizer = keras.regularizers.L2(0.1)
+
+
+def regularize_too_late(model):
+    model.layers[1].kernel_regularizer = keras.regularizers.L2(0.1)
+
+
+def constrain(model):
+    model.layers[0].kernel.constraint = keras.constraints.MaxNorm(0.1)
+
+
+def freeze_one_weight(model):
+    model.layers[1].kernel.trainable = False
+
+
+def replace_a_method(model):
+    layer = model.layers[1]
+    plain = layer.call
+    layer.call = lambda inputs: 2.0 * plain(inputs)
+
+
+def replace_the_step(model):
+    plain = model.train_step
+    model.train_step = lambda *batch: plain(*batch)
+
+
+def mark(model):
+    model.batches_of_mine = 12
+
+
+def clip(model):
+    model.optimizer.clipnorm = 0.01
+
+
+def begin_elsewhere(model):
+    model.layers[1].kernel.assign(model.layers[1].kernel * 0.5)
+    model.layers[0].bias.assign(model.layers[0].bias + 1.0)
+
+
+def count_on(model):
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.iterations.assign(100)
+
+
+def freeze_a_layer(model):
+    model.layers[1].trainable = False
+
+
+LOST = [
+    (exclude_by_name, "exclude_from_weight_decay"),
+    (exclude_by_variable, "exclude_from_weight_decay"),
+    (regularize, "regularizer"),
+    (regularize_too_late, "regularizer"),
+    (constrain, "constraint"),
+    (freeze_one_weight, "trainable"),
+    (replace_a_method, "call"),
+    (replace_the_step, "train_step"),
+    (mark, "batches_of_mine"),
+]
+HELD = [begin_elsewhere, count_on, clip, freeze_a_layer]
+
+
+@pytest.mark.parametrize(
+    "change, named", LOST, ids=lambda one: getattr(one, "__name__", "")
+)
+def test_what_a_config_does_not_hold_is_noticed(change, named):
+    with pytest.raises(ValueError, match=f"does not hold all of it.*{named}"):
+        KeptModel(small(change))
+    kept = KeptModel(small())
+    assert named in kept.start_as(small(change))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="hooks of PyTorch")
+def test_hooks_are_noticed():
+    def hook(model):
+        model.layers[1].register_forward_hook(lambda *arguments: None)
+
+    with pytest.raises(ValueError, match="_forward_hooks"):
+        KeptModel(small(hook))
+    assert "_forward_hooks" in KeptModel(small()).start_as(small(hook))
+
+
+@keras.saving.register_keras_serializable("kept_model_test")
+class OwnMetric(keras.metrics.MeanSquaredError):
+    """Its config lacks the factor."""
+
+    def __init__(self, factor=1.0, **options):
+        super().__init__(**options)
+        self._factor = factor
+
+
+@keras.saving.register_keras_serializable("kept_model_test")
+class OwnLayer(keras.layers.Layer):
+    """Its config lacks the factor."""
+
+    def __init__(self, factor=1.0, **options):
+        super().__init__(**options)
+        self._factor = factor
+
+    def call(self, inputs):
+        return inputs * self._factor
+
+    def get_config(self):
+        return super().get_config()
+
+
+def of_own_metric(factor):
+    return small(metrics=[OwnMetric(factor, name="own")])
+
+
+def of_own_layer(factor):
+    keras.utils.clear_session(free_memory=False)
+    inputs = keras.Input((6, 6, 1))
+    model = keras.Model(inputs, OwnLayer(factor)(WeightedConv2D(1, 3)(inputs)))
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize("make", [of_own_metric, of_own_layer])
+def test_incomplete_configs_are_noticed(make):
+    with pytest.raises(ValueError, match=r"_factor was 2\.0 and is 1\.0 in a copy"):
+        KeptModel(make(2.0))
+    kept = KeptModel(make(1.0))
+    assert kept.start_as(make(1.0)) is None
+    assert "_factor was 1.0 and is 3.0" in kept.start_as(make(3.0))
+
+
+INPUTS = np.random.default_rng(0).normal(size=(4, 6, 6, 1)).astype("float32")
+TARGETS = np.random.default_rng(1).normal(size=(4, 1)).astype("float32")
+
+
+def two_steps(model):
+    losses = [float(model.train_on_batch(INPUTS, TARGETS)) for _ in range(2)]
+    return losses, [to_numpy(v) for v in model.trainable_variables]
+
+
+@hypothesis.given(
+    first=st.sets(st.sampled_from(HELD + [change for change, _ in LOST])),
+    second=st.sets(st.sampled_from(HELD + [change for change, _ in LOST])),
+    policy=st.sampled_from(["float32", "mixed_float16"]),
+    optimizer=st.sampled_from([keras.optimizers.AdamW, keras.optimizers.SGD]),
+    twice=st.booleans(),
+)
+@hypothesis.settings(max_examples=30, deadline=None, derandomize=True)
+def test_a_kept_model_trains_as_the_new_one_or_is_not_kept(
+    first, second, policy, optimizer, twice
+):
+    def make(changes):
+        ordered = sorted(changes, key=lambda change: change.__name__)
+        return small(*ordered, policy=policy, optimizer=optimizer)
+
+    second = first if twice else second
+    lost = {change for change, _ in LOST}
+    try:
+        kept = KeptModel(make(first))
+    except ValueError:
+        assert first & lost
+        return
+    assert not first & lost
+    kept.model.train_on_batch(INPUTS, TARGETS)
+    kept.start_as(make(first))
+    if kept.start_as(make(second)) is not None:
+        assert first != second
+        return
+    # Sums in another order: float16 has 11 bits.
+    tolerance = 1e-5 if policy == "float32" else 2e-3
+    losses, weights = two_steps(kept.model)
+    expected_losses, expected = two_steps(make(second))
+    np.testing.assert_allclose(losses, expected_losses, rtol=tolerance)
+    for weight, other in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(weight, other, rtol=tolerance, atol=tolerance)
+
+
+def test_saving_in_the_old_format_takes_nothing_away(tmp_path):
+    """Keras takes the optimizer out of the compile config of a model saved as .h5."""
+    kept = KeptModel(small())
+    kept.model.save(tmp_path / "best.h5")
+    assert kept.start_as(small()) is None

@@ -9,7 +9,7 @@ import keras_tuner as kt
 import numpy as np
 import pytest
 
-from keras_wconv import WeightedConv2D, WeightedDepthwiseConv2D, tuning
+from keras_wconv import WeightedConv2D, WeightedDepthwiseConv2D, callbacks, tuning
 from keras_wconv.tuning import _keras_tuner
 
 X = np.random.default_rng(0).random((24, 6, 6, 2), "float32")
@@ -367,3 +367,239 @@ def test_objective_that_is_not_in_the_results(tmp_path):
     with pytest.raises(kt.errors.FatalValueError, match=r"lack the objective.*'loss'"):
         tuner.search(**DATA, verbose=0)
     assert tuner.oracle.create_trial("tuner1").status == "RUNNING"
+
+
+# === Trials that fail ===
+
+
+def test_saving_every_model_as_h5_fails_no_trial(tmp_path):
+    """Keras takes the optimizer out of the compile config (pull request 23475)."""
+    recorded = Recorded(build_small)
+    tuner = make_tuner(tmp_path, recorded)
+    checkpoint = keras.callbacks.ModelCheckpoint(str(tmp_path / "best.h5"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        tuner.search(**DATA, verbose=0, callbacks=[checkpoint])
+    statuses = {trial.status for trial in tuner.oracle.trials.values()}
+    assert statuses == {"COMPLETED"}
+    assert len(set(map(id, recorded.models))) == 1
+
+
+def returning(values):
+    """A hypermodel whose trials return one result after the other."""
+    left = iter(values)
+
+    class Returning(kt.HyperModel):
+        def build(self, hp):
+            hp.Float("a", 0, 1)
+            return classifier([])
+
+        def fit(self, hp, model, *args, **kwargs):
+            result = next(left)
+            if isinstance(result, Exception):
+                raise result
+            if isinstance(result, list):
+                history = keras.callbacks.History()
+                history.history = {"val_loss": result}
+                return history
+            return result
+
+    return Returning()
+
+
+ORACLES = {
+    "direct_l": tuning.DirectLOracle,
+    "random": lambda *args, **kwargs: kt.oracles.RandomSearchOracle(
+        *args, seed=0, **kwargs
+    ),
+}
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+@pytest.mark.parametrize("failure", [NAN, INF, -INF, [NAN, INF], [-INF, 1.0], "raises"])
+def test_failures_are_told_at_the_end_and_never_best(tmp_path, oracle, failure):
+    shown = str(failure).strip("[]").split(",")[0]
+    if failure == "raises":
+        failure, shown = RuntimeError("out of memory"), "out of memory"
+    shown = "inf" if failure == [NAN, INF] else shown
+    results = [0.3, failure, 0.2, failure, 0.4]
+    oracle = ORACLES[oracle]("val_loss", max_trials=5)
+    tuner = tuning.DensityTuner(
+        oracle, returning(results), directory=tmp_path, reuse_model=False
+    )
+    with pytest.warns(UserWarning, match="2 of 5 trials failed. Trials") as caught:
+        tuner.search(**DATA, verbose=0)
+    (told,) = [str(w.message) for w in caught if "trials failed" in str(w.message)]
+    assert shown in told
+    trials = list(oracle.trials.values())
+    assert str(trials[1].hyperparameters.values) in told
+    statuses = [trial.status for trial in trials]
+    assert statuses == ["COMPLETED", "FAILED"] * 2 + ["COMPLETED"]
+    assert oracle.get_best_trials()[0].score == 0.2
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+@pytest.mark.parametrize("failure", [NAN, INF, -INF])
+def test_a_failed_execution_is_not_averaged(tmp_path, oracle, failure):
+    oracle = ORACLES[oracle]("val_loss", max_trials=2)
+    hypermodel = returning([0.1, failure, 0.4, 0.6])
+    tuner = tuning.DensityTuner(
+        oracle, hypermodel, directory=tmp_path, executions_per_trial=2
+    )
+    with pytest.warns(UserWarning, match="1 of 2 trials failed"):
+        tuner.search(**DATA, verbose=0)
+    failed, completed = oracle.trials.values()
+    assert (failed.status, completed.status) == ("FAILED", "COMPLETED")
+    assert completed.score == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("failure", [NAN, INF])
+def test_an_epoch_that_is_not_finite_is_not_the_best(tmp_path, failure):
+    tuner = make_tuner(
+        tmp_path, returning([[failure, 0.4, 0.3, failure]]), max_trials=1
+    )
+    tuner.search(**DATA, verbose=0)
+    (trial,) = tuner.oracle.trials.values()
+    assert (trial.status, trial.score, trial.best_step) == ("COMPLETED", 0.3, 2)
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_end_after_failures_in_a_row_names_the_way_out(tmp_path, oracle):
+    oracle = ORACLES[oracle]("val_loss", max_trials=5)
+    tuner = tuning.DensityTuner(oracle, returning([NAN] * 3), directory=tmp_path)
+    with pytest.raises(RuntimeError) as caught:
+        tuner.search(**DATA, verbose=0)
+    text = str(caught.value)
+    for part in ("limit of 3", "val_loss is nan", "'a': ", "Trial ", "learning rate"):
+        assert part in text
+
+
+# === What is asked of the tuner ===
+
+
+def test_a_tuner_without_a_hypermodel_says_so():
+    with pytest.raises(ValueError, match="`hypermodel` must be"):
+        tuning.DirectL(objective="val_loss")
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"optimizer": "adam", "loss": "mse"}, {"loss": "mae"}], ids=str
+)
+def test_optimizer_and_loss_of_the_tuner(tmp_path, arguments):
+    def build(hp):
+        density = tuning.density(hp, kernel_size=3)
+        layers = [keras.Input((6, 6, 2)), WeightedConv2D(1, 3, density=density)]
+        model = keras.Sequential(layers)
+        model.compile("sgd", "mse")
+        return model
+
+    recorded = Recorded(build)
+    tuner = make_tuner(tmp_path, recorded, objective="loss", **arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        tuner.search(X, np.ones((24, 4, 4, 1)), verbose=0)
+    assert len(set(map(id, recorded.models))) == 1
+    assert recorded.models[0].loss == arguments["loss"]
+
+
+def test_an_error_without_a_text_is_named(tmp_path, monkeypatch):
+    def refuse(model):
+        raise NotImplementedError
+
+    monkeypatch.setattr("keras_wconv.tuning.tuner.KeptModel", refuse)
+    with pytest.warns(UserWarning, match="other trials: NotImplementedError"):
+        make_tuner(tmp_path, max_trials=1).search(**DATA, verbose=0)
+
+
+class BatchSize(Recorded):
+    """KerasTuner's documented way to search a batch size."""
+
+    def fit(self, hp, model, *args, **kwargs):
+        kwargs["batch_size"] = hp.Choice("batch_size", [8, 12, 24])
+        with hp.conditional_scope("batch_size", [24]):
+            if kwargs["batch_size"] == 24:
+                kwargs["epochs"] = hp.Int("epochs", 1, 2)
+        return super().fit(hp, model, *args, **kwargs)
+
+
+def test_space_that_fit_declares_is_searched(tmp_path):
+    def search(max_trials):
+        recorded = BatchSize(build_small)
+        tuner = make_tuner(tmp_path, recorded, max_trials=max_trials)
+        tuner.search(X, Y, validation_data=(X, Y), verbose=0)
+        return tuner, recorded
+
+    tuner, recorded = search(5)
+    assert len(recorded.models) == 5  # No training but those of the trials.
+    names = {hp.name for hp in tuner.oracle.get_space().space}
+    assert names == {"density_3_1", "batch_size", "epochs"}
+    tuner, recorded = search(8)
+    assert len(recorded.models) == 3  # It goes on.
+    tried = [t.hyperparameters.values for t in tuner.oracle.trials.values()]
+    assert {values["batch_size"] for values in tried} == {8, 12, 24}
+
+
+def test_space_that_fit_declares_too_late_is_refused_before_it_trains(tmp_path):
+    def ask(hp):
+        return getattr(hp, "Choice")("batch_size", [8, 12])  # noqa: B009 - not seen
+
+    class Hidden(Recorded):
+        def fit(self, hp, model, *args, **kwargs):
+            kwargs["batch_size"] = ask(hp)
+            return super().fit(hp, model, *args, **kwargs)
+
+    recorded = Hidden(build_small)
+    tuner = make_tuner(tmp_path, recorded)
+    with pytest.raises(kt.errors.FatalValueError, match=r"batch_size.*appeared after"):
+        tuner.search(X, Y, validation_data=(X, Y), verbose=0)
+    assert not recorded.models
+
+
+def test_hyperband_trains_as_long_as_it_says(tmp_path):
+    recorded = Recorded(build_small)
+    oracle = kt.oracles.HyperbandOracle("val_loss", max_epochs=4, factor=2, seed=0)
+    tuner = tuning.DensityTuner(oracle, recorded, directory=tmp_path)
+    tuner.search(**DATA, verbose=0)
+    trained = [len(history["loss"]) for history in recorded.histories]
+    values = [t.hyperparameters.values for t in oracle.trials.values()]
+    expected = [v["tuner/epochs"] - v["tuner/initial_epoch"] for v in values]
+    assert trained == expected
+    assert len(set(trained)) > 1
+    assert len(set(map(id, recorded.models))) == 1
+    # The first epoch of a later round goes on where the earlier one was best.
+    plain = kt.Hyperband(
+        build_small,
+        "val_loss",
+        max_epochs=4,
+        factor=2,
+        seed=0,
+        directory=tmp_path,
+        project_name="plain",
+    )
+    plain.search(**DATA, verbose=0)
+    plain = [t.hyperparameters.values for t in plain.oracle.trials.values()]
+    names = "tuner/epochs", "tuner/initial_epoch", "tuner/round"
+    assert [[v[n] for n in names] for v in values] == [
+        [v[n] for n in names] for v in plain
+    ]
+
+
+def test_each_training_has_a_density_log_of_its_own(tmp_path):
+    def build(hp):
+        rate = hp.Float("rate", 0.01, 0.1)
+        layer = WeightedConv2D(2, 3, density=[0.7], density_trainable=True)
+        return classifier([layer], keras.optimizers.SGD(rate), run_eagerly=True)
+
+    tuner = make_tuner(tmp_path / "search", build, executions_per_trial=2)
+    logger = callbacks.DensityLogger(tmp_path / "densities.csv")
+    tuner.search(**DATA, epochs=2, verbose=0, callbacks=[logger])
+    names = sorted(path.name for path in tmp_path.glob("*.csv"))
+    assert names == [
+        f"densities_trial_{trial}_execution_{execution}.csv"
+        for trial in range(3)
+        for execution in range(2)
+    ]
+    for name in names:
+        rows = (tmp_path / name).read_text().splitlines()[1:]
+        assert [row.split(",")[0] for row in rows] == ["0", "1", "2"]
