@@ -30,7 +30,7 @@ class RunLog:
 
     >>> from keras_wconv.experiments.study.log import RunLog
     >>> log = RunLog("runs", {"shared": {"batch_size": 3}, "candidates": {}})
-    >>> log.append({"id": "a8f5", "seed": 0, "test": {"psnr": 27.5}})
+    >>> _ = log.append({"id": "a8f5", "seed": 0, "test": {"psnr": 27.5}})
     >>> log.find("a8f5")["seed"]
     0
     """
