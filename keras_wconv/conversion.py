@@ -375,7 +375,7 @@ def fold(
     >>> folded, report = keras_wconv.fold(model, trim=0.01, return_report=True)
     >>> print(report)
     1 of 1 folded kernels trimmed
-      conv (31, 31) -> (13, 13): outputs within 0.15
+      conv (31, 31) -> (13, 13): outputs within 1.3
     weights: 11,536 -> 2,032
     multiplications: 11,808,768 -> 2,076,672
     """

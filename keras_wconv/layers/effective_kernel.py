@@ -71,7 +71,7 @@ class EffectiveKernelConstraint(keras.constraints.Constraint):
     >>> layer.build((None, 8, 1))
     >>> kernel = layer.kernel.constraint(layer.kernel)
     >>> [round(float(k), 4) for k in keras.ops.ravel(kernel)]
-    [1.0, 0.5, 1.0]
+    [0.4082, 0.4082, 0.4082]
     """
 
     def __init__(self, constraint):
