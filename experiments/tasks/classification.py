@@ -261,6 +261,8 @@ def _ends_in_logits(model):
 
     Walks back from the output until something has an activation.
     """
+    if not type(model).call.__module__.startswith("keras."):
+        return None
     if isinstance(model, keras.Sequential):
         return next(
             (kind for kind in map(_kind, reversed(model.layers)) if kind != "passes"),

@@ -33,8 +33,7 @@ class Regression(Task):
 
     >>> import keras
     >>> import numpy as np
-    >>> from keras_wconv.experiments import datasets
-    >>> from keras_wconv.experiments.tasks.regression import Regression
+    >>> from keras_wconv.experiments import Regression, datasets
     >>> inputs = np.random.default_rng(0).normal(size=(100, 16, 1))
     >>> data = datasets.Dataset("means", (inputs, inputs.mean((1, 2))), 0.2, 0.2)
     >>> task = Regression(data, epochs=1)
