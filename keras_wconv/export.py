@@ -182,8 +182,9 @@ def _way_out(signature):
         example = ""
         flat = keras.tree.flatten(signature)
         if len(flat) == 1:
-            shape = tuple(size or _SIZES[0][0] for size in flat[0].shape[1:])
-            example = f", such as [keras.InputSpec(shape={(None, *shape)})]"
+            sizes = tuple(size or _SIZES[0][0] for size in flat[0].shape[1:])
+            spec = f"shape={(None, *sizes)}, dtype={_dtype(flat[0])!r}"
+            example = f", such as [keras.InputSpec({spec})]"
         ways.append(f"Say with `input_signature` which sizes it will get{example}.")
     if keras.backend.backend() != "tensorflow":
         ways.append(
@@ -264,6 +265,10 @@ def _check_outputs(run, samples, expected, tolerance, way_out):
             )
 
 
+def _dtype(spec):
+    return keras.backend.standardize_dtype(spec.dtype or keras.config.floatx())
+
+
 def _samples(signature, size):
     """Random inputs, of one size wherever the signature leaves it unknown."""
     rng = np.random.default_rng(0)
@@ -271,7 +276,7 @@ def _samples(signature, size):
     def sample(spec):
         batch, *sizes = spec.shape
         shape = [batch or 2, *(each or size for each in sizes)]
-        dtype = keras.backend.standardize_dtype(spec.dtype or keras.config.floatx())
+        dtype = _dtype(spec)
         if keras.backend.is_float_dtype(dtype):
             return rng.normal(size=shape).astype(dtype)
         return rng.integers(0, 2, shape).astype(dtype)

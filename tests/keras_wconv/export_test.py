@@ -152,9 +152,9 @@ def test_a_file_that_is_wrong_for_some_sizes_is_refused(tmp_path):
             str(error.value)
         )
     # The way out that it names.
-    shape = (None, 32, 32, 3)
-    assert f"[keras.InputSpec(shape={shape})]" in str(error.value)
-    export(model, path, input_signature=[keras.InputSpec(shape=shape)])
+    way_out = "keras.InputSpec(shape=(None, 32, 32, 3), dtype='float32')"
+    assert f"such as [{way_out}]." in str(error.value)
+    export(model, path, input_signature=[eval(way_out)])
     assert_exported(model, FIRST, path, [32])
 
 
