@@ -159,12 +159,14 @@ Do you not know the density beforehand? With `search=` in place of `density=`, D
 tunes its coefficients together with the rest:
 
 ```python
-find = functools.partial(keras_wconv.tuning.density, kernel_size=3)
+from keras_wconv import tuning
+
+find = functools.partial(tuning.density, kernel_size=3)
 compare(task, "search", search=find)
 ```
 
 A network of your own is a function of `density` that hands it on to weighted layers.
-`sides` makes candidates of it, and a list of them is yours to change:
+`experiments.sides` makes candidates of it, and a list of them is yours to change:
 
 ```python
 def network(density=None, **options):
@@ -172,7 +174,7 @@ def network(density=None, **options):
     x = keras_wconv.WeightedConv2D(16, 3, density=density, **options)(x)
     ...
 
-both = keras_wconv.experiments.sides(network, density=[0.7])
+both = sides(network, density=[0.7])
 both["baseline"].append(Candidate("kernel size tuned", build, tune="learning_rate"))
 compare(task, "mine", **both)
 ```
