@@ -196,9 +196,9 @@ Controls explain the answer. They never give it.
 | not normalized | the weighted network, its density as it was given |
 | learned | a density that is trained with the kernels |
 
-"One factor" and "permuted" change the density layer by layer. They need a network whose
-`density=` takes a function of a layer's name and kernel size, as the builders of
-`keras_wconv.applications` do.
+"One factor", "permuted" and "start alone" look at the density layer by layer. They need a
+network whose layers have names of their own and whose `density=` takes a function of a layer's
+name and kernel size, as the builders of `keras_wconv.applications` do.
 
 Each control is compared with the baseline. Several intervals will often have one that
 leaves out 0 by chance; `adjusted` corrects for that.
