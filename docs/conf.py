@@ -5,7 +5,6 @@ Sphinx, because it reads the docstrings, and needs neither a network nor Node.
 
 import argparse
 import re
-import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -52,6 +51,8 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_inherit_docstrings = False
+# As they are written: `optimizer=SGD`, not the `functools.partial` that it stands for.
+autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
@@ -65,7 +66,6 @@ nb_output_stderr = "remove"  # TensorFlow logs there while it is imported.
 
 def setup(app):
     notebooks.write_all(ROOT / "guides", HERE / "guides")
-    _write_comparisons()
     (HERE / "command.txt").write_text(_help_of_the_command())
     for field in PyObject.doc_field_types:  # Keras's words for them.
         words = {"parameter": "Args", "variable": "Attributes"}
@@ -73,27 +73,6 @@ def setup(app):
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
     # Before napoleon, which reads the sections.
     app.connect("autodoc-process-docstring", _prepare, priority=400)
-    app.connect("viewcode-follow-imported", _module_of_source)
-
-
-def _write_comparisons():
-    """Copies the comparisons, each under the title that the overview has for it."""
-    folder = HERE / "comparison"
-    shutil.copytree(
-        ROOT / "benchmarks" / "results" / "comparison",
-        folder,
-        dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns("models", "trials", "*.html", "*.jsonl"),
-    )
-    overview = (folder / "report.md").read_text()
-    page = re.compile(
-        r"^(All arms, seeds and figures): (\w+/report\.md)$", re.MULTILINE
-    )
-    titles = re.findall(r"^## (.+)$", overview, re.MULTILINE)
-    for title, (_, name) in zip(titles, page.findall(overview), strict=True):
-        text = (folder / name).read_text()
-        (folder / name).write_text(re.sub("^# .*", f"# {title}", text, count=1))
-    (folder / "report.md").write_text(page.sub(r"[\1](/comparison/\2)", overview))
 
 
 def _inline_math(translator, node):
@@ -141,12 +120,3 @@ def _prepare(app, what, name, obj, options, lines):
 
     text = code.sub(literal, text)
     lines[:] = text.split("\n")
-
-
-def _module_of_source(app, module, name):
-    """Leaves `Arm` without a link to its source.
-
-    A page of source leads back to one module, that of arms to `experiments.arms`, and
-    `Arm` is documented in `experiments`. None: where the object was defined.
-    """
-    return module if name.partition(".")[0] == "Arm" else None

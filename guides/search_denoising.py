@@ -2,7 +2,7 @@
 Title: Search for the density of a denoiser
 Author: The keras_wconv authors
 Date created: 2026/11/21
-Last modified: 2026/11/21
+Last modified: 2026/11/28
 Description: A KerasTuner script to copy: DIRECT-L finds the density of a small DnCNN.
 """
 
@@ -23,7 +23,7 @@ from skimage import data
 
 from keras_wconv import applications, tuning
 from keras_wconv.densities import Gaussian
-from keras_wconv.experiments.denoising import psnr
+from keras_wconv.experiments.tasks.denoising import psnr
 
 quick = "GUIDE_QUICK" in os.environ
 rng = np.random.default_rng(0)
@@ -103,23 +103,13 @@ the best is above it, and then whether it stays there on other seeds and other p
 
     keras-wconv search --task photographs
 
-does the search, gives the standard network's start and learning rate as many trials, trains
-the best of both on fresh seeds, and writes the report. `--task FOLDER` takes your own
-pictures.
+asks that. It tunes the density, the learning rate and the start of the weighted network,
+gives the standard network as many runs for its learning rate and start, and trains both
+anew on other seeds. `--task FOLDER` takes your own pictures, and `--plan` says how many runs
+there will be and how long they take. In Python it is `experiments.search`.
 
-## A search for the cost of two trainings
-
-Nine trials of whole trainings, of 10 epochs each, are the default. Six trials of a third of
-the epochs found as good a density for these photographs (1.26 dB above the standard network
-against 1.28 dB, mean of 5 seeds; `benchmarks/results/cheap_search`):
-
-    keras-wconv search --task photographs --trials 6 --search-epochs 3
-
-The final trainings remain whole ones. In Python it is `search_epochs=` of
-`experiments.search`, or the `epochs` given to `tuner.search` above. It needs short trainings
-that rank densities like whole ones. In denoising they did (rank correlation 0.97); in two
-small classification tasks they did not (0.27 and 0.30), and one of the searches lost by it.
-Train two or three densities both ways before you rely on it.
+Shorter runs make a search cheap, if they rank densities as whole ones do. Train two or three
+densities both ways before you rely on it.
 
 ## A density for each size of kernel, for each stage, for each axis
 
