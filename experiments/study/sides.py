@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from ... import densities
+from ..._keras import sublayers
 from ...inspection import weighted_layers
 from .candidate import Candidate
 
@@ -157,11 +158,17 @@ class Scaled(keras.initializers.Initializer):
 
 def _start_alone(network, density):
     """Builds the standard network, to start at the weighted one's effective kernels."""
-    model = network(density=None)
-    for name, weighted in weighted_layers(network(density=density)).items():
-        layer = model.get_layer(name)
-        _scale_start(layer, weighted, np.asarray(weighted.density_map))
+    model, other = network(density=None), network(density=density)
+    # By their places: layers without names of their own are called otherwise.
+    for layer, weighted in zip(*map(_with_kernels, (model, other)), strict=True):
+        if getattr(weighted, "density", None) is not None:
+            _scale_start(layer, weighted, np.asarray(weighted.density_map))
     return model
+
+
+def _with_kernels(model):
+    layers = sublayers(model, recursive=True)
+    return [layer for layer in layers if hasattr(layer, "kernel_size")]
 
 
 def _step_alone(network, density):
@@ -191,9 +198,16 @@ def _scale_start(layer, weighted, factors):
 def _with_changed_maps(network, density, change):
     layers = weighted_layers(network(density=density)).values()
     maps = {layer.name: densities.Map(change(layer.density_map)) for layer in layers}
-    return network(
-        density=lambda name, kernel_size: maps.get(name), normalize_density=False
-    )
+    try:
+        return network(
+            density=lambda name, kernel_size: maps.get(name), normalize_density=False
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "The controls 'one factor' and 'permuted' need a network that takes a "
+            "function of a layer's name and kernel size as `density`, as the builders "
+            f"of keras_wconv.applications do. Leave them out. It said: {error}"
+        ) from error
 
 
 def _gain(phi):

@@ -1,8 +1,10 @@
 """Tests of the conversion of models in place: subclassed ones, and layers of layers."""
 
+import hypothesis
 import keras
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from keras import layers
 
 import keras_wconv
@@ -317,10 +319,15 @@ class Tied(layers.Layer):
         return cls(conv, **config)
 
 
-@pytest.mark.parametrize("in_list", [False, True])
-@pytest.mark.parametrize("holder_first", [False, True])
-def test_a_layer_held_by_another_of_the_model(holder_first, in_list):
-    conv = layers.Conv2D(3, 3, padding="same", name="conv")
+@hypothesis.settings(max_examples=8, deadline=None, derandomize=True)
+@hypothesis.given(
+    in_list=st.booleans(),
+    holder_first=st.booleans(),
+    size=st.sampled_from([3, 4]),
+    groups=st.sampled_from([1, 3]),
+)
+def test_a_layer_held_by_another_of_the_model(holder_first, in_list, size, groups):
+    conv = layers.Conv2D(3, size, padding="same", groups=groups, name="conv")
     tied = Tied(conv, in_list, name="tied")
     inputs = keras.Input((8, 8, 3))
     order = (tied, conv) if holder_first else (conv, tied)

@@ -5,6 +5,7 @@ import keras_tuner as kt
 import numpy as np
 import pytest
 
+import keras_wconv
 from keras_wconv.applications import VGG
 from keras_wconv.densities import Gaussian
 from keras_wconv.experiments import Candidate, sides
@@ -83,6 +84,24 @@ def test_start_alone_starts_at_the_effective_kernels_of_the_weighted_network():
     assert len(plain) == len(scaled) == 2
     for one, two in zip(plain, scaled, strict=True):
         np.testing.assert_allclose(two, one * PHI[..., None, None], rtol=1e-6)
+
+
+def unnamed(density=None, **options):
+    layer = keras_wconv.WeightedConv2D(2, 3, density=density, **options)
+    layers = [keras.Input((8, 8, 1)), layer, keras.layers.GlobalAveragePooling2D()]
+    return keras.Sequential(layers)
+
+
+def test_controls_of_a_network_without_names():
+    def first(name):
+        made = sides(unnamed, [0.5], controls=[name])["controls"][0]
+        model, _ = initial.start(made, kt.HyperParameters(), seed=0)
+        return keras.ops.convert_to_numpy(model.layers[0].kernel)
+
+    scaled = first("standard as it is") * PHI[..., None, None]
+    np.testing.assert_allclose(first("start alone"), scaled, rtol=1e-6)
+    with pytest.raises(ValueError, match="controls 'one factor' and 'permuted' need"):
+        first("one factor")
 
 
 def test_step_alone_starts_at_the_standard_kernels():
