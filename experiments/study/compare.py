@@ -149,17 +149,19 @@ class _Plan:
         self._counts = {}
         for side, candidates in self.sides.items():
             tuned = [c for c in candidates if self._tunes(c)]
-            share = trials if side == "controls" else trials // max(1, len(tuned))
-            if tuned and share < 1:
+            if side != "controls" and trials < len(tuned):
                 raise ValueError(
                     f"`trials` must be at least {len(tuned)}, one for each candidate "
                     f"of the {side} that tunes something. Received: {trials}"
                 )
             # To be chosen among, one that tunes nothing is tried on the same seeds.
             as_it_is = REPEATS if len(candidates) > 1 and side != "controls" else 0
-            self._counts |= {
-                c.name: share if c in tuned else as_it_is for c in candidates
-            }
+            self._counts |= {c.name: as_it_is for c in candidates}
+            for i, candidate in enumerate(tuned):
+                share, rest = divmod(trials, len(tuned))
+                if side == "controls":
+                    share, rest = trials, 0
+                self._counts[candidate.name] = share + (i < rest)
 
     def _tunes(self, candidate):
         space = self._spaces[candidate.name]
@@ -181,7 +183,7 @@ class _Plan:
         """Returns the settings of the log; refuses candidates that cannot be seeded."""
         task = self.task
         described = {}
-        for candidate, space, count in self.candidates():
+        for candidate, space, _ in self.candidates():
             first, second = (self._start(candidate, space, s) for s in self.seeds[:2])
             if initial.values_digest(first) == initial.values_digest(second):
                 raise ValueError(
@@ -195,7 +197,6 @@ class _Plan:
                 "initial": candidate.initial,
                 "space": [str(hp.get_config()) for hp in space.space],
                 "model": identity.describe_model(first),
-                "trials": count,
             }
         return {
             "shared": {

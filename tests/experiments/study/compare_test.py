@@ -36,6 +36,18 @@ def test_both_sides_get_the_same_number_of_runs(sizes):
     assert not tuning & set(SEEDS)
 
 
+def test_trials_that_do_not_divide_are_spent_all_the_same(tmp_path):
+    results = compare(
+        Stripes(),
+        tmp_path,
+        [candidate(name, tune="learning_rate") for name in "ab"],
+        candidate("c", functional, tune="learning_rate"),
+        trials=3,
+        seeds=(0, 1),
+    )
+    assert [len(results.tried(name)) for name in "abc"] == [2, 1, 3]
+
+
 def test_a_second_call_trains_nothing_and_more_seeds_are_added(sizes, monkeypatch):
     """The names of unnamed models have counted up in between."""
     folder, results = sizes
