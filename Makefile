@@ -19,10 +19,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(ROOMS)
 	    --editable ".[all,tensorflow,jax,torch,dev]"
 	touch $@
 
-# Find the density of a denoiser on photographs, and show what it brought: 30 runs.
+# Find the density of a denoiser on photographs, and show what it brought: 36 runs.
 demo: venv
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/keras-wconv search \
-	    --trials 6 --seeds 6 --epochs 2 --batch-size 8 --output runs/demo
+	    --trials 9 --seeds 6 --epochs 2 --batch-size 8 --output runs/demo
 
 # The whole suite under each backend, and ruff; one summary.
 test: venv

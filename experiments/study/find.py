@@ -30,10 +30,10 @@ def search(
 ):
     """Finds a density with DIRECT-L, and compares it with the standard network.
 
-    The density, learning rate and start of the weighted network are tuned with
-    `trials` runs, and so are the learning rate and the start of the standard one. Both
-    are then trained anew on other seeds: the score that a search found something by is
-    the luckiest of many.
+    The density, learning rate and start of the weighted network are tuned with `trials`
+    runs, and so are the learning rate and the start of the standard one, both with the
+    network's own initializers. Both are then trained anew on other seeds: the score
+    that a search found something by is the luckiest of many.
 
     Args:
         task: `Task` with a network.
@@ -64,7 +64,7 @@ def search(
     >>> task = experiments.Classification.digits(epochs=1)
     >>> results = experiments.search(task, "search", trials=6, seeds=(0, 1))
     >>> results.sides["baseline"]
-    ['standard', "standard, Glorot's start"]
+    ['standard']
     """
     folder = Path(folder)
     if overwrite and folder.is_dir():
@@ -73,10 +73,14 @@ def search(
             for name in ("runs.jsonl", "settings.json"):
                 (folder / name).unlink(missing_ok=True)
     space = functools.partial(tuning.density, kernel_size=kernel_size, ranges=ranges)
+    both = sides(task.model, search=space, controls=controls)
     results = compare(
         task,
         folder,
-        **sides(task.model, search=space, controls=controls),
+        # One candidate each, so that all runs go into one search.
+        baseline=both["baseline"][0],
+        proposal=both["proposal"][0],
+        controls=both["controls"],
         trials=trials,
         seeds=seeds,
         budgets=budgets,

@@ -41,6 +41,7 @@ def test_a_search_writes_what_it_promises_and_goes_on(tmp_path):
     with (tmp_path / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 6 and {"density_3_1", "start", "accuracy"} <= set(rows[0])
+    assert results.sides["proposal"] == ["weighted"]
     # The middle of [0.5, 1.5] is the standard convolution.
     assert float(rows[0]["density_3_1"]) == 1
     assert "`the command`" in (tmp_path / "report.md").read_text()
