@@ -279,7 +279,9 @@ def test_threads_try_the_same_points(n_jobs):
     study.optimize(objective, n_trials=60, n_jobs=n_jobs)
     tried = points(study.trials)
     assert len(tried) > 30
-    assert sorted(tried, key=str) == sorted(alone(len(tried)), key=str)
+    # The study ends within a batch, whose points are taken in any order.
+    known = alone(len(tried) + n_jobs)
+    assert set(known[: len(tried) - n_jobs]) <= set(tried) <= set(known)
 
 
 def outcome(storage, directory, *arguments):
