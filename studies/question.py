@@ -18,6 +18,7 @@ from keras_wconv.experiments import Candidate, Results, compare
 from keras_wconv.inspection import weighted_layers
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 TUNE = ("learning_rate", "weight_decay")
 TRIM = 0.05  # part of each kernel's norm that trimming may take
 
@@ -125,10 +126,20 @@ def load(name):
     return Results.load(folder) if (folder / "runs.jsonl").exists() else None
 
 
-def arguments(description, names):
-    """Reads the arguments of a study's command."""
+def arguments(description, names=(), data=None):
+    """Reads the arguments of a study's command.
+
+    Args:
+        description: str.
+        names: what `--only` chooses from.
+        data: default of `--data`, the folder of the data, where a study has one.
+    """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--only", choices=list(names), action="append")
+    if names:
+        parser.add_argument("--only", choices=list(names), action="append")
+    if data is not None:
+        parser.add_argument("--data", type=Path, default=data)
+        parser.add_argument("--examples", type=int, action="append")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=14)
     return parser.parse_args()

@@ -83,25 +83,30 @@ def _is_function(density):
     return callable(density) and not hasattr(density, "parameters")
 
 
+def question_of(name):
+    """Returns the task of a set, the function that builds a network, and the sizes."""
+    loaded = data(name)
+    shape = loaded.train[0].shape[1:]
+    task = Series(
+        loaded,
+        None,
+        epochs=20,
+        batch_size=min(16, len(loaded.train[0])),
+        learning_rate=5e-3,
+        optimizer=keras.optimizers.AdamW,
+        weight_decay=1e-2,
+        schedule="cosine",
+    ).with_steps(STEPS)
+    # A longer kernel would have taps that no value ever meets.
+    sizes = [size for size in SIZES if size <= shape[0]]
+    build = functools.partial(network, shape=shape, classes=loaded.classes)
+    return task, build, sizes
+
+
 def main():
     options = question.arguments(__doc__.partition("\n")[0], SETS)
     for name in options.only or SETS:
-        series = data(name)
-        shape = series.train[0].shape[1:]
-        build = functools.partial(network, shape=shape, classes=series.classes)
-        # A longer kernel would have taps that no value ever meets.
-        sizes = [size for size in SIZES if size <= shape[0]]
-        count = len(series.train[0])
-        task = Series(
-            series,
-            None,
-            epochs=20,
-            batch_size=min(16, count),
-            learning_rate=5e-3,
-            optimizer=keras.optimizers.AdamW,
-            weight_decay=1e-2,
-            schedule="cosine",
-        ).with_steps(STEPS)
+        task, build, sizes = question_of(name)
         candidates = question.sides(build, sizes, max(sizes))
         question.run(f"series/{name}", task, candidates, options.seeds, options.trials)
 

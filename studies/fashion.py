@@ -1,0 +1,102 @@
+"""Study D: pictures of clothes with few or many examples, one large kernel or a size.
+
+Fashion-MNIST; 1,000 of the published training pictures choose, the published test
+pictures report. Two convolutions with strides of 2 and batch normalization, kernels of
+3 to 15. Source of the data: https://arxiv.org/abs/1708.07747.
+
+python -m studies.fashion [--data FOLDER] [--examples N] [--seeds N] [--trials N]
+
+The folder has the four published `.gz` files, as Debian's package
+`dataset-fashion-mnist` brings them.
+"""
+
+import gzip
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_wconv import WeightedConv2D
+from keras_wconv.experiments import Classification, datasets
+
+from . import question
+
+EXAMPLES = (100, 1_000, 10_000, 59_000)
+SIZES = (3, 5, 9, 15)
+STEPS, FILTERS = 600, (8, 16)
+
+
+class Clothes(question.Trimmed, Classification):
+    """Classification that also measures the trimmed network."""
+
+
+def data(folder):
+    """Loads the four published files; the last 1,000 training pictures choose."""
+
+    def load(name, offset, *shape):
+        with gzip.open(Path(folder) / f"{name}.gz") as file:
+            return np.frombuffer(file.read(), "uint8", offset=offset).reshape(shape)
+
+    def split(name):
+        inputs = load(f"{name}-images-idx3-ubyte", 16, -1, 28, 28, 1)
+        return inputs, load(f"{name}-labels-idx1-ubyte", 8, -1).astype("int32")
+
+    inputs, labels = split("train")
+    return datasets.Dataset(
+        "fashion_mnist",
+        train=(inputs[:-1000], labels[:-1000]),
+        validation=(inputs[-1000:], labels[-1000:]),
+        test=split("t10k"),
+        classes=10,
+    )
+
+
+def network(kernel_size, density=None, **options):
+    """Two convolutions with batch normalization, and the mean over the picture."""
+    inputs = keras.Input((28, 28, 1))
+    x = inputs
+    for i, filters in enumerate(FILTERS):
+        x = WeightedConv2D(
+            filters,
+            kernel_size,
+            strides=2,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            density=density,
+            name=f"conv{i}",
+            **(options if density is not None else {}),
+        )(x)
+        # With 0.99, moving statistics are not yet those of the data after 600 steps.
+        x = keras.layers.BatchNormalization(momentum=0.9)(x)
+        x = keras.layers.ReLU()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(x))
+
+
+def main():
+    options = question.arguments(
+        __doc__.partition("\n")[0], data="/usr/share/datasets/fashion-mnist"
+    )
+    task = Clothes(
+        data(options.data),
+        epochs=20,
+        batch_size=32,
+        learning_rate=5e-3,
+        optimizer=keras.optimizers.AdamW,
+        weight_decay=1e-2,
+        schedule="cosine",
+    ).with_steps(STEPS)
+    candidates = question.sides(network, SIZES, max(SIZES))
+    question.run(
+        "fashion",
+        task,
+        candidates,
+        options.seeds,
+        options.trials,
+        examples=options.examples or EXAMPLES,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Study C: denoising learned from few pictures, one large kernel or a tuned size.
+
+A network of three convolutions learns from 1 to 380 pictures of Train400, noise of
+25/255. The other 20 pictures of Train400 choose; Set12 reports. The pictures and the
+noise are those of Zhang et al., https://arxiv.org/abs/1608.03981.
+
+python -m studies.few_pictures [--data FOLDER] [--seeds N] [--trials N]
+"""
+
+from pathlib import Path
+
+import keras
+
+from keras_wconv import WeightedConv2D
+from keras_wconv.experiments import Denoising, datasets
+
+from . import question
+
+PICTURES = (1, 4, 16, 64, 380)
+SIZES = (3, 5, 7, 11)
+STEPS, FILTERS = 400, 8
+
+
+class Pictures(question.Trimmed, Denoising):
+    """Denoising that also measures the trimmed network."""
+
+
+def network(kernel_size, density=None, **options):
+    """Three convolutions; the network predicts the noise."""
+    inputs = keras.Input((None, None, 1))
+    x = inputs
+    for i, filters in enumerate((FILTERS, FILTERS, 1)):
+        x = WeightedConv2D(
+            filters,
+            kernel_size,
+            padding="same",
+            density=density,
+            name=f"conv{i}",
+            **(options if density is not None else {}),
+        )(x)
+        if i < 2:
+            x = keras.layers.ReLU(name=f"relu{i}")(x)
+    return keras.Model(inputs, keras.layers.Subtract(name="clean")([inputs, x]))
+
+
+def task(folder):
+    """Returns the task: 380 pictures to train, 20 to choose, Set12 to report."""
+    root = Path(folder)
+    pictures = datasets.image_folder(
+        train=root / "Train400", test=root / "Set12", validation=0.05
+    )
+    return Pictures(
+        pictures,
+        batch_size=8,
+        patch_size=32,
+        patches_per_picture=8,
+        steps_per_epoch=STEPS // 20,
+        epochs=20,
+        learning_rate=1e-3,
+        optimizer=keras.optimizers.AdamW,
+        weight_decay=1e-2,
+        schedule="cosine",
+    )
+
+
+def main():
+    options = question.arguments(
+        __doc__.partition("\n")[0], data=question.ROOT.parent / "shared/data/denoising"
+    )
+    candidates = question.sides(network, SIZES, max(SIZES))
+    question.run(
+        "few_pictures",
+        task(options.data),
+        candidates,
+        options.seeds,
+        options.trials,
+        examples=options.examples or PICTURES,
+    )
+
+
+if __name__ == "__main__":
+    main()
