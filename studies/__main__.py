@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_wconv._files import write_atomically
 from keras_wconv.experiments import Results
-from keras_wconv.experiments.report import figures
+from keras_wconv.experiments.report import figures, statistics
 from keras_wconv.experiments.report.page import markdown_table
 
 from . import linear_prior, series
@@ -65,70 +65,150 @@ def draw_linear(rows):
     return figure
 
 
-def series_table(results):
-    """Returns the table of the time series: differences from the best standard size.
+def load(folder):
+    """Returns the results of a study's folder, or None if it is not complete."""
+    folder = HERE / folder
+    if not (folder / "settings.json").exists():
+        return None
+    try:
+        return Results.load(folder)
+    except ValueError:  # No complete length of training yet.
+        return None
+
+
+def load_networks():
+    """Returns a dict of `(Results, examples of each cell)` by the title of a study."""
+    studies = {}
+    for name, count in series.SETS.items():
+        found = load(f"series/{name}")
+        if found:
+            studies[name] = found, [count]
+    for title, folder in (("Fashion-MNIST", "fashion"), ("Set12", "few_pictures")):
+        found = load(folder)
+        if found:
+            sizes = [size for size, _ in found.settings["cells"]]
+            studies[title] = found, sizes[: len(found.cells)]
+    return studies
+
+
+def network_rows(title, found, examples):
+    """Returns the rows of a study, of which `network_table` is made.
 
     Args:
-        results: dict of `Results` by the name of a set.
+        title: str.
+        found: `Results`.
+        examples: list of ints, the number of training examples of each cell.
     """
+    scale = found.settings["scale"]
     rows = []
-    for name, found in results.items():
-        baseline = found.choice("baseline")
-        size = found.values(baseline)["kernel_size"]
-        test = 100 * found.metrics()[baseline].mean()
-        cells = []
-        for answer in found.effects().values():
-            one = answer.effect
-            cells.append(one.format(100).replace("-", "\N{MINUS SIGN}"))
-        kept = found.metrics(metric="accuracy_trimmed")[found.choice("proposal")]
-        sizes = found.metrics(metric="kernel_size")[found.choice("proposal")]
-        cells += [f"{100 * kept.mean():.1f}", f"{sizes.mean():.1f}"]
-        rows.append([name, f"{size}", f"{test:.1f}", *cells])
-    columns = [
-        "set",
-        "best size",
-        "its accuracy, %",
-        "learned",
-        *(found_name(e) for e in list(next(iter(results.values())).effects())[1:]),
-        "learned and trimmed, %",
-        "its mean size",
-    ]
-    return markdown_table(columns, rows)
+    for cell, count in zip(found.cells, examples, strict=True):
+        values = found.metrics(cell=cell)
+        baseline = found.choice("baseline", cell)
+        failed = found.failed(cell=cell)
+        learned = found.choice("proposal", cell)
+        trimmed = found.metrics(metric=f"{found.metric}_trimmed", cell=cell)[learned]
+        sizes = found.metrics(metric="kernel_size", cell=cell)[learned]
+        costs = found.metrics(metric="multiplications", cell=cell)
+        effects = {name: one.effect for name, one in found.effects(cell).items()}
+        kept = ~(failed[learned] | failed[baseline])
+        smaller = statistics.Effect.of((trimmed - values[baseline])[kept])
+        answers = {
+            "width tuned": effects["width tuned - baseline"],
+            "learned": effects["proposal - baseline"],
+            "learned, trimmed": smaller,
+            "not normalized": effects["not normalized - baseline"],
+            "large": effects["standard, large - baseline"],
+        }
+        rows.append(
+            {
+                "study": title,
+                "examples": count,
+                "size": found.values(baseline, cell)["kernel_size"],
+                "baseline": scale * values[baseline][~failed[baseline]].mean(),
+                "unit": found.settings["unit"],
+                "scale": scale,
+                "effects": answers,
+                "trimmed size": sizes.mean(),
+                "cost": costs[learned].mean() / costs["standard, large"].mean(),
+                "failed": found.failures(cell),
+                "trials": found.settings["trials"],
+            }
+        )
+    return rows
 
 
-def found_name(effect):
-    """Returns the control of an effect, such as `"width tuned - baseline"`."""
-    return effect.removesuffix(" - baseline")
+def _interval(row, name, digits=1):
+    effect = row["effects"][name]
+    if not np.isfinite(effect.low):
+        text = f"{effect.mean * row['scale']:+.{digits}f}"
+        return text.replace("-", "\N{MINUS SIGN}")
+    half = (effect.high - effect.low) / 2 * row["scale"]
+    text = f"{effect.mean * row['scale']:+.{digits}f} ± {half:.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
-def load_series():
-    """Returns the results of the sets that are complete, by name."""
-    results = {}
-    for name in series.SETS:
-        folder = HERE / "series" / name
-        if (folder / "settings.json").exists():
-            try:
-                results[name] = Results.load(folder)
-            except ValueError:  # Not complete yet.
-                continue
-    return results
+def network_table(rows, names=None):
+    """Returns the Markdown table of networks: differences from the best size."""
+    names = names or list(rows[0]["effects"])
+    lines = []
+    for row in rows:
+        digits = 2 if row["unit"] == "dB" else 1
+        lines.append(
+            [
+                row["study"],
+                f"{row['examples']:,}",
+                f"{row['baseline']:.{digits}f} ({row['size']})",
+                *(_interval(row, name, digits) for name in names),
+                f"{row['trimmed size']:.0f}",
+                f"{100 * row['cost']:.0f} %",
+            ]
+        )
+    columns = ["data", "examples", "best standard (its size)", *names]
+    return markdown_table([*columns, "trimmed size", "its cost"], lines)
 
 
-def text(rows, results):
+def series_summary(rows):
+    """Returns what all sets of series say together, as that field says it."""
+    names = ("width tuned", "learned", "learned, trimmed")
+    means = {
+        name: np.array([row["effects"][name].mean for row in rows]) for name in names
+    }
+    table = {"best standard": np.zeros(len(rows)), **means}
+    ranks = statistics.average_ranks(table)
+    parts = [f"{name} {rank:.2f}" for name, rank in ranks.items()]
+    tests = [f"{n} {statistics.wilcoxon(means[n]):.3f}" for n in names]
+    return (
+        f"Over {len(rows)} sets, mean ranks (1 is the best): {', '.join(parts)}. "
+        "Wilcoxon's signed-rank test against the best standard network, p: "
+        f"{', '.join(tests)}."
+    )
+
+
+SETTING = (
+    "Points of accuracy, or dB of PSNR, of difference from the standard network of the "
+    "best size: mean and half of the 95 % interval over ten seeds. Kernel size, width, "
+    "learning rate and weight decay are tuned on the validation split, with the same "
+    "number of runs for each candidate. The densities stand on the largest kernel. "
+    '"Its cost" is that of the trimmed network in multiplications, relative to the '
+    "large kernels."
+)
+
+
+def text(rows, studies):
     """Returns what the page says of the studies, as Markdown."""
     _, _, tables = linear_prior.table(rows).partition("\n\n")
     parts = ["### One linear kernel", tables.strip()]
-    if results:
-        seeds = len(next(iter(results.values())).seeds)
+    if studies:
+        found = {name: network_rows(name, *one) for name, one in studies.items()}
+        parts += ["### Networks", SETTING]
+        parts.append(network_table([row for rows in found.values() for row in rows]))
+        of_series = [row for n in series.SETS if n in found for row in found[n]]
+        if len(of_series) > 1:
+            parts.append(series_summary(of_series))
         parts += [
-            "### Time series with few examples",
-            "Accuracy on the published test series, points of difference from the "
-            f"standard network of the best size: mean and 95 % interval of {seeds} "
-            "seeds. Size, width, learning rate and weight decay are tuned on a fifth "
-            "of the training series with 14 runs for each candidate. `python -m "
-            "studies.series` runs it.",
-            series_table(results),
-            *(f"**{name}.** {found.verdict()}" for name, found in results.items()),
+            f"**{name}, {cell}.** {results.verdict(cell)}"
+            for name, (results, _) in studies.items()
+            for cell in results.cells
         ]
     return "\n\n".join(parts)
 
@@ -175,10 +255,10 @@ def main():
     with matplotlib.rc_context({"svg.hashsalt": "keras_wconv"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     write_atomically(FIGURE, buffer.getvalue())
-    results = load_series()
-    for found in results.values():
+    studies = load_networks()
+    for found, _ in studies.values():
         found.save()
-    write_atomically(PAGE, page_with(PAGE.read_text(), text(rows, results)))
+    write_atomically(PAGE, page_with(PAGE.read_text(), text(rows, studies)))
     written = page_with(README.read_text(), readme_table(rows), README_MARKS)
     write_atomically(README, written)
 

@@ -27,7 +27,7 @@ def test_readme_shows_the_linear_study(pages):
 
 def test_the_page_of_answers_is_made_of_the_logs(pages):
     page = pages.PAGE.read_text()
-    written = pages.text(pages.read_linear(), pages.load_series())
+    written = pages.text(pages.read_linear(), pages.load_networks())
     assert pages.page_with(page, written) == page
 
 
