@@ -23,6 +23,7 @@ from . import question
 
 EXAMPLES = (100, 1_000, 10_000, 59_000)
 SIZES = (3, 5, 9, 15)
+FOLDER = Path("/usr/share/datasets/fashion-mnist")
 STEPS, FILTERS = 600, (8, 16)
 
 
@@ -74,12 +75,10 @@ def network(kernel_size, density=None, **options):
     return keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(x))
 
 
-def main():
-    options = question.arguments(
-        __doc__.partition("\n")[0], data="/usr/share/datasets/fashion-mnist"
-    )
-    task = Clothes(
-        data(options.data),
+def task(folder):
+    """Returns the task, for the folder of the data."""
+    return Clothes(
+        data(folder),
         epochs=20,
         batch_size=32,
         learning_rate=5e-3,
@@ -87,10 +86,14 @@ def main():
         weight_decay=1e-2,
         schedule="cosine",
     ).with_steps(STEPS)
+
+
+def main():
+    options = question.arguments(__doc__.partition("\n")[0], data=FOLDER)
     candidates = question.sides(network, SIZES, max(SIZES))
     question.run(
         "fashion",
-        task,
+        task(options.data),
         candidates,
         options.seeds,
         options.trials,
