@@ -16,12 +16,13 @@ from keras_wconv.experiments import Results
 from keras_wconv.experiments.report import figures, statistics
 from keras_wconv.experiments.report.page import markdown_table
 
-from . import linear_prior, series
+from . import large_kernels, learned_sizes, linear_prior, series
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PAGE = ROOT / "docs" / "does_it_help.md"
 FIGURE = ROOT / "docs" / "images" / "few_examples.svg"
+PRICES = ROOT / "docs" / "images" / "price_of_size.svg"
 MARKS = ("<!-- studies -->", "<!-- end of studies -->")
 README = ROOT / "README.md"
 README_MARKS = (
@@ -184,6 +185,97 @@ def series_summary(rows):
     )
 
 
+def load_sizes():
+    """Returns the results of the starts, by set and rate, and of the prices, by set."""
+    starts = {
+        (name, rate): load(f"learned_sizes/{name}, rate {rate:g}")
+        for name in learned_sizes.SETS
+        for rate in learned_sizes.RATES
+    }
+    prices = {
+        name: load(f"learned_sizes/{name}, prices") for name in learned_sizes.SETS
+    }
+    return (
+        {key: found for key, found in starts.items() if found},
+        {name: found for name, found in prices.items() if found},
+    )
+
+
+def _mean(found, name, metric=None):
+    """Returns a test metric of a candidate with its deviation over the seeds, text."""
+    values = found.settings["scale"] * found.metrics(metric=metric)[name]
+    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
+
+
+def starts_table(starts):
+    """Returns the accuracy by where the width starts and how fast it is learned."""
+    parts = [f"1/{part}" for part in learned_sizes.PARTS]
+    lines = []
+    for (name, rate), found in starts.items():
+        cells = [_mean(found, f"learned from {part}") for part in parts]
+        lines.append([name, f"learned, rate {rate:g}", *cells])
+        if f"fixed {parts[0]}" in found.candidates:
+            cells = [_mean(found, f"fixed {part}") for part in parts]
+            lines.append([name, "fixed", *cells])
+    columns = ["set", "width", *(f"sigma {part} of the kernel" for part in parts)]
+    return markdown_table(columns, lines)
+
+
+def prices_points(found):
+    """Returns `(label, accuracy, deviation, multiplications, size)` by candidate."""
+    points = []
+    for name in found.metrics():
+        priced = name.startswith("price")
+        metric = "accuracy_trimmed" if priced else "accuracy"
+        values = found.settings["scale"] * found.metrics(metric=metric)[name]
+        cost, size = (
+            found.metrics(metric=metric)[name].mean()
+            for metric in ("multiplications", "kernel_size")
+        )
+        points.append((name, values.mean(), values.std(ddof=1), cost, size))
+    return points
+
+
+def prices_table(prices):
+    """Returns accuracy and multiplications for each price and each standard size."""
+    lines = []
+    for name, found in prices.items():
+        points = prices_points(found)
+        largest = max(cost for *_, cost, _ in points)
+        lines += [
+            [
+                name,
+                label,
+                f"{mean:.1f} ± {deviation:.1f}",
+                f"{size:.1f}",
+                f"{100 * cost / largest:.0f} %",
+            ]
+            for label, mean, deviation, cost, size in points
+        ]
+    columns = ["set", "network", "accuracy, %", "mean size", "multiplications"]
+    return markdown_table(columns, lines)
+
+
+def draw_prices(prices):
+    """Draws accuracy against multiplications: prices beside standard sizes."""
+    size = (4.2 * len(prices), 3.2)
+    with figures.new(1, len(prices), size=size) as (figure, grid):
+        grid = np.atleast_1d(grid)
+        for axes, (name, found) in zip(grid, prices.items(), strict=True):
+            points = prices_points(found)
+            for kind, label in (("standard", "standard sizes"), ("price", "prices")):
+                own = sorted(
+                    (cost, mean, deviation / np.sqrt(len(found.seeds)))
+                    for name, mean, deviation, cost, _ in points
+                    if name.startswith(kind)
+                )
+                axes.errorbar(*zip(*own, strict=True), fmt="o-", capsize=3, label=label)
+            axes.set(title=name, xlabel="multiplications", ylabel="accuracy, %")
+            axes.set_xscale("log")
+        grid[0].legend(fontsize="small")
+    return figure
+
+
 SETTING = (
     "Points of accuracy, or dB of PSNR, of difference from the standard network of the "
     "best size: mean and half of the 95 % interval over ten seeds. Kernel size, width, "
@@ -196,6 +288,7 @@ SETTING = (
 
 def text(rows, studies):
     """Returns what the page says of the studies, as Markdown."""
+    starts, prices = load_sizes()
     _, _, tables = linear_prior.table(rows).partition("\n\n")
     parts = ["### One linear kernel", tables.strip()]
     if studies:
@@ -210,6 +303,27 @@ def text(rows, studies):
             for name, (results, _) in studies.items()
             for cell in results.cells
         ]
+    if starts:
+        parts += [
+            "### Where a learned width starts",
+            "Accuracy in %, mean and standard deviation over ten seeds, one run each, "
+            "nothing tuned. `python -m studies.learned_sizes` runs it.",
+            starts_table(starts),
+        ]
+    if prices:
+        parts += [
+            "### A price on size",
+            "The learned density from its default start with a `KernelSize` "
+            "regularizer, folded and trimmed, beside standard networks of each size. "
+            "Multiplications relative to the largest kernels.",
+            prices_table(prices),
+            "![Accuracy against multiplications](images/price_of_size.svg)",
+        ]
+    large = large_kernels.FOLDER / "report.md"
+    if large.exists():
+        parts.append(
+            large.read_text().replace("# ", "### ", 1).replace("\n## ", "\n#### ")
+        )
     return "\n\n".join(parts)
 
 
@@ -245,16 +359,23 @@ def page_with(page, written, marks=MARKS):
     return f"{before}{begin}\n\n{written}\n\n{end}{after}"
 
 
+def _save(figure, path):
+    """Writes a figure as SVG, the same bytes for the same content."""
+    import matplotlib
+
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "keras_wconv"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    write_atomically(path, buffer.getvalue())
+
+
 def main():
     rows = read_linear()
     write_atomically(linear_prior.FOLDER / "report.md", linear_prior.table(rows))
-    buffer = io.StringIO()
-    figure = draw_linear(rows)
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.hashsalt": "keras_wconv"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    write_atomically(FIGURE, buffer.getvalue())
+    _save(draw_linear(rows), FIGURE)
+    _, prices = load_sizes()
+    if prices:
+        _save(draw_prices(prices), PRICES)
     studies = load_networks()
     for found, _ in studies.values():
         found.save()

@@ -13,7 +13,7 @@ from .candidate import Candidate, with_values
 from .log import RunLog
 from .sides import sides
 from .train import Run, Runner
-from .tune import REPEATS, SEED, at_edges, score_as_it_is, tune
+from .tune import SEED, at_edges, score_as_it_is, seeds_of, tune
 
 SIDES = ("baseline", "proposal", "controls")
 
@@ -149,13 +149,15 @@ class _Plan:
         self._counts = {}
         for side, candidates in self.sides.items():
             tuned = [c for c in candidates if self._tunes(c)]
-            if side != "controls" and trials < len(tuned):
+            first, fresh = seeds_of(task)
+            least = len(first) * (1 if side == "controls" else len(tuned))
+            if tuned and trials < least:
                 raise ValueError(
-                    f"`trials` must be at least {len(tuned)}, one for each candidate "
-                    f"of the {side} that tunes something. Received: {trials}"
+                    f"`trials` must be at least {least}, {len(first)} for each "
+                    f"candidate of the {side} that tunes something. Received: {trials}"
                 )
             # To be chosen among, one that tunes nothing is tried on the same seeds.
-            as_it_is = REPEATS if len(candidates) > 1 and side != "controls" else 0
+            as_it_is = len(fresh) if len(candidates) > 1 and side != "controls" else 0
             self._counts |= {c.name: as_it_is for c in candidates}
             for i, candidate in enumerate(tuned):
                 share, rest = divmod(trials, len(tuned))

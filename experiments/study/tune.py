@@ -4,9 +4,9 @@ import math
 
 from ... import tuning
 from ...tuning.space import Space
+from ..tasks.task import TUNING_SEED as SEED
 from .train import Run
 
-SEED = 1_000_000  # of the first trials; a user's seeds are below it
 REPEATS = 2  # fresh seeds for the best values
 
 
@@ -15,7 +15,8 @@ def tune(run, task, candidate, space, trials, examples=None):
 
     DIRECT-L searches with one seed. Its three best are then trained with two fresh
     seeds, and the best mean of these is chosen: the seed of the search would choose
-    whoever is lucky with it.
+    whoever is lucky with it. With a task of `folds` each of these scores is the mean
+    over the folds of a cross-validation, for the three best over those of another one.
 
     Args:
         run: function of a `train.Run` that returns its record.
@@ -32,45 +33,55 @@ def tune(run, task, candidate, space, trials, examples=None):
     sign = -1 if task.direction == "max" else 1
     count = 0
 
-    def score(values, seed):
+    def score(values, seeds):
         nonlocal count
-        count += 1
-        record = run(Run(task, candidate, space, values, seed, "tuning", examples))
-        value = record["validation"][task.monitor]
-        failed = value is None or record["failed_validation"]
-        return math.inf if failed else sign * value
+        scores = []
+        for seed in seeds:
+            count += 1
+            record = run(Run(task, candidate, space, values, seed, "tuning", examples))
+            value = record["validation"][task.monitor]
+            failed = value is None or record["failed_validation"]
+            scores.append(math.inf if failed else sign * value)
+        return sum(scores) / len(scores)
 
-    def mean(values):
-        return sum(score(values, SEED + 1 + i) for i in range(REPEATS)) / REPEATS
-
-    kept = min(3, trials // (3 * REPEATS))
+    first, fresh = seeds_of(task)
+    kept = min(3, trials // (3 * len(fresh)))
     cube = Space(space)
     search = tuning.DirectLSearch(cube.dimensions, space=cube)
     tried = []
-    while len(tried) < trials - kept * REPEATS and not search.done:
+    points = (trials - kept * len(fresh)) // len(first)
+    while len(tried) < points and not search.done:
         for point in search.ask():
             values = cube.values(point)
-            tried.append((score(values, SEED), values))
+            tried.append((score(values, first), values))
             search.tell(point, tried[-1][0])
-            if len(tried) == trials - kept * REPEATS:
+            if len(tried) == points:
                 break
     tried.sort(key=lambda one: one[0])
-    best = [(mean(values), values) for _, values in tried[:kept]] or tried[:1]
+    best = [(score(values, fresh), values) for _, values in tried[:kept]] or tried[:1]
     reached, values = min(best, key=lambda one: one[0])
     return values, reached, count
 
 
 def score_as_it_is(run, task, candidate, space, examples=None):
     """Returns what `tune` does, of a candidate that tunes nothing."""
+    _, fresh = seeds_of(task)
     runs = [
-        run(Run(task, candidate, space, {}, SEED + 1 + i, "tuning", examples))
-        for i in range(REPEATS)
+        run(Run(task, candidate, space, {}, seed, "tuning", examples)) for seed in fresh
     ]
     sign = -1 if task.direction == "max" else 1
     if any(record["failed_validation"] for record in runs):
         return {}, math.inf, len(runs)
     mean = sum(record["validation"][task.monitor] for record in runs) / len(runs)
     return {}, sign * mean, len(runs)
+
+
+def seeds_of(task):
+    """Returns the seeds of each trial of the search, and those of the best trials."""
+    if task.folds is None:
+        return [SEED], [SEED + 1 + i for i in range(REPEATS)]
+    first = range(SEED, SEED + task.folds)
+    return [*first], [seed + task.folds for seed in first]
 
 
 def at_edges(space, values):

@@ -203,6 +203,51 @@ class Dataset:
         splits = ((inputs[i], targets[i]) for i in chosen)
         return dataclasses.replace(self, **dict(zip(SPLITS, splits, strict=True)))
 
+    def fold(self, index, folds):
+        """Returns the dataset with a part of `train` and `validation` to validate on.
+
+        Both are divided into `folds` parts, with the classes in proportion. The test
+        split stays what it is.
+
+        Args:
+            index: int. From `folds` on the parts are those of another division.
+            folds: int, 2 at least.
+
+        Raises:
+            ValueError: If there are fewer examples than folds, or they are pictures.
+
+        Example:
+
+        >>> from keras_wconv.experiments import datasets
+        >>> digits = datasets.digits()
+        >>> [digits.fold(i, 4).count("validation") for i in range(4)]
+        [200, 200, 200, 200]
+        """
+        if isinstance(self.train, Pictures):
+            raise ValueError(
+                "`folds` is for arrays. Received: pictures, of which one validation "
+                "split has many patches."
+            )
+        both = zip(self.train, self.validation, strict=True)
+        inputs, targets = (np.concatenate(part) for part in both)
+        if not 2 <= folds <= len(targets) or folds != int(folds):
+            raise ValueError(
+                f"`folds` must be an int from 2 to the {len(targets)} examples of the "
+                f"training and the validation split. Received: {folds}"
+            )
+        division, part = divmod(index, int(folds))
+        rng = np.random.default_rng(division)
+        order = rng.permutation(len(targets))
+        if self.classes is not None:
+            order = order[np.argsort(targets[order], kind="stable")]
+        held = np.zeros(len(targets), bool)
+        held[order[part :: int(folds)]] = True
+        return dataclasses.replace(
+            self,
+            train=(inputs[~held], targets[~held]),
+            validation=(inputs[held], targets[held]),
+        )
+
 
 def _divided(splits):
     """Cuts the splits that are given as parts of the training split out of it."""

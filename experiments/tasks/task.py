@@ -12,6 +12,7 @@ from ...optimizers import density_optimizer
 from .batches import Batches
 
 SCHEDULES = ("constant", "cosine", "steps")
+TUNING_SEED = 1_000_000  # Seeds from here on tune; a user's are below.
 
 
 class Task:
@@ -92,7 +93,7 @@ class Task:
         self.schedule = schedule
         self.weight_decay = weight_decay
         self.density_learning_rate = density_learning_rate
-        self._whole, self._count, self._resample = data, None, False
+        self._whole, self._count, self._resample, self.folds = data, None, False, None
         self._see(data)
 
     def _see(self, data):
@@ -310,14 +311,42 @@ class Task:
         task._resample = True
         return task.for_seed(0)
 
+    def with_folds(self, folds):
+        """Returns the task whose candidates are tuned by cross-validation.
+
+        The training and the validation examples are divided into `folds` parts, in
+        proportion of the classes. A trial of the tuning is one run for each part, which
+        learns from the others, and its score is the mean. With few examples, one
+        validation split says little. Final runs have the splits as they are.
+
+        Args:
+            folds: int, 2 at least.
+
+        Raises:
+            ValueError: If there are fewer examples than folds, or they are pictures.
+
+        Example:
+
+        >>> from keras_wconv.experiments import Classification
+        >>> task = Classification.digits().with_folds(4)
+        """
+        self._whole.fold(0, folds)  # Raises what is wrong with it.
+        task = copy.copy(self)
+        task.folds = int(folds)
+        return task
+
     def for_seed(self, seed):
         """Returns the task as a seed sees it: with the examples that it draws.
 
-        It is the task itself, unless `with_examples` or `with_resampling` made it.
+        It is the task itself, unless `with_examples`, `with_resampling` or `with_folds`
+        made it.
         """
-        if self._count is None and not self._resample:
+        tunes = self.folds is not None and seed >= TUNING_SEED
+        if self._count is None and not self._resample and not tunes:
             return self
         data = self._whole.resampled(seed) if self._resample else self._whole
+        if tunes:
+            data = data.fold(seed - TUNING_SEED, self.folds)
         if self._count is not None:
             data = data.take(data.order(seed)[: self._count])
         task = copy.copy(self)
@@ -452,6 +481,7 @@ class Task:
             "density_learning_rate": self.density_learning_rate,
             "examples": self._count,
             "resample": self._resample,
+            **({} if self.folds is None else {"folds": self.folds}),
         }
         return json.loads(json.dumps(config, default=_plain))
 

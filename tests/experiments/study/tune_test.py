@@ -11,7 +11,7 @@ from keras_wconv.experiments.study import tune
 
 
 class Task:
-    monitor, direction = "accuracy", "max"
+    monitor, direction, folds = "accuracy", "max", None
 
 
 def space(**ranges):
@@ -21,10 +21,10 @@ def space(**ranges):
     return hp
 
 
-def tuned(score, trials, hp=None, direction="max"):
+def tuned(score, trials, hp=None, direction="max", folds=None):
     """Returns what `tune` does where `score(values, seed)` is the result of a run."""
     task = Task()
-    task.direction = direction
+    task.direction, task.folds = direction, folds
     runs = []
 
     def run(one):
@@ -60,6 +60,21 @@ def test_a_lucky_seed_is_not_chosen():
     values, reached, *_ = tuned(score, 18)
     assert values["x"] == pytest.approx(1)
     assert reached == pytest.approx(-0.6)
+
+
+@pytest.mark.parametrize(("trials", "points"), [(4, 1), (35, 6), (36, 6), (56, 11)])
+def test_a_trial_is_the_mean_of_its_folds(trials, points):
+    def score(values, seed):
+        return values["x"] + (seed - tune.SEED)
+
+    values, reached, count, runs = tuned(score, trials, folds=4)
+    first = [one.seed - tune.SEED for one in runs if one.seed < tune.SEED + 4]
+    fresh = [one.seed - tune.SEED for one in runs[len(first) :]]
+    assert count == len(runs) <= trials
+    assert first == [0, 1, 2, 3] * points
+    assert fresh == [4, 5, 6, 7] * (len(fresh) // 4)
+    mean = 5.5 if fresh else 1.5
+    assert reached == pytest.approx(-(values["x"] + mean))
 
 
 def test_failed_runs_are_never_the_best():

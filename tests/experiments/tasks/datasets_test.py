@@ -761,3 +761,26 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
     for load in (datasets.csv, datasets.npz):
         with pytest.raises(ValueError, match="`path` must be a file"):
             load(tmp_path / "absent")
+
+
+def test_folds_are_a_division_in_proportion():
+    digits = datasets.digits()
+    pooled = np.concatenate([digits.train[0], digits.validation[0]])
+    for first in (0, 4):
+        parts = [digits.fold(first + i, 4) for i in range(4)]
+        held = np.concatenate([part.validation[0] for part in parts])
+        assert sorted(map(bytes, held)) == sorted(map(bytes, pooled))
+        for part in parts:
+            assert part.count() + part.count("validation") == len(pooled)
+            counts = np.bincount(part.validation[1])
+            # The classes themselves are not of one size.
+            assert counts.max() - counts.min() <= 3
+            np.testing.assert_array_equal(part.test[0], digits.test[0])
+    first, again, other = (digits.fold(i, 4).digest() for i in (0, 0, 4))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("folds", [1, 0, 2.5, 100_000])
+def test_wrong_folds(folds):
+    with pytest.raises(ValueError, match="`folds`"):
+        datasets.digits().fold(0, folds)
