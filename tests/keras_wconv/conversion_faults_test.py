@@ -6,13 +6,14 @@ import hypothesis
 import keras
 import numpy as np
 import pytest
+from extent import examples
 from hypothesis import strategies as st
 from keras import layers
 
 import keras_wconv
 
 SETTINGS = hypothesis.settings(
-    max_examples=12,  # Each makes and copies models: seconds in all.
+    max_examples=examples(5, 12),  # Each makes and copies models.
     deadline=None,
     derandomize=True,
     suppress_health_check=list(hypothesis.HealthCheck),

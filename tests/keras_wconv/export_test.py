@@ -7,6 +7,7 @@ import hypothesis
 import keras
 import numpy as np
 import pytest
+from extent import examples
 from hypothesis import strategies as st
 from keras import layers
 from runtimes import BACKEND, FORMATS, KERAS, WRITTEN
@@ -158,7 +159,9 @@ def test_a_file_that_is_wrong_for_some_sizes_is_refused(tmp_path):
     assert_exported(model, FIRST, path, [32])
 
 
-@hypothesis.settings(max_examples=6, derandomize=True, database=None, deadline=None)
+@hypothesis.settings(
+    max_examples=examples(2, 6), derandomize=True, database=None, deadline=None
+)
 @hypothesis.given(
     st.sampled_from([None, 20, 21]),
     st.integers(2, 5),

@@ -4,6 +4,7 @@ import hypothesis
 import keras
 import numpy as np
 import pytest
+from extent import examples
 from hypothesis import strategies as st
 from keras.ops import convert_to_numpy as to_numpy
 
@@ -406,7 +407,7 @@ def two_steps(model):
     optimizer=st.sampled_from([keras.optimizers.AdamW, keras.optimizers.SGD]),
     twice=st.booleans(),
 )
-@hypothesis.settings(max_examples=30, deadline=None, derandomize=True)
+@hypothesis.settings(max_examples=examples(8, 30), deadline=None, derandomize=True)
 def test_a_kept_model_trains_as_the_new_one_or_is_not_kept(
     first, second, policy, optimizer, twice
 ):
