@@ -15,6 +15,8 @@ from keras_wconv.tuning import _keras_tuner
 X = np.random.default_rng(0).random((24, 6, 6, 2), "float32")
 Y = np.random.default_rng(1).integers(0, 3, 24)
 DATA = {"x": X, "y": Y, "batch_size": 12, "validation_data": (X[:8], Y[:8])}
+# Tracing takes TensorFlow longer than these trainings do; JAX is slow without.
+EAGERLY = keras.backend.backend() != "jax"
 
 
 def classifier(layers, optimizer="sgd", **compile_options):
@@ -32,7 +34,7 @@ def classifier(layers, optimizer="sgd", **compile_options):
 
 def build_small(hp):
     density = tuning.density(hp, kernel_size=3)
-    return classifier([WeightedConv2D(2, 3, density=density)], run_eagerly=True)
+    return classifier([WeightedConv2D(2, 3, density=density)], run_eagerly=EAGERLY)
 
 
 def build_normalized(hp):
@@ -176,7 +178,7 @@ def test_trials_that_differ_in_more_get_models_of_their_own(tmp_path):
         momentum = hp.Float("momentum", 0.1, 0.9)
         layers = [WeightedConv2D(2, 3, density=density)]
         sgd = keras.optimizers.SGD(0.1, momentum=momentum)
-        return classifier(layers, sgd, run_eagerly=True)
+        return classifier(layers, sgd, run_eagerly=EAGERLY)
 
     recorded = Recorded(build)
     tuner = make_tuner(tmp_path, recorded, max_trials=5)
@@ -202,7 +204,7 @@ def test_models_that_cannot_be_kept_are_built_each_time(tmp_path):
     def build(hp):
         model = Subclassed([hp.Float("a", 0.5, 1.5), hp.Float("b", 0.5, 1.5)])
         loss = "sparse_categorical_crossentropy"
-        model.compile("sgd", loss, run_eagerly=True)
+        model.compile("sgd", loss, run_eagerly=EAGERLY)
         return model
 
     recorded = Recorded(build)
@@ -589,7 +591,7 @@ def test_each_training_has_a_density_log_of_its_own(tmp_path):
     def build(hp):
         rate = hp.Float("rate", 0.01, 0.1)
         layer = WeightedConv2D(2, 3, density=[0.7], density_trainable=True)
-        return classifier([layer], keras.optimizers.SGD(rate), run_eagerly=True)
+        return classifier([layer], keras.optimizers.SGD(rate), run_eagerly=EAGERLY)
 
     tuner = make_tuner(tmp_path / "search", build, executions_per_trial=2)
     logger = callbacks.DensityLogger(tmp_path / "densities.csv")
