@@ -109,7 +109,7 @@ FORMS = {
     ),
     "map of each filter": Form(MAP, explicit, per_channel=True),
 }
-# JAX compiles each anew; these differ from others in one respect that is the same there.
+# JAX compiles each anew; what is special in these, others show there.
 REPEATED = ["inverse", "gaussian of each channel", "axes of each channel"]
 REPEATED += ["radial of each channel"]
 every_form = pytest.mark.parametrize(
