@@ -73,7 +73,7 @@ def build_gaussian(hp):
         WeightedConv2D(3, 9, padding="same", density=density),
         keras.layers.BatchNormalization(),
     ]
-    return classifier(layers)
+    return classifier(layers, run_eagerly=EAGERLY)
 
 
 def build_rates(hp):
@@ -85,7 +85,7 @@ def build_rates(hp):
         keras.layers.BatchNormalization(),
         keras.layers.Dropout(0.3),
     ]
-    return classifier(layers, keras.optimizers.AdamW(rate))
+    return classifier(layers, keras.optimizers.AdamW(rate), run_eagerly=EAGERLY)
 
 
 def make_tuner(directory, hypermodel=build_small, **arguments):
