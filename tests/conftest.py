@@ -1,5 +1,6 @@
 """What every test shares: quiet, deterministic backends, state that does not leak."""
 
+import gc
 import os
 from fnmatch import fnmatch
 from pathlib import Path
@@ -106,6 +107,15 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+
+
+def pytest_collection_finish(session):
+    """What is imported by now stays: no collection of garbage looks at it again.
+
+    KerasTuner collects twice a trial, half a second each with all of TensorFlow.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
