@@ -62,7 +62,7 @@ def search(
 
     >>> from keras_wconv import experiments
     >>> task = experiments.Classification.digits(epochs=1)
-    >>> results = experiments.search(task, "search", trials=6, seeds=(0, 1))
+    >>> results = experiments.search(task, "search", trials=3, seeds=(0, 1))
     >>> results.sides["baseline"]
     ['standard']
     """
