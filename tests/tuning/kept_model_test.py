@@ -410,7 +410,11 @@ def two_steps(model):
     optimizer=st.sampled_from([keras.optimizers.AdamW, keras.optimizers.SGD]),
     twice=st.booleans(),
 )
-@hypothesis.settings(max_examples=examples(10, 30), deadline=None, derandomize=True)
+@hypothesis.settings(
+    max_examples=30 if EAGERLY else examples(10, 30),
+    deadline=None,
+    derandomize=True,
+)
 def test_a_kept_model_trains_as_the_new_one_or_is_not_kept(
     first, second, policy, optimizer, twice
 ):
