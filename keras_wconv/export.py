@@ -188,9 +188,9 @@ def _way_out(signature):
         ways.append(f"Say with `input_signature` which sizes it will get{example}.")
     if keras.backend.backend() != "tensorflow":
         ways.append(
-            "The TensorFlow backend exports every format: save the model with "
-            "`keras_wconv.fold(model).save('folded.keras')` and export that file with "
-            "KERAS_BACKEND=tensorflow set."
+            "With the TensorFlow backend, Keras exports every format from 3.13 on: "
+            "save the model with `keras_wconv.fold(model).save('folded.keras')` and "
+            "export that file with KERAS_BACKEND=tensorflow set."
         )
     return " ".join(ways)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from keras import layers
-from runtimes import BACKEND, FORMATS, KERAS, WRITTEN
+from runtimes import BACKEND, FORMATS, WRITTEN
 
 import keras_wconv
 from keras_wconv.export import ExportError, export
@@ -19,10 +19,6 @@ NOT_WRITTEN = {
     "jax": ["openvino", "litert"],
     "torch": ["tf_saved_model"],
 }
-if KERAS < (3, 13):  # Older ones do not write, or know, the others.
-    NOT_WRITTEN = {
-        k: [f for f in v if f == "tf_saved_model"] for k, v in NOT_WRITTEN.items()
-    }
 
 
 @pytest.fixture(scope="module")
