@@ -50,3 +50,5 @@ if KERAS < (3, 13):  # Keras knows no others there.
         backend: [one for one in formats if one in ("onnx", "tf_saved_model")]
         for backend, formats in WRITTEN.items()
     }
+if KERAS < (3, 15):  # With PyTorch it writes files for batches of one alone.
+    WRITTEN["torch"] = []
