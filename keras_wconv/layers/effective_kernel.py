@@ -39,7 +39,7 @@ class EffectiveKernelRegularizer(keras.regularizers.Regularizer):
 
     def under(self, density):
         """Returns the regularizer of a kernel W that has this density."""
-        return lambda kernel: self.regularizer(density.multiply(kernel))
+        return _RegularizerUnder(self.regularizer, density)
 
     def get_config(self):
         return {"regularizer": regularizers.serialize(self.regularizer)}
@@ -89,17 +89,34 @@ class EffectiveKernelConstraint(keras.constraints.Constraint):
                 "Expected density_trainable=False, or a constraint of the kernel. "
                 f"Received: density={density}, constraint={self.constraint}"
             )
-
-        def constrain(kernel):
-            kernel = ops.convert_to_tensor(kernel)
-            phi = ops.cast(density.map(), kernel.dtype)
-            is_zero = ops.equal(phi, 0)
-            divided = self.constraint(density.multiply(kernel)) / ops.where(
-                is_zero, ops.ones_like(phi), phi
-            )
-            return ops.where(is_zero, kernel, divided)
-
-        return constrain
+        return _ConstraintUnder(self.constraint, density)
 
     def get_config(self):
         return {"constraint": constraints.serialize(self.constraint)}
+
+
+# Classes, since the variables of Keras before 3.15 take no plain functions.
+
+
+class _RegularizerUnder(keras.regularizers.Regularizer):
+    def __init__(self, regularizer, density):
+        self.regularizer = regularizer
+        self.density = density
+
+    def __call__(self, kernel):
+        return self.regularizer(self.density.multiply(kernel))
+
+
+class _ConstraintUnder(keras.constraints.Constraint):
+    def __init__(self, constraint, density):
+        self.constraint = constraint
+        self.density = density
+
+    def __call__(self, kernel):
+        kernel = ops.convert_to_tensor(kernel)
+        phi = ops.cast(self.density.map(), kernel.dtype)
+        is_zero = ops.equal(phi, 0)
+        divided = self.constraint(self.density.multiply(kernel)) / ops.where(
+            is_zero, ops.ones_like(phi), phi
+        )
+        return ops.where(is_zero, kernel, divided)

@@ -233,7 +233,7 @@ class LearnedDensity(LayerDensity, keras.Layer):
         self._learned = {}
         regularizer = self.regularizer
         if isinstance(regularizer, KernelSize):
-            regularizer = self._price
+            regularizer = _PriceOfMap(self)
         for name, start in starts.items():
             positive = name in self.initial.positive
             start = np.log(start) if positive else start
@@ -269,7 +269,8 @@ class LearnedDensity(LayerDensity, keras.Layer):
             phi = densities.normalize(phi, ops, rank=len(self.kernel_size))
         return phi[self._channel_axes]
 
-    def _price(self, weight):
+    def price(self):
+        """Returns what the `KernelSize` that is the regularizer charges for the map."""
         phi = self.map()
         # A profile that is 1 everywhere is left to broadcasting.
         return self.regularizer(
@@ -354,6 +355,16 @@ class LearnedDensity(LayerDensity, keras.Layer):
             }
         )
         return config
+
+
+class _PriceOfMap(keras.regularizers.Regularizer):
+    """Of a weight; the variables of Keras before 3.15 take no plain functions."""
+
+    def __init__(self, density):
+        self.density = density
+
+    def __call__(self, weight):
+        return self.density.price()
 
 
 @keras.saving.register_keras_serializable(package="keras_wconv")

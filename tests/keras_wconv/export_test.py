@@ -10,7 +10,7 @@ import pytest
 from extent import examples, first
 from hypothesis import strategies as st
 from keras import layers
-from runtimes import BACKEND, FORMATS, KERAS, WRITTEN
+from runtimes import BACKEND, FORMATS, WRITTEN
 
 import keras_wconv
 from keras_wconv.export import ExportError, export
@@ -20,10 +20,8 @@ NOT_WRITTEN = {
     "jax": ["openvino", "litert"],
     "torch": ["tf_saved_model"],
 }
-if KERAS < (3, 13):  # Older ones do not write, or know, the others.
-    NOT_WRITTEN = {
-        k: [f for f in v if f == "tf_saved_model"] for k, v in NOT_WRITTEN.items()
-    }
+if "onnx" not in WRITTEN["torch"]:
+    NOT_WRITTEN["torch"] += ["onnx"]
 # Of those that TensorFlow writes, one file, a folder and two files; PyTorch is slow.
 some_formats = pytest.mark.parametrize(
     "format", first(*WRITTEN[BACKEND], count=3 if BACKEND == "tensorflow" else 1)
@@ -54,7 +52,8 @@ def test_another_runtime_computes_the_same(model, format, tmp_path):
 def test_what_a_backend_cannot_export_is_said(model, format, tmp_path):
     path = tmp_path / f"model{FORMATS[format][0]}"
     with pytest.raises(
-        RuntimeError, match=rf"(?s){BACKEND} backend: .*KERAS_BACKEND=tensor"
+        RuntimeError,
+        match=rf"(?s)({BACKEND} backend: |was written fails).*KERAS_BACKEND=tensor",
     ):
         export(model, path, format)
 
@@ -140,9 +139,13 @@ def assert_exported(model, format, path, sizes):
 # PyTorch's and JAX's exporters of Keras cannot write strides with sizes that are not
 # known. That of PyTorch does not say so, and its file is wrong for even sizes:
 # https://github.com/keras-team/keras/issues/22076
-FIRST = WRITTEN[BACKEND][0]
+FIRST = next(iter(WRITTEN[BACKEND]), None)
+writes = pytest.mark.skipif(
+    FIRST is None, reason="Keras before 3.15 writes files of PyTorch for one example"
+)
 
 
+@writes
 def test_a_file_that_is_wrong_for_some_sizes_is_refused(tmp_path):
     model, path = strided(None), tmp_path / f"model{FORMATS[FIRST][0]}"
     if BACKEND == "tensorflow":
@@ -163,6 +166,7 @@ def test_a_file_that_is_wrong_for_some_sizes_is_refused(tmp_path):
     assert_exported(model, FIRST, path, [32])
 
 
+@writes
 @hypothesis.settings(
     max_examples=examples(2, 6), derandomize=True, database=None, deadline=None
 )
@@ -199,6 +203,7 @@ def test_sizes_that_a_network_does_not_take_are_left_out(tmp_path):
     assert_exported(model, "tf_saved_model", path, [16, 32])
 
 
+@writes
 def test_a_model_that_cannot_be_checked_is_not_exported(tmp_path):
     model = strided(8)
     model.layers[0].kernel.assign(np.full(model.layers[0].kernel.shape, np.nan))
