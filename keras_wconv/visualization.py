@@ -1,7 +1,12 @@
 """Tables and figures of densities, and of the search for them."""
 
+from __future__ import annotations
+
 import csv
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -10,10 +15,19 @@ from rich.table import Table
 from ._optional import require
 from .inspection import effective_size, weighted_layers
 
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+    from .layers import WeightedConvolution
+    from .trimming import FoldReport
+
 _MAX_CELLS_WITH_NUMBERS = 81
 
 
-def gain(layer):
+def gain(layer: WeightedConvolution) -> float:
     """Returns the factor by which a density changes a signal's variance: mean(Φ²).
 
     It holds at the start of the training, for kernels drawn with one variance for all
@@ -32,7 +46,7 @@ def gain(layer):
     return float(np.mean(np.square(layer.density_map)))
 
 
-def summary(model, console=None):
+def summary(model: keras.Layer, console: Console | None = None) -> None:
     """Prints the weighted layers of a model with their profiles and gains.
 
     The effective size is that of `keras_wconv.inspection.effective_size`: the taps of
@@ -82,7 +96,7 @@ def summary(model, console=None):
     (console or Console()).print(table)
 
 
-def fold_table(report):
+def fold_table(report: FoldReport) -> Table:
     """Returns the report of `keras_wconv.fold` as a `rich.table.Table`.
 
     Args:
@@ -132,7 +146,7 @@ def _change(before, after):
     return before if before == after else f"{before}\n→ {after}"
 
 
-def plot_densities(model):
+def plot_densities(model: keras.Layer) -> Figure:
     """Draws the map and the profiles of every density that a model has.
 
     Layers with the same density share a row. Of a 3D density, the slice through its
@@ -181,7 +195,7 @@ def plot_densities(model):
     return figure
 
 
-def draw_map(axes, phi, rank=None):
+def draw_map(axes: Axes, phi: np.ndarray, rank: int | None = None) -> AxesImage:
     """Draws a density map with the value of each tap.
 
     Args:
@@ -208,7 +222,7 @@ def draw_map(axes, phi, rank=None):
     return image
 
 
-def plot_history(history):
+def plot_history(history: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Figure:
     """Draws learned densities over the epochs, one panel for each layer.
 
     Args:
@@ -257,7 +271,9 @@ def plot_history(history):
     return figure
 
 
-def plot_sizes(history):
+def plot_sizes(
+    history: str | os.PathLike[str] | Mapping[str, Sequence[tuple[int, ...]]],
+) -> Figure:
     """Draws the effective sizes of layers over the epochs, and the last ones as text.
 
     Args:
@@ -391,7 +407,9 @@ def _draw_profiles(axes, layer):
     axes.legend()
 
 
-def plot_search(coefficients, scores, direction="max", metric="score"):
+def plot_search(
+    coefficients: Any, scores: Any, direction: str = "max", metric: str = "score"
+) -> Figure:
     """Draws a search: the score of every trial, and the best so far.
 
     Args:
