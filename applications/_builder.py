@@ -1,14 +1,64 @@
 """What every builder of `keras_wconv.applications` shares."""
 
+import inspect
+import os
+import typing
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import h5py
 import keras
 
 from .. import layers as weighted_layers
-from .._density_choice import DensityChoice
+from .._density_choice import DensityChoice, ModelDensity
+from .._types import DensityOptions, Identifier
 from ..layers.base import check_density_options
+
+Shape = Sequence[int | None]
+Weights = str | os.PathLike[str] | None
+_Build = typing.TypeVar("_Build", bound=Callable[..., keras.Model])
+
+
+class NetworkArguments(DensityOptions, total=False):
+    """What every builder takes, beside `name`."""
+
+    weights: Weights
+    input_tensor: keras.KerasTensor | None
+    input_shape: Shape | None
+    density: ModelDensity
+
+
+class ClassifierArguments(NetworkArguments, total=False):
+    """What every builder of a classifier takes, beside `name` and `classes`."""
+
+    include_top: bool
+    pooling: str | None
+    classifier_activation: Identifier
+
+
+def hands_on_to(general: Callable[..., keras.Model]) -> Callable[[_Build], _Build]:
+    """Shows what a builder takes that hands its keywords on to a general one.
+
+    Type checkers read it off `**kwargs`, an unpacked `TypedDict`. For `help`, editors
+    and the site, the builder gets the same names, with the defaults of `general`.
+    """
+
+    def decorate(build):
+        own = dict(inspect.signature(build).parameters)
+        [taken] = typing.get_args(own.pop("kwargs").annotation)
+        names = typing.get_type_hints(taken)
+        *parameters, options = inspect.signature(general).parameters.values()
+        for parameter in parameters:
+            if parameter.name in names:
+                keyword = parameter.replace(kind=parameter.KEYWORD_ONLY)
+                own.setdefault(parameter.name, keyword)
+        build.__signature__ = inspect.Signature(
+            [*own.values(), options], return_annotation=keras.Model
+        )
+        return build
+
+    return decorate
 
 
 class Convolutions:
