@@ -1,7 +1,6 @@
 """What every builder of `keras_wconv.applications` shares."""
 
 import inspect
-import os
 import typing
 import zipfile
 from collections.abc import Callable, Sequence
@@ -12,11 +11,11 @@ import keras
 
 from .. import layers as weighted_layers
 from .._density_choice import DensityChoice, ModelDensity
-from .._types import DensityOptions, Identifier
+from .._types import DensityOptions, Identifier, PathLike
 from ..layers.base import check_density_options
 
 Shape = Sequence[int | None]
-Weights = str | os.PathLike[str] | None
+Weights = PathLike | None
 _Build = typing.TypeVar("_Build", bound=Callable[..., keras.Model])
 
 

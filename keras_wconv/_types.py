@@ -1,10 +1,13 @@
 """Types of arguments that several modules take."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 # An array or a tensor of the backend, for which Keras has no type.
 Tensor = Any
+# The name of a file or a folder.
+PathLike = str | os.PathLike[str]
 # One number for all axes, or one for each.
 Sizes = int | Sequence[int]
 # What `keras.activations.get`, `keras.initializers.get` and the like take.

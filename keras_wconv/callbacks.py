@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from . import visualization
 from ._optional import require
+from ._types import PathLike
 from .inspection import effective_size, learned_layers
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class DensityLogger(keras.callbacks.Callback):
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | None = None,
-        log_dir: str | os.PathLike[str] | None = None,
+        path: PathLike | None = None,
+        log_dir: PathLike | None = None,
     ) -> None:
         super().__init__()
         self.path = None if path is None else Path(path)

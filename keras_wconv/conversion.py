@@ -19,6 +19,7 @@ from .layers.base import (
     kernel_variable,
     penalties,
 )
+from .layers.layer_density import check_bools
 
 _WEIGHTED = {
     cls.__bases__[-1]: cls
@@ -227,6 +228,7 @@ def to_weighted(
             "`where` must be None or a function of a layer that returns whether to "
             f"convert it. Received: where={where!r}"
         )
+    check_bools(return_report=return_report, in_place=in_place)
     check_density_options(density_options)
     choice = DensityChoice(density)
     chosen = []

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import _keras
 from ._optional import require
+from ._types import PathLike
 from .conversion import fold
 
 _SUFFIXES = {
@@ -47,7 +48,7 @@ class ExportError(RuntimeError):
 
 def export(
     model: keras.Model,
-    path: str | os.PathLike[str],
+    path: PathLike,
     format: str | None = None,
     verbose: bool = False,
     **options: Any,

@@ -12,6 +12,7 @@ import numpy as np
 from . import densities
 from ._keras import sublayers
 from ._optional import require
+from ._types import PathLike
 from .layers import WeightedConvolution
 
 _KEYS = {
@@ -31,7 +32,7 @@ _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 
 def load_state_dict(
     target: keras.Layer,
-    state_dict: Mapping[str, Any] | str | os.PathLike[str],
+    state_dict: Mapping[str, Any] | PathLike,
     names: Mapping[str, str] | None = None,
 ) -> None:
     """Loads a PyTorch state dictionary into a layer or a model.

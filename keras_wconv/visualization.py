@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
+import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ._optional import require
+from ._trials import Trials
 from .inspection import effective_size, weighted_layers
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
+    from ._types import PathLike
     from .layers import WeightedConvolution
     from .trimming import FoldReport
 
@@ -192,6 +194,7 @@ def plot_densities(model: keras.Layer) -> Figure:
         figure.colorbar(image, ax=map_axes)
         map_axes.set_title(f"{title}\ngain {gain(layer):.3g}", fontsize="medium")
         _draw_profiles(profile_axes, layer)
+    plt.close(figure)  # A notebook shows what is returned; open, it would be twice.
     return figure
 
 
@@ -272,7 +275,7 @@ def plot_history(history: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> F
 
 
 def plot_sizes(
-    history: str | os.PathLike[str] | Mapping[str, Sequence[tuple[int, ...]]],
+    history: PathLike | Mapping[str, Sequence[tuple[int, ...]]],
 ) -> Figure:
     """Draws the effective sizes of layers over the epochs, and the last ones as text.
 
@@ -408,18 +411,25 @@ def _draw_profiles(axes, layer):
 
 
 def plot_search(
-    coefficients: Any, scores: Any, direction: str = "max", metric: str = "score"
+    search: Any,
+    scores: Sequence[float | None] | None = None,
+    direction: str = "max",
+    metric: str = "score",
 ) -> Figure:
     """Draws a search: the score of every trial, and the best so far.
 
     Args:
-        coefficients: dict of the coefficients' values by name, in the order of trials.
-        scores: list of scores in the same order; a failed trial has None.
-        direction: `"max"` or `"min"`, which way the score is better.
-        metric: str, what the score is.
+        search: a tuner or an oracle of KerasTuner, or an Optuna study. Or a dict of the
+            values that were tried by name, in the order of trials, beside `scores`.
+        scores: for a dict, list of scores in the same order; a failed trial has None.
+        direction: for a dict, `"max"` or `"min"`, which way the score is better.
+        metric: for a dict, str, what the score is.
 
     Returns:
         A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: If `search` is none of these, or no trial has a score.
 
     Example:
 
@@ -429,7 +439,16 @@ def plot_search(
     ['trial', 'd1']
     """
     plt = require("matplotlib.pyplot", extra="plot")
+    columns = search
+    if scores is None:
+        trials = Trials.of(search)
+        columns, scores = trials.columns(), trials.scores
+        direction, metric = trials.direction, trials.metric
     scores = np.array([np.nan if s is None else s for s in scores], "float64")
+    if np.isnan(scores).all():
+        raise ValueError(
+            f"`search` must have a trial with a score. Received: {len(scores)} without"
+        )
     best = np.fmax if direction == "max" else np.fmin
     so_far = best.accumulate(scores)
     # Of equal scores the first is the best, as for the oracle.
@@ -437,20 +456,38 @@ def plot_search(
     trials = np.arange(1, len(scores) + 1)
     figure, axes = plt.subplots(
         1,
-        1 + len(coefficients),
-        figsize=(3.4 * (1 + len(coefficients)), 3.2),
+        1 + len(columns),
+        figsize=(3.4 * (1 + len(columns)), 3.2),
+        squeeze=False,
         layout="constrained",
     )
-    axes[0].plot(trials, scores, "o", color="gray", label="trial")
-    axes[0].step(trials, so_far, where="post", label="best so far")
-    axes[0].set(xlabel="trial", ylabel=metric)
-    axes[0].xaxis.get_major_locator().set_params(integer=True)
-    axes[0].legend()
-    for panel, (name, values) in zip(axes[1:], coefficients.items(), strict=True):
+    [[first, *panels]] = axes
+    first.plot(trials, scores, "o", color="gray", label="trial")
+    first.step(trials, so_far, where="post", label="best so far")
+    first.set(xlabel="trial", ylabel=metric)
+    first.xaxis.get_major_locator().set_params(integer=True)
+    first.legend()
+    for panel, (name, values) in zip(panels, columns.items(), strict=True):
+        values = _on_an_axis(values)
         points = panel.scatter(values, scores, c=trials, cmap="viridis")
-        panel.axvline(1, color="gray", linestyle=":", label="standard")
+        if values.dtype.kind == "f":
+            low, high = np.nanmin(values), np.nanmax(values)
+            if low <= 1 <= high:
+                panel.axvline(1, color="gray", linestyle=":", label="standard")
+            if 0 < 100 * low < high:  # Such as a learning rate.
+                panel.set_xscale("log")
         panel.plot(values[winner], scores[winner], "r*", markersize=14, label="best")
         panel.set(xlabel=name)
         panel.legend()
-    figure.colorbar(points, ax=axes[-1], label="trial")
+    if panels:
+        figure.colorbar(points, ax=panels[-1], label="trial")
+    plt.close(figure)
     return figure
+
+
+def _on_an_axis(values):
+    """Returns numbers as they are, NaN where there is none, and names for the rest."""
+    given = [value for value in values if value is not None]
+    if all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in given):
+        return np.array([np.nan if v is None else v for v in values], "float64")
+    return np.array(["–" if value is None else str(value) for value in values])

@@ -336,10 +336,20 @@ DENSITY_ARGUMENTS: set[str] = {
 
 
 def check_density_options(options: Mapping[str, object]) -> None:
-    """Raises a `TypeError` for names that no weighted layer takes beside `density`."""
+    """Checks density options of whole models, whose layers may get none of them.
+
+    Raises:
+        TypeError: If a name is none that a weighted layer takes beside `density`.
+        ValueError: If what must be a bool is none.
+    """
     allowed = DENSITY_ARGUMENTS - {"density"}
     unknown = sorted(set(options) - allowed)
     if unknown:
         raise TypeError(
             f"The density options must be of {sorted(allowed)}. Received: {unknown}"
         )
+    bools = ("normalize_density", "density_trainable", "density_per_channel")
+    given = {name: options[name] for name in bools if name in options}
+    if given.get("normalize_density", False) is None:
+        del given["normalize_density"]
+    check_bools(**given)
