@@ -1,22 +1,22 @@
 """What every builder of `keras_wconv.applications` shares."""
 
 import inspect
-import typing
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar, Unpack, get_args, get_type_hints
 
 import h5py
 import keras
 
 from .. import layers as weighted_layers
 from .._density_choice import DensityChoice, ModelDensity
-from .._types import DensityOptions, Identifier, PathLike
+from .._types import DensityOptions, Identifier, PathLike, Sizes
 from ..layers.base import check_density_options
 
 Shape = Sequence[int | None]
 Weights = PathLike | None
-_Build = typing.TypeVar("_Build", bound=Callable[..., keras.Model])
+_Build = TypeVar("_Build", bound=Callable[..., keras.Model])
 
 
 class NetworkArguments(DensityOptions, total=False):
@@ -45,8 +45,8 @@ def hands_on_to(general: Callable[..., keras.Model]) -> Callable[[_Build], _Buil
 
     def decorate(build):
         own = dict(inspect.signature(build).parameters)
-        [taken] = typing.get_args(own.pop("kwargs").annotation)
-        names = typing.get_type_hints(taken)
+        [taken] = get_args(own.pop("kwargs").annotation)
+        names = get_type_hints(taken)
         *parameters, options = inspect.signature(general).parameters.values()
         for parameter in parameters:
             if parameter.name in names:
@@ -70,7 +70,12 @@ class Convolutions:
         **density_options: the other density arguments of every weighted layer.
     """
 
-    def __init__(self, rank, density=None, **density_options):
+    def __init__(
+        self,
+        rank: int,
+        density: ModelDensity = None,
+        **density_options: Unpack[DensityOptions],
+    ) -> None:
         check_density_options(density_options)
         if density is None and density_options.get("density_trainable"):
             raise ValueError(
@@ -85,12 +90,12 @@ class Convolutions:
 
     def __call__(
         self,
-        filters,
-        kernel_size,
-        padding="same",
-        kernel_initializer="he_normal",
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: Sizes,
+        padding: str = "same",
+        kernel_initializer: Identifier = "he_normal",
+        **kwargs: Any,
+    ) -> keras.Layer:
         return self._make(
             f"Conv{self.rank}D",
             kernel_size,
@@ -100,18 +105,18 @@ class Convolutions:
             **kwargs,
         )
 
-    def depthwise(self, kernel_size, **kwargs):
+    def depthwise(self, kernel_size: Sizes, **kwargs: Any) -> keras.Layer:
         return self._make(
             f"DepthwiseConv{self.rank}D", kernel_size, padding="same", **kwargs
         )
 
-    def sizes(self, kernel_size):
+    def sizes(self, kernel_size: Sizes) -> tuple[int, ...]:
         """Returns `kernel_size` as a tuple, one int an axis."""
         if isinstance(kernel_size, int):
             return (kernel_size,) * self.rank
         return tuple(kernel_size)
 
-    def check_coverage(self):
+    def check_coverage(self) -> None:
         """Raises a `ValueError` if the density was not meant for this network."""
         self._choice.check_coverage(self._chosen)
 

@@ -69,7 +69,7 @@ class DensityLogger(keras.callbacks.Callback):
         log_dir: PathLike | None = None,
     ) -> None:
         super().__init__()
-        self.path = None if path is None else Path(path)
+        self.path: Path | None = None if path is None else Path(path)
         self.log_dir = log_dir
         self.history: dict[str, dict[str, list[np.ndarray]]] = {}
         self.sizes: dict[str, list[tuple[int, ...]]] = {}

@@ -58,7 +58,7 @@ def published_optimizer(steps_per_epoch: int) -> keras.optimizers.Optimizer:
 
 
 def density_optimizer(
-    kernel_optimizer: "keras.optimizers.Optimizer | str | dict",
+    kernel_optimizer: "keras.optimizers.Optimizer | str | dict[str, Any]",
     density_optimizer: "keras.optimizers.Optimizer | float | object" = 1e-2,
 ) -> keras.optimizers.Optimizer:
     """Optimizer that trains learned densities apart from all other weights.

@@ -44,7 +44,7 @@ class FoldEntry:
     bound: float
     reason: str | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.new_kernel_size == self.kernel_size:
             return f"{self.name} {self.kernel_size}: kept: {self.reason}"
         rest = f" ({self.reason})" if self.reason else ""
@@ -87,7 +87,7 @@ class FoldReport:
             if self.trimmed and self.total(field) is not None
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         title = f"{len(self.trimmed)} of {len(self.entries)} folded kernels trimmed"
         return "\n".join([title, *(f"  {e}" for e in self.entries), *self.totals()])
 

@@ -146,7 +146,7 @@ class DirectLSearch:
         self.dimensions = dimensions
         self.epsilon = epsilon
         self.min_side = min_side
-        self.locally_biased = bool(locally_biased)
+        self.locally_biased: bool = bool(locally_biased)
         self._space = space or Cube()
 
         self._by_size = collections.defaultdict(list)  # each in ascending order

@@ -61,10 +61,10 @@ class _OfClass:
     asks the layer for them.
     """
 
-    def __init__(self, value):
+    def __init__(self, value: inspect.Signature | None) -> None:
         self._value = value
 
-    def __get__(self, instance, owner):
+    def __get__(self, instance: object, owner: type) -> inspect.Signature | None:
         if instance is not None:
             raise AttributeError
         return self._value
@@ -80,6 +80,7 @@ class WeightedConvolution:
     last.
     """
 
+    __signature__: _OfClass
     weighted_kernel: str = "kernel"
     density_channel_axis: int = -1
     # Whether it became weighted in a model that stood already. No config of the model

@@ -415,7 +415,7 @@ def _weight_name(name, positive):
     return f"raw_{name}"
 
 
-def _checked_size(kernel_size):
+def _checked_size(kernel_size: Sequence[int]) -> tuple[int, ...]:
     kernel_size = tuple(kernel_size)
     if math.prod(kernel_size) > MAX_TAPS:
         raise ValueError(
