@@ -428,6 +428,7 @@ def fold(
     weights: 11,536 -> 2,032
     multiplications: 11,808,768 -> 2,076,672
     """
+    check_bools(return_report=return_report, in_place=in_place)
     if in_place and trim is not None:
         raise ValueError(
             "`trim` changes the shapes of kernels, which a copy alone can have. "

@@ -28,6 +28,7 @@ ONCE = [
     "tuning/direct_l_test.py",
     "tuning/mixed_space_test.py",
     "tuning/oracle_test.py",
+    "typing_test.py",
     "wheel_test.py",
 ]
 if keras.backend.backend() != "tensorflow" and "TEST_ALL" not in os.environ:
