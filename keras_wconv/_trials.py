@@ -68,10 +68,8 @@ class Trials(NamedTuple):
         """Returns a table of the best trials, for a notebook."""
         columns = self.columns()
         sign = -1 if self.direction == "max" else 1
-        order = sorted(
-            range(len(self.names)),
-            key=lambda i: math.inf if self.scores[i] is None else sign * self.scores[i],
-        )
+        ranks = [math.inf if s is None else sign * s for s in self.scores]
+        order = sorted(range(len(ranks)), key=ranks.__getitem__)
         scored = sum(score is not None for score in self.scores)
         caption = f"{title}: {len(self.names)} trials, {scored} with a score"
         if self.best is not None:
@@ -80,14 +78,14 @@ class Trials(NamedTuple):
                 f"{_text(self.scores[self.best])}"
             )
         if len(order) > _MAX_ROWS:
-            caption += f". The first {_MAX_ROWS} of them"
-        rows = [("th", ["trial", *columns, self.metric])]
+            caption += f". Shown are the best {_MAX_ROWS}"
+        rows: list[list[Any]] = [["trial", *columns, self.metric]]
         for i in order[:_MAX_ROWS]:
             values = [column[i] for column in columns.values()]
-            rows.append(("td", [self.names[i], *values, self.scores[i]]))
+            rows.append([self.names[i], *values, self.scores[i]])
         lines = [
-            "".join(f"<{tag}>{html.escape(_text(cell))}</{tag}>" for cell in cells)
-            for tag, cells in rows
+            "".join(f"<{tag}>{html.escape(_text(cell))}</{tag}>" for cell in row)
+            for tag, row in zip(["th", *["td"] * len(rows)], rows, strict=False)
         ]
         body = "\n".join(f"<tr>{line}</tr>" for line in lines)
         return f"<table>\n<caption>{html.escape(caption)}</caption>\n{body}\n</table>"

@@ -156,8 +156,8 @@ class DensityOptimizer(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        kernel_optimizer: keras.optimizers.Optimizer | str | dict[str, Any],
-        density_optimizer: keras.optimizers.Optimizer | str | dict[str, Any],
+        kernel_optimizer: keras.optimizers.Optimizer,
+        density_optimizer: keras.optimizers.Optimizer,
         name: str | None = None,
     ) -> None:
         super().__init__(learning_rate=0.0, name=name)

@@ -126,7 +126,7 @@ class Trimming:
         return ops.copy(layer.effective_kernel[self.windows.get(id(layer), ...)])
 
 
-def plan(model: keras.Layer, tolerance: float) -> Trimming:
+def plan(model: keras.Layer, tolerance: float | None) -> Trimming:
     """Chooses the taps that the weighted layers of a model lose.
 
     Every channel of a kernel may change by `tolerance` of its own L2 norm, so that

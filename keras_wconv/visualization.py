@@ -444,16 +444,16 @@ def plot_search(
         trials = Trials.of(search)
         columns, scores = trials.columns(), trials.scores
         direction, metric = trials.direction, trials.metric
-    scores = np.array([np.nan if s is None else s for s in scores], "float64")
-    if np.isnan(scores).all():
+    reached = np.array([np.nan if s is None else s for s in scores], "float64")
+    if np.isnan(reached).all():
         raise ValueError(
-            f"`search` must have a trial with a score. Received: {len(scores)} without"
+            f"`search` must have a trial with a score. Received: {len(reached)} without"
         )
     best = np.fmax if direction == "max" else np.fmin
-    so_far = best.accumulate(scores)
+    so_far = best.accumulate(reached)
     # Of equal scores the first is the best, as for the oracle.
-    winner = int(np.nanargmax(scores) if direction == "max" else np.nanargmin(scores))
-    trials = np.arange(1, len(scores) + 1)
+    winner = int(np.nanargmax(reached) if direction == "max" else np.nanargmin(reached))
+    trials = np.arange(1, len(reached) + 1)
     figure, axes = plt.subplots(
         1,
         1 + len(columns),
@@ -462,21 +462,21 @@ def plot_search(
         layout="constrained",
     )
     [[first, *panels]] = axes
-    first.plot(trials, scores, "o", color="gray", label="trial")
+    first.plot(trials, reached, "o", color="gray", label="trial")
     first.step(trials, so_far, where="post", label="best so far")
     first.set(xlabel="trial", ylabel=metric)
     first.xaxis.get_major_locator().set_params(integer=True)
     first.legend()
     for panel, (name, values) in zip(panels, columns.items(), strict=True):
         values = _on_an_axis(values)
-        points = panel.scatter(values, scores, c=trials, cmap="viridis")
+        points = panel.scatter(values, reached, c=trials, cmap="viridis")
         if values.dtype.kind == "f":
             low, high = np.nanmin(values), np.nanmax(values)
             if low <= 1 <= high:
                 panel.axvline(1, color="gray", linestyle=":", label="standard")
             if 0 < 100 * low < high:  # Such as a learning rate.
                 panel.set_xscale("log")
-        panel.plot(values[winner], scores[winner], "r*", markersize=14, label="best")
+        panel.plot(values[winner], reached[winner], "r*", markersize=14, label="best")
         panel.set(xlabel=name)
         panel.legend()
     if panels:

@@ -4,7 +4,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -70,7 +70,11 @@ class _OfClass:
         return self._value
 
 
-class WeightedConvolution:
+# Whatever it is mixed into is a layer, and has what layers have.
+_Layer = keras.Layer if TYPE_CHECKING else object
+
+
+class WeightedConvolution(_Layer):
     """Mixin that multiplies the kernel of a Keras convolution by a density.
 
     It comes before the Keras class among the bases. A family of layers defines
@@ -81,6 +85,8 @@ class WeightedConvolution:
     """
 
     __signature__: _OfClass
+    kernel_size: tuple[int, ...]  # That of the Keras class.
+    padding: str  # So is this.
     weighted_kernel: str = "kernel"
     density_channel_axis: int = -1
     # Whether it became weighted in a model that stood already. No config of the model

@@ -97,7 +97,7 @@ plain = applications.VGG16(weights=None, density={3: [0.7], (1, 7): "gaussian"})
 weighted = keras_wconv.to_weighted(plain, 0.7, density_trainable=True)
 assert_type(weighted, keras.Model)
 weighted.compile(optimizers.density_optimizer("adam", 1e-2), loss="mse")
-optimizers.DensityOptimizer("adam", keras.optimizers.SGD(0.1))
+optimizers.DensityOptimizer(keras.optimizers.Adam(), keras.optimizers.SGD(0.1))
 optimizers.published_optimizer(steps_per_epoch=10)
 weighted, converted = keras_wconv.to_weighted(
     plain, lambda name, size: [0.7] if size == (3, 3) else None, return_report=True
@@ -106,8 +106,8 @@ assert_type(converted, conversion.ConversionReport)
 folded, report = keras_wconv.fold(weighted, trim=0.01, return_report=True)
 assert_type(report, trimming.FoldReport)
 assert_type(keras_wconv.fold(weighted, in_place=True), keras.Model)
-for name, one in inspection.weighted_layers(weighted).items():
-    print(name, one.density_map, inspection.effective_size(one, part=0.9))
+for one in inspection.weighted_layers(weighted).values():
+    print(one.name, one.kernel_size, inspection.effective_size(one, part=0.9))
 inspection.learned_layers(weighted).keys()
 inspection.find_layers(weighted, lambda found: found.name == "first")
 inspection.centered(5, "same")
