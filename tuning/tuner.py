@@ -112,19 +112,19 @@ class DensityTuner(_keras_tuner.Tuner):
         self._warned = set()
         super().__init__(oracle, hypermodel, **kwargs)
 
-    def on_search_begin(self):
+    def on_search_begin(self) -> None:
         # For a search killed in its first trial to be found again.
         self.save()
         super().on_search_begin()
 
-    def pre_create_trial(self):
+    def pre_create_trial(self) -> None:
         # The base class asks an idle oracle again at once.
         if self._waiting:
             time.sleep(self.idle_pause)
         self._waiting = True
         super().pre_create_trial()
 
-    def on_trial_begin(self, trial):
+    def on_trial_begin(self, trial: Trial) -> None:
         self._waiting = False
         super().on_trial_begin(trial)
 
@@ -198,7 +198,7 @@ class DensityTuner(_keras_tuner.Tuner):
                 "names that start with 'val_' need `validation_data`."
             )
 
-    def on_trial_end(self, trial):
+    def on_trial_end(self, trial: Trial) -> None:
         super().on_trial_end(trial)
         shutil.rmtree(self._backup_folder(trial), ignore_errors=True)
 
