@@ -1,5 +1,6 @@
 """What every builder of `keras_wconv.applications` shares."""
 
+import functools
 import inspect
 import zipfile
 from collections.abc import Callable, Sequence
@@ -52,10 +53,17 @@ def hands_on_to(general: Callable[..., keras.Model]) -> Callable[[_Build], _Buil
             if parameter.name in names:
                 keyword = parameter.replace(kind=parameter.KEYWORD_ONLY)
                 own.setdefault(parameter.name, keyword)
-        build.__signature__ = inspect.Signature(
+
+        @functools.wraps(build)
+        def shown(*args, **kwargs):
+            return build(*args, **kwargs)
+
+        # Sphinx reads defaults off the source of what is wrapped, which lacks most.
+        del shown.__wrapped__
+        shown.__signature__ = inspect.Signature(
             [*own.values(), options], return_annotation=keras.Model
         )
-        return build
+        return shown
 
     return decorate
 

@@ -134,10 +134,10 @@ def density_optimizer(
 def _of_the_kernels(name):
     """A setting that is read and set as that of the kernels' optimizer."""
 
-    def get(self):
+    def get(self) -> Any:
         return getattr(self.kernel_optimizer, name)
 
-    def set_(self, value):
+    def set_(self, value: Any) -> None:
         if "kernel_optimizer" in vars(self):  # The base class sets its own defaults.
             setattr(self.kernel_optimizer, name, value)
 
