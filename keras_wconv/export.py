@@ -8,12 +8,14 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from . import _keras
 from ._optional import require
+from ._types import PathLike
 from .conversion import fold
 
 _SUFFIXES = {
@@ -39,17 +41,17 @@ class ExportError(RuntimeError):
         reason: str, the message without the way out.
     """
 
-    def __init__(self, reason, way_out=""):
+    def __init__(self, reason: object, way_out: str = "") -> None:
         super().__init__(f"{reason}\n{way_out}".rstrip())
         self.reason = reason
 
 
 def export(
     model: keras.Model,
-    path: str | os.PathLike,
+    path: PathLike,
     format: str | None = None,
     verbose: bool = False,
-    **options,
+    **options: Any,
 ) -> list[Path]:
     """Folds a model, exports it for inference and checks what was written.
 

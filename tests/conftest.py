@@ -80,6 +80,7 @@ ONCE = [
     "tuning/tuner_test.py::test_search_is_resumed_and_prolonged",
     "tuning/tuner_test.py::test_space_that_fit_declares*",
     "tuning/tuner_test.py::test_worker_gives_up*",
+    "typing_test.py",
     "wheel_test.py",
 ]
 IS_FIRST = ALL or keras.backend.backend() == "tensorflow"

@@ -3,6 +3,7 @@
 import gc
 import socket
 import warnings
+from xml.etree import ElementTree
 
 import keras
 import keras_tuner as kt
@@ -607,3 +608,34 @@ def test_each_training_has_a_density_log_of_its_own(tmp_path):
         epochs = [row.split(",")[0] for row in rows]
         # One training alone: each epoch once, with as many rows as the others.
         assert epochs == sorted([*"012"] * (len(rows) // 3))
+
+
+def test_a_notebook_shows_the_trials_the_best_first(tmp_path):
+    tuner = tuning.DirectL(
+        returning([0.3, RuntimeError("<out> of memory"), 0.2]),
+        "val_loss",
+        max_trials=3,
+        directory=tmp_path,
+    )
+    assert "DirectL: 0 trials" in tuner._repr_html_()
+    with pytest.warns(UserWarning, match="1 of 3 trials failed"):
+        tuner.search(**DATA, verbose=0)
+    table = ElementTree.fromstring(tuner._repr_html_())
+    assert table.find("caption").text == (
+        "DirectL: 3 trials, 2 with a score. The best is trial 2, val_loss 0.2"
+    )
+    rows = [[cell.text for cell in row] for row in table.iter("tr")]
+    a = [t.hyperparameters.values["a"] for t in tuner.oracle.trials.values()]
+    assert rows == [
+        ["trial", "a", "val_loss"],
+        ["2", f"{a[2]:.5g}", "0.2"],
+        ["0", "0.5", "0.3"],
+        ["1", f"{a[1]:.5g}", "–"],
+    ]
+
+
+def test_a_table_of_many_trials_is_cut(tmp_path):
+    tuner = search_function(tmp_path, declare(a=(0.5, 1.5)), max_trials=25)
+    table = ElementTree.fromstring(tuner._repr_html_())
+    assert "25 trials" in table.find("caption").text
+    assert len(list(table.iter("tr"))) == 1 + 20
