@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 from nbformat import v4
 
-# The workflow of the docs pushes the notebooks to a branch, from which Colab opens them.
+# The workflow of the docs pushes the notebooks to a branch that Colab can open.
 COLAB = "https://colab.research.google.com/github/{}/blob/notebooks/{}.ipynb"
 
 INSTALL = '%pip install -q "keras_wconv[all,tensorflow]"'
