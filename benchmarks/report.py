@@ -200,11 +200,15 @@ def tables(results):
         page.append("![Ratios of training steps and of inference](ratios.svg)")
     page += [
         "## In short",
+        "Over the measured networks and the backends: the median, and the largest.",
+        costs(results),
+        "## Every row",
+        "A line opens what was measured, backend by backend.",
+        "<details>\n<summary>Summary by backend</summary>",
         "The median with its quartiles. Where a line sums up several rows: their "
         "median and the largest.",
         summary(results),
-        "## Every row",
-        "A line opens what a benchmark measured, backend by backend.",
+        "</details>",
     ]
     explained = None
     for result in results.values():
