@@ -24,11 +24,12 @@ demo: venv
 	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/keras-wconv search \
 	    --trials 9 --seeds 6 --epochs 2 --batch-size 8 --output runs/demo
 
-# The whole suite under each backend, and ruff; one summary.
+# The suite under each backend, and ruff; one summary. CONTRIBUTING.md says what it leaves
+# to `make test-all`.
 test: venv
 	$(BIN)/python tests/matrix.py
 
-# What `make test` runs once, under each backend as well.
+# Everything, under each backend; each night.
 test-all: venv
 	TEST_ALL=1 $(BIN)/python tests/matrix.py
 

@@ -1,14 +1,71 @@
 """What every builder of `keras_wconv.applications` shares."""
 
+import functools
+import inspect
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar, Unpack, get_args, get_type_hints
 
 import h5py
 import keras
 
 from .. import layers as weighted_layers
-from .._density_choice import DensityChoice
+from .._density_choice import DensityChoice, ModelDensity
+from .._types import DensityOptions, Identifier, PathLike, Sizes
 from ..layers.base import check_density_options
+
+Shape = Sequence[int | None]
+Weights = PathLike | None
+_Build = TypeVar("_Build", bound=Callable[..., keras.Model])
+
+
+class NetworkArguments(DensityOptions, total=False):
+    """What every builder takes, beside `name`."""
+
+    weights: Weights
+    input_tensor: keras.KerasTensor | None
+    input_shape: Shape | None
+    density: ModelDensity
+
+
+class ClassifierArguments(NetworkArguments, total=False):
+    """What every builder of a classifier takes, beside `name` and `classes`."""
+
+    include_top: bool
+    pooling: str | None
+    classifier_activation: Identifier
+
+
+def hands_on_to(general: Callable[..., keras.Model]) -> Callable[[_Build], _Build]:
+    """Shows what a builder takes that hands its keywords on to a general one.
+
+    Type checkers read it off `**kwargs`, an unpacked `TypedDict`. For `help`, editors
+    and the site, the builder gets the same names, with the defaults of `general`.
+    """
+
+    def decorate(build):
+        own = dict(inspect.signature(build).parameters)
+        [taken] = get_args(own.pop("kwargs").annotation)
+        names = get_type_hints(taken)
+        *parameters, options = inspect.signature(general).parameters.values()
+        for parameter in parameters:
+            if parameter.name in names:
+                keyword = parameter.replace(kind=parameter.KEYWORD_ONLY)
+                own.setdefault(parameter.name, keyword)
+
+        @functools.wraps(build)
+        def shown(*args, **kwargs):
+            return build(*args, **kwargs)
+
+        # Sphinx reads defaults off the source of what is wrapped, which lacks most.
+        del shown.__wrapped__
+        shown.__signature__ = inspect.Signature(
+            [*own.values(), options], return_annotation=keras.Model
+        )
+        return shown
+
+    return decorate
 
 
 class Convolutions:
@@ -21,7 +78,12 @@ class Convolutions:
         **density_options: the other density arguments of every weighted layer.
     """
 
-    def __init__(self, rank, density=None, **density_options):
+    def __init__(
+        self,
+        rank: int,
+        density: ModelDensity = None,
+        **density_options: Unpack[DensityOptions],
+    ) -> None:
         check_density_options(density_options)
         if density is None and density_options.get("density_trainable"):
             raise ValueError(
@@ -36,12 +98,12 @@ class Convolutions:
 
     def __call__(
         self,
-        filters,
-        kernel_size,
-        padding="same",
-        kernel_initializer="he_normal",
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: Sizes,
+        padding: str = "same",
+        kernel_initializer: Identifier = "he_normal",
+        **kwargs: Any,
+    ) -> keras.Layer:
         return self._make(
             f"Conv{self.rank}D",
             kernel_size,
@@ -51,18 +113,18 @@ class Convolutions:
             **kwargs,
         )
 
-    def depthwise(self, kernel_size, **kwargs):
+    def depthwise(self, kernel_size: Sizes, **kwargs: Any) -> keras.Layer:
         return self._make(
             f"DepthwiseConv{self.rank}D", kernel_size, padding="same", **kwargs
         )
 
-    def sizes(self, kernel_size):
+    def sizes(self, kernel_size: Sizes) -> tuple[int, ...]:
         """Returns `kernel_size` as a tuple, one int an axis."""
         if isinstance(kernel_size, int):
             return (kernel_size,) * self.rank
         return tuple(kernel_size)
 
-    def check_coverage(self):
+    def check_coverage(self) -> None:
         """Raises a `ValueError` if the density was not meant for this network."""
         self._choice.check_coverage(self._chosen)
 

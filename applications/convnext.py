@@ -5,12 +5,22 @@ small sizes, Atto to Nano: Woo et al., "ConvNeXt V2", CVPR 2023,
 https://arxiv.org/abs/2301.00808, here with the blocks of the first paper.
 """
 
+from collections.abc import Sequence
+from typing import Unpack
+
+import keras
 import numpy as np
 from keras import layers
 from keras.initializers import TruncatedNormal
 
+from .._density_choice import ModelDensity
+from .._types import DensityOptions, Identifier
 from ._builder import (
+    ClassifierArguments,
     Convolutions,
+    Shape,
+    Weights,
+    hands_on_to,
     image_shape,
     make_model,
     normalize,
@@ -21,23 +31,23 @@ from ._builder import (
 
 
 def ConvNeXt(
-    depths,
-    widths,
-    kernel_size=7,
-    patch_size=4,
-    drop_path_rate=0.0,
-    layer_scale=1e-6,
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name="convnext",
-    density=None,
-    **density_options,
-):
+    depths: Sequence[int],
+    widths: Sequence[int],
+    kernel_size: int | tuple[int, int] = 7,
+    patch_size: int = 4,
+    drop_path_rate: float = 0.0,
+    layer_scale: float = 1e-6,
+    include_top: bool = True,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Identifier = "softmax",
+    name: str = "convnext",
+    density: ModelDensity = None,
+    **density_options: Unpack[DensityOptions],
+) -> keras.Model:
     """Builds a ConvNeXt, with the weights of `keras.applications` in another form.
 
     Its inputs are to be normalized; there is no preprocessing layer.
@@ -120,37 +130,68 @@ def ConvNeXt(
     return make_model(inputs, x, conv, weights, name)
 
 
-def ConvNeXtAtto(*, name="convnext_atto", **kwargs):
+class ConvNeXtArguments(ClassifierArguments, total=False):
+    """What builders of one ConvNeXt take, beside `name`."""
+
+    classes: int
+    kernel_size: int | tuple[int, int]
+    patch_size: int
+    drop_path_rate: float
+    layer_scale: float
+
+
+@hands_on_to(ConvNeXt)
+def ConvNeXtAtto(
+    *, name: str = "convnext_atto", **kwargs: Unpack[ConvNeXtArguments]
+) -> keras.Model:
     """Builds the ConvNeXt with 3.7 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((2, 2, 6, 2), (40, 80, 160, 320), name=name, **kwargs)
 
 
-def ConvNeXtFemto(*, name="convnext_femto", **kwargs):
+@hands_on_to(ConvNeXt)
+def ConvNeXtFemto(
+    *, name: str = "convnext_femto", **kwargs: Unpack[ConvNeXtArguments]
+) -> keras.Model:
     """Builds the ConvNeXt with 5.2 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((2, 2, 6, 2), (48, 96, 192, 384), name=name, **kwargs)
 
 
-def ConvNeXtPico(*, name="convnext_pico", **kwargs):
+@hands_on_to(ConvNeXt)
+def ConvNeXtPico(
+    *, name: str = "convnext_pico", **kwargs: Unpack[ConvNeXtArguments]
+) -> keras.Model:
     """Builds the ConvNeXt with 9.0 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((2, 2, 6, 2), (64, 128, 256, 512), name=name, **kwargs)
 
 
-def ConvNeXtNano(*, name="convnext_nano", **kwargs):
+@hands_on_to(ConvNeXt)
+def ConvNeXtNano(
+    *, name: str = "convnext_nano", **kwargs: Unpack[ConvNeXtArguments]
+) -> keras.Model:
     """Builds the ConvNeXt with 15.6 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((2, 2, 8, 2), (80, 160, 320, 640), name=name, **kwargs)
 
 
-def ConvNeXtTiny(*, name="convnext_tiny", **kwargs):
+@hands_on_to(ConvNeXt)
+def ConvNeXtTiny(
+    *, name: str = "convnext_tiny", **kwargs: Unpack[ConvNeXtArguments]
+) -> keras.Model:
     """Builds the ConvNeXt with 28.6 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((3, 3, 9, 3), (96, 192, 384, 768), name=name, **kwargs)
 
 
-def ConvNeXtSmall(*, name="convnext_small", **kwargs):
+@hands_on_to(ConvNeXt)
+def ConvNeXtSmall(
+    *, name: str = "convnext_small", **kwargs: Unpack[ConvNeXtArguments]
+) -> keras.Model:
     """Builds the ConvNeXt with 50.2 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((3, 3, 27, 3), (96, 192, 384, 768), name=name, **kwargs)
 
 
-def ConvNeXtBase(*, name="convnext_base", **kwargs):
+@hands_on_to(ConvNeXt)
+def ConvNeXtBase(
+    *, name: str = "convnext_base", **kwargs: Unpack[ConvNeXtArguments]
+) -> keras.Model:
     """Builds the ConvNeXt with 88.6 million weights: `ConvNeXt` has the arguments."""
     return ConvNeXt((3, 3, 27, 3), (128, 256, 512, 1024), name=name, **kwargs)
 

@@ -4,11 +4,20 @@ Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Ima
 Denoising", IEEE TIP 2017, https://arxiv.org/abs/1608.03981
 """
 
+from typing import Unpack
+
+import keras
 from keras import layers
 
+from .._density_choice import ModelDensity
+from .._types import DensityOptions
 from ._builder import (
     Convolutions,
+    NetworkArguments,
+    Shape,
+    Weights,
     batch_norm,
+    hands_on_to,
     image_shape,
     make_model,
     obtain_input,
@@ -16,19 +25,19 @@ from ._builder import (
 
 
 def DnCNN(
-    depth=17,
-    filters=64,
-    kernel_size=3,
-    channels=1,
-    batch_normalization=True,
-    use_bias=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    name="dncnn",
-    density=None,
-    **density_options,
-):
+    depth: int = 17,
+    filters: int = 64,
+    kernel_size: int = 3,
+    channels: int = 1,
+    batch_normalization: bool = True,
+    use_bias: bool = True,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape | None = None,
+    name: str = "dncnn",
+    density: ModelDensity = None,
+    **density_options: Unpack[DensityOptions],
+) -> keras.Model:
     """Builds a DnCNN, which returns its input less the noise it finds there.
 
     A convolution with ReLU, `depth - 2` convolutions with batch normalization and
@@ -92,11 +101,23 @@ def DnCNN(
     return make_model(inputs, outputs, conv, weights, name)
 
 
-def DnCNN17(*, name="dncnn17", **kwargs):
+class DnCNNArguments(NetworkArguments, total=False):
+    """What builders of one DnCNN take, beside `name`."""
+
+    filters: int
+    kernel_size: int
+    channels: int
+    batch_normalization: bool
+    use_bias: bool
+
+
+@hands_on_to(DnCNN)
+def DnCNN17(*, name: str = "dncnn17", **kwargs: Unpack[DnCNNArguments]) -> keras.Model:
     """Builds the DnCNN of depth 17, for one noise level: `DnCNN` has the arguments."""
     return DnCNN(depth=17, name=name, **kwargs)
 
 
-def DnCNN20(*, name="dncnn20", **kwargs):
+@hands_on_to(DnCNN)
+def DnCNN20(*, name: str = "dncnn20", **kwargs: Unpack[DnCNNArguments]) -> keras.Model:
     """Builds the DnCNN of depth 20, for blind denoising: `DnCNN` has the arguments."""
     return DnCNN(depth=20, name=name, **kwargs)

@@ -4,13 +4,22 @@ Chen et al., "Simple Baselines for Image Restoration", ECCV 2022,
 https://arxiv.org/abs/2204.04676
 """
 
+from collections.abc import Sequence
+from typing import Any, Unpack
+
 import keras
 from keras import layers, ops
 from keras.initializers import VarianceScaling
 
+from .._density_choice import ModelDensity
+from .._types import DensityOptions, Tensor
 from ._builder import (
     Convolutions,
+    NetworkArguments,
+    Shape,
+    Weights,
     channel_axis,
+    hands_on_to,
     image_shape,
     make_model,
     normalize,
@@ -20,18 +29,18 @@ from ._builder import (
 
 
 def NAFNet(
-    width=32,
-    encoder_blocks=(2, 2, 4, 8),
-    middle_blocks=12,
-    decoder_blocks=(2, 2, 2, 2),
-    channels=3,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    name="nafnet",
-    density=None,
-    **density_options,
-):
+    width: int = 32,
+    encoder_blocks: Sequence[int] = (2, 2, 4, 8),
+    middle_blocks: int = 12,
+    decoder_blocks: Sequence[int] = (2, 2, 2, 2),
+    channels: int = 3,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape | None = None,
+    name: str = "nafnet",
+    density: ModelDensity = None,
+    **density_options: Unpack[DensityOptions],
+) -> keras.Model:
     """Builds a NAFNet, which returns its input plus a correction.
 
     A U-shaped network of blocks that multiply the two halves of their channels (simple
@@ -122,12 +131,24 @@ def NAFNet(
     return make_model(inputs, outputs, conv, weights, name)
 
 
-def NAFNetSIDD(width=32, *, name="nafnet_sidd", **kwargs):
+class NAFNetArguments(NetworkArguments, total=False):
+    """What builders of one NAFNet take, beside `name`."""
+
+    channels: int
+
+
+@hands_on_to(NAFNet)
+def NAFNetSIDD(
+    width: int = 32, *, name: str = "nafnet_sidd", **kwargs: Unpack[NAFNetArguments]
+) -> keras.Model:
     """Builds the NAFNet that denoises photographs: `NAFNet` has the arguments."""
     return NAFNet(width, (2, 2, 4, 8), 12, (2, 2, 2, 2), name=name, **kwargs)
 
 
-def NAFNetGoPro(width=32, *, name="nafnet_gopro", **kwargs):
+@hands_on_to(NAFNet)
+def NAFNetGoPro(
+    width: int = 32, *, name: str = "nafnet_gopro", **kwargs: Unpack[NAFNetArguments]
+) -> keras.Model:
     """Builds the NAFNet that deblurs photographs: `NAFNet` has the arguments."""
     return NAFNet(width, (1, 1, 1, 28), 1, (1, 1, 1, 1), name=name, **kwargs)
 
@@ -185,15 +206,15 @@ class SimpleGate(layers.Layer):
     3
     """
 
-    def __init__(self, axis=-1, **kwargs):
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = axis
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         first, second = ops.split(inputs, 2, axis=self.axis)
         return ops.multiply(first, second)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}
 
 
@@ -217,12 +238,14 @@ class PixelShuffle(layers.Layer):
     True
     """
 
-    def __init__(self, factor, data_format=None, **kwargs):
+    def __init__(
+        self, factor: int, data_format: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.factor = factor
         self.data_format = data_format or keras.config.image_data_format()
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         r = self.factor
         if self.data_format == "channels_first":
             batch, channels, height, width = ops.shape(inputs)
@@ -235,7 +258,7 @@ class PixelShuffle(layers.Layer):
         x = ops.transpose(ops.reshape(inputs, split), (0, 1, 4, 2, 5, 3))
         return ops.reshape(x, merged)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "factor": self.factor,
@@ -260,27 +283,29 @@ class PadToMultiple(layers.Layer):
     True
     """
 
-    def __init__(self, factor, data_format=None, **kwargs):
+    def __init__(
+        self, factor: int, data_format: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.factor = factor
         self.data_format = data_format or keras.config.image_data_format()
         self._spatial = (2, 3) if self.data_format == "channels_first" else (1, 2)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         shape = ops.shape(inputs)
         padding = [(0, 0)] * 4
         for axis in self._spatial:
             padding[axis] = (0, -shape[axis] % self.factor)
         return ops.pad(inputs, padding)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = list(input_shape)
         for axis in self._spatial:
             if shape[axis] is not None:
                 shape[axis] += -shape[axis] % self.factor
         return tuple(shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "factor": self.factor,
@@ -300,8 +325,10 @@ class CropTo(layers.Layer):
     True
     """
 
-    def call(self, inputs, reference):
+    def call(self, inputs: Tensor, reference: Tensor) -> Tensor:
         return inputs[tuple(slice(size) for size in ops.shape(reference))]
 
-    def compute_output_shape(self, inputs_shape, reference_shape):
+    def compute_output_shape(
+        self, inputs_shape: Shape, reference_shape: Shape
+    ) -> Shape:
         return reference_shape

@@ -4,24 +4,41 @@ Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognitio
 CVPR 2018, https://arxiv.org/abs/1711.11248
 """
 
-from ._builder import Convolutions, classify, image_shape, make_model, obtain_input
+from collections.abc import Sequence
+from typing import Unpack
+
+import keras
+
+from .._density_choice import ModelDensity
+from .._types import DensityOptions, Identifier
+from ._builder import (
+    ClassifierArguments,
+    Convolutions,
+    Shape,
+    Weights,
+    classify,
+    hands_on_to,
+    image_shape,
+    make_model,
+    obtain_input,
+)
 from .resnet import basic_block, convolve, project, residual_stages
 
 
 def R3D(
-    blocks,
-    filters=(64, 128, 256, 512),
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=400,
-    classifier_activation="softmax",
-    name="r3d",
-    density=None,
-    **density_options,
-):
+    blocks: Sequence[int],
+    filters: Sequence[int] = (64, 128, 256, 512),
+    include_top: bool = True,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape | None = None,
+    pooling: str | None = None,
+    classes: int = 400,
+    classifier_activation: Identifier = "softmax",
+    name: str = "r3d",
+    density: ModelDensity = None,
+    **density_options: Unpack[DensityOptions],
+) -> keras.Model:
     """Builds a ResNet for videos, with convolutions in space and time.
 
     Its first kernel is 3x7x7, along time, height and width; all others are 3x3x3.
@@ -75,6 +92,14 @@ def R3D(
     return make_model(inputs, x, conv, weights, name)
 
 
-def R3D18(*, name="r3d18", **kwargs):
+class R3DArguments(ClassifierArguments, total=False):
+    """What builders of one R3D take, beside `name`."""
+
+    classes: int
+    filters: Sequence[int]
+
+
+@hands_on_to(R3D)
+def R3D18(*, name: str = "r3d18", **kwargs: Unpack[R3DArguments]) -> keras.Model:
     """Builds the R3D of 18 layers, known as `r3d_18`: `R3D` has the arguments."""
     return R3D((2, 2, 2, 2), name=name, **kwargs)

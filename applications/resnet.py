@@ -5,14 +5,24 @@ https://arxiv.org/abs/1512.03385. A bottleneck strides in its 3x3 convolution an
 convolution has a bias, as in the usual implementations after the paper (`v1.5`).
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack
+
+import keras
 from keras import layers
 from keras.applications.imagenet_utils import preprocess_input as _preprocess_input
 
+from .._density_choice import ModelDensity
+from .._types import DensityOptions, Identifier, Sizes, Tensor
 from ._builder import (
+    ClassifierArguments,
     Convolutions,
+    Shape,
+    Weights,
     batch_norm,
     channel_axis,
     classify,
+    hands_on_to,
     image_shape,
     make_model,
     obtain_input,
@@ -20,22 +30,22 @@ from ._builder import (
 
 
 def ResNet(
-    blocks,
-    filters=(64, 128, 256, 512),
-    bottleneck=False,
-    stem="imagenet",
-    shortcut="projection",
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name="resnet",
-    density=None,
-    **density_options,
-):
+    blocks: Sequence[int],
+    filters: Sequence[int] = (64, 128, 256, 512),
+    bottleneck: bool = False,
+    stem: str = "imagenet",
+    shortcut: str = "projection",
+    include_top: bool = True,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Identifier = "softmax",
+    name: str = "resnet",
+    density: ModelDensity = None,
+    **density_options: Unpack[DensityOptions],
+) -> keras.Model:
     """Builds a ResNet for images.
 
     Args:
@@ -111,7 +121,14 @@ def ResNet(
     return make_model(inputs, x, conv, weights, name)
 
 
-def residual_stages(x, conv, blocks, filters, block, shortcut):
+def residual_stages(
+    x: Tensor,
+    conv: Convolutions,
+    blocks: Sequence[int],
+    filters: Sequence[int],
+    block: Callable[..., Tensor],
+    shortcut: Callable[..., Tensor],
+) -> Tensor:
     """Applies the blocks of all stages; `shortcut` is for changes of the shape."""
     for stage, (repeats, stage_filters) in enumerate(
         zip(blocks, filters, strict=True), start=2
@@ -128,22 +145,30 @@ def residual_stages(x, conv, blocks, filters, block, shortcut):
     return x
 
 
-def basic_block(x, conv, filters, strides, name):
+def basic_block(
+    x: Tensor, conv: Convolutions, filters: int, strides: int, name: str
+) -> Tensor:
     x = convolve(x, conv, filters, 3, f"{name}_1", strides)
     return convolve(x, conv, filters, 3, f"{name}_2", relu=False)
 
 
-def bottleneck_block(x, conv, filters, strides, name):
+def bottleneck_block(
+    x: Tensor, conv: Convolutions, filters: int, strides: int, name: str
+) -> Tensor:
     x = convolve(x, conv, filters, 1, f"{name}_1")
     x = convolve(x, conv, filters, 3, f"{name}_2", strides)
     return convolve(x, conv, 4 * filters, 1, f"{name}_3", relu=False)
 
 
-def project(x, conv, channels, strides, name):
+def project(
+    x: Tensor, conv: Convolutions, channels: int, strides: int, name: str
+) -> Tensor:
     return convolve(x, conv, channels, 1, name, strides, relu=False)
 
 
-def subsample_and_pad(x, conv, channels, strides, name):
+def subsample_and_pad(
+    x: Tensor, conv: Convolutions, channels: int, strides: int, name: str
+) -> Tensor:
     x = layers.MaxPooling2D(1, strides=strides, name=f"{name}_pool")(x)
     before = (channels - x.shape[channel_axis()]) // 2
     after = channels - x.shape[channel_axis()] - before
@@ -156,7 +181,15 @@ def subsample_and_pad(x, conv, channels, strides, name):
     return layers.ZeroPadding2D(padding, data_format, name=f"{name}_pad")(x)
 
 
-def convolve(x, conv, filters, kernel_size, name, strides=1, relu=True):
+def convolve(
+    x: Tensor,
+    conv: Convolutions,
+    filters: int,
+    kernel_size: Sizes,
+    name: str,
+    strides: int = 1,
+    relu: bool = True,
+) -> Tensor:
     """Convolves, normalizes and, if `relu`, rectifies."""
     padding = "same"
     if strides != 1 and kernel_size != 1:
@@ -177,7 +210,7 @@ def convolve(x, conv, filters, kernel_size, name, strides=1, relu=True):
     return layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
-def preprocess_input(x, data_format=None):
+def preprocess_input(x: Tensor, data_format: str | None = None) -> Tensor:
     """Scales pixels from [0, 255] by the ImageNet mean and standard deviation.
 
     Args:
@@ -194,57 +227,92 @@ def preprocess_input(x, data_format=None):
     return _preprocess_input(x, data_format=data_format, mode="torch")
 
 
-def ResNet18(*, name="resnet18", **kwargs):
+class ResNetArguments(ClassifierArguments, total=False):
+    """What builders of one ResNet take, beside `name`."""
+
+    classes: int
+    filters: Sequence[int]
+    stem: str
+    shortcut: str
+
+
+@hands_on_to(ResNet)
+def ResNet18(
+    *, name: str = "resnet18", **kwargs: Unpack[ResNetArguments]
+) -> keras.Model:
     """Builds the ResNet of 18 layers for ImageNet: `ResNet` has the arguments."""
     return ResNet((2, 2, 2, 2), name=name, **kwargs)
 
 
-def ResNet34(*, name="resnet34", **kwargs):
+@hands_on_to(ResNet)
+def ResNet34(
+    *, name: str = "resnet34", **kwargs: Unpack[ResNetArguments]
+) -> keras.Model:
     """Builds the ResNet of 34 layers for ImageNet: `ResNet` has the arguments."""
     return ResNet((3, 4, 6, 3), name=name, **kwargs)
 
 
-def ResNet50(*, name="resnet50", **kwargs):
+@hands_on_to(ResNet)
+def ResNet50(
+    *, name: str = "resnet50", **kwargs: Unpack[ResNetArguments]
+) -> keras.Model:
     """Builds the ResNet of 50 layers for ImageNet: `ResNet` has the arguments."""
     return ResNet((3, 4, 6, 3), bottleneck=True, name=name, **kwargs)
 
 
-def ResNet101(*, name="resnet101", **kwargs):
+@hands_on_to(ResNet)
+def ResNet101(
+    *, name: str = "resnet101", **kwargs: Unpack[ResNetArguments]
+) -> keras.Model:
     """Builds the ResNet of 101 layers for ImageNet: `ResNet` has the arguments."""
     return ResNet((3, 4, 23, 3), bottleneck=True, name=name, **kwargs)
 
 
-def ResNet152(*, name="resnet152", **kwargs):
+@hands_on_to(ResNet)
+def ResNet152(
+    *, name: str = "resnet152", **kwargs: Unpack[ResNetArguments]
+) -> keras.Model:
     """Builds the ResNet of 152 layers for ImageNet: `ResNet` has the arguments."""
     return ResNet((3, 8, 36, 3), bottleneck=True, name=name, **kwargs)
 
 
-def ResNet20(*, name="resnet20", **kwargs):
+@hands_on_to(ResNet)
+def ResNet20(
+    *, name: str = "resnet20", classes: int = 10, **kwargs: Unpack[ClassifierArguments]
+) -> keras.Model:
     """Builds the ResNet of 20 layers for CIFAR: `ResNet` has the arguments."""
-    return _cifar_resnet(3, name=name, **kwargs)
+    return _cifar_resnet(3, classes=classes, name=name, **kwargs)
 
 
-def ResNet32(*, name="resnet32", **kwargs):
+@hands_on_to(ResNet)
+def ResNet32(
+    *, name: str = "resnet32", classes: int = 10, **kwargs: Unpack[ClassifierArguments]
+) -> keras.Model:
     """Builds the ResNet of 32 layers for CIFAR: `ResNet` has the arguments."""
-    return _cifar_resnet(5, name=name, **kwargs)
+    return _cifar_resnet(5, classes=classes, name=name, **kwargs)
 
 
-def ResNet44(*, name="resnet44", **kwargs):
+@hands_on_to(ResNet)
+def ResNet44(
+    *, name: str = "resnet44", classes: int = 10, **kwargs: Unpack[ClassifierArguments]
+) -> keras.Model:
     """Builds the ResNet of 44 layers for CIFAR: `ResNet` has the arguments."""
-    return _cifar_resnet(7, name=name, **kwargs)
+    return _cifar_resnet(7, classes=classes, name=name, **kwargs)
 
 
-def ResNet56(*, name="resnet56", **kwargs):
+@hands_on_to(ResNet)
+def ResNet56(
+    *, name: str = "resnet56", classes: int = 10, **kwargs: Unpack[ClassifierArguments]
+) -> keras.Model:
     """Builds the ResNet of 56 layers for CIFAR: `ResNet` has the arguments."""
-    return _cifar_resnet(9, name=name, **kwargs)
+    return _cifar_resnet(9, classes=classes, name=name, **kwargs)
 
 
-def _cifar_resnet(blocks, classes=10, **kwargs):
+def _cifar_resnet(blocks: int, **kwargs: Any) -> keras.Model:
     return ResNet(
         (blocks,) * 3,
         filters=(16, 32, 64),
         stem="cifar",
         shortcut="padding",
-        classes=classes,
         **kwargs,
     )

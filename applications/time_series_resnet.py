@@ -4,10 +4,18 @@ Wang, Yan and Oates, "Time Series Classification from Scratch with Deep Neural
 Networks: A Strong Baseline", IJCNN 2017, https://arxiv.org/abs/1611.06455
 """
 
+from collections.abc import Sequence
+from typing import Unpack
+
+import keras
 from keras import layers
 
+from .._density_choice import ModelDensity
+from .._types import DensityOptions, Identifier
 from ._builder import (
     Convolutions,
+    Shape,
+    Weights,
     batch_norm,
     channel_axis,
     classify,
@@ -18,19 +26,19 @@ from ._builder import (
 
 
 def TimeSeriesResNet(
-    filters=(64, 128, 128),
-    kernel_sizes=(8, 5, 3),
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=2,
-    classifier_activation="softmax",
-    name="time_series_resnet",
-    density=None,
-    **density_options,
-):
+    filters: Sequence[int] = (64, 128, 128),
+    kernel_sizes: Sequence[int] = (8, 5, 3),
+    include_top: bool = True,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape | None = None,
+    pooling: str | None = None,
+    classes: int = 2,
+    classifier_activation: Identifier = "softmax",
+    name: str = "time_series_resnet",
+    density: ModelDensity = None,
+    **density_options: Unpack[DensityOptions],
+) -> keras.Model:
     """Builds the 1-D ResNet for time series.
 
     Args:

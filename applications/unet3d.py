@@ -4,10 +4,18 @@
 Annotation", MICCAI 2016, https://arxiv.org/abs/1606.06650
 """
 
+from collections.abc import Sequence
+from typing import Unpack
+
+import keras
 from keras import layers
 
+from .._density_choice import ModelDensity
+from .._types import DensityOptions, Identifier
 from ._builder import (
     Convolutions,
+    Shape,
+    Weights,
     batch_norm,
     channel_axis,
     image_shape,
@@ -17,16 +25,16 @@ from ._builder import (
 
 
 def UNet3D(
-    filters=(32, 64, 128, 256),
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    classes=3,
-    classifier_activation="softmax",
-    name="unet3d",
-    density=None,
-    **density_options,
-):
+    filters: Sequence[int] = (32, 64, 128, 256),
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape | None = None,
+    classes: int = 3,
+    classifier_activation: Identifier = "softmax",
+    name: str = "unet3d",
+    density: ModelDensity = None,
+    **density_options: Unpack[DensityOptions],
+) -> keras.Model:
     """Builds the 3-D U-Net, padded so that the output has the size of the input.
 
     The paper does not pad and loses the border; the weights are the same.

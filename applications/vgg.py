@@ -4,12 +4,22 @@ Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
 Recognition", ICLR 2015, https://arxiv.org/abs/1409.1556
 """
 
+from collections.abc import Sequence
+from typing import Unpack
+
+import keras
 from keras import layers
 from keras.applications.vgg16 import preprocess_input
 
+from .._density_choice import ModelDensity
+from .._types import DensityOptions, Identifier
 from ._builder import (
+    ClassifierArguments,
     Convolutions,
+    Shape,
+    Weights,
     batch_norm,
+    hands_on_to,
     image_shape,
     make_model,
     obtain_input,
@@ -20,22 +30,22 @@ __all__ = ["VGG", "VGG11", "VGG13", "VGG16", "VGG19", "preprocess_input"]
 
 
 def VGG(
-    convolutions,
-    filters=(64, 128, 256, 512, 512),
-    batch_normalization=False,
-    hidden_units=(4096, 4096),
-    dropout=0.0,
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name="vgg",
-    density=None,
-    **density_options,
-):
+    convolutions: Sequence[int],
+    filters: Sequence[int] = (64, 128, 256, 512, 512),
+    batch_normalization: bool = False,
+    hidden_units: Sequence[int] = (4096, 4096),
+    dropout: float = 0.0,
+    include_top: bool = True,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Identifier = "softmax",
+    name: str = "vgg",
+    density: ModelDensity = None,
+    **density_options: Unpack[DensityOptions],
+) -> keras.Model:
     """Builds a VGG, with the layer names and the weights of `keras.applications`.
 
     Args:
@@ -116,21 +126,35 @@ def VGG(
     return make_model(inputs, x, conv, weights, name)
 
 
-def VGG11(*, name="vgg11", **kwargs):
+class VGGArguments(ClassifierArguments, total=False):
+    """What builders of one VGG take, beside `name`."""
+
+    classes: int
+    filters: Sequence[int]
+    batch_normalization: bool
+    hidden_units: Sequence[int]
+    dropout: float
+
+
+@hands_on_to(VGG)
+def VGG11(*, name: str = "vgg11", **kwargs: Unpack[VGGArguments]) -> keras.Model:
     """Builds the VGG with 11 layers with weights: `VGG` has the arguments."""
     return VGG((1, 1, 2, 2, 2), name=name, **kwargs)
 
 
-def VGG13(*, name="vgg13", **kwargs):
+@hands_on_to(VGG)
+def VGG13(*, name: str = "vgg13", **kwargs: Unpack[VGGArguments]) -> keras.Model:
     """Builds the VGG with 13 layers with weights: `VGG` has the arguments."""
     return VGG((2, 2, 2, 2, 2), name=name, **kwargs)
 
 
-def VGG16(*, name="vgg16", **kwargs):
+@hands_on_to(VGG)
+def VGG16(*, name: str = "vgg16", **kwargs: Unpack[VGGArguments]) -> keras.Model:
     """Builds the VGG with 16 layers with weights: `VGG` has the arguments."""
     return VGG((2, 2, 3, 3, 3), name=name, **kwargs)
 
 
-def VGG19(*, name="vgg19", **kwargs):
+@hands_on_to(VGG)
+def VGG19(*, name: str = "vgg19", **kwargs: Unpack[VGGArguments]) -> keras.Model:
     """Builds the VGG with 19 layers with weights: `VGG` has the arguments."""
     return VGG((2, 2, 4, 4, 4), name=name, **kwargs)

@@ -6,19 +6,17 @@ python -m benchmarks.figure
 from pathlib import Path
 
 import keras
-import matplotlib
 import numpy as np
 
 import keras_wconv
 from keras_wconv import visualization
+from keras_wconv.experiments.report import figures
 
 PATH = Path(__file__).parents[1] / "docs" / "images" / "weighted_convolution.svg"
 
 
 def draw():
     """Draws a profile, its map, a kernel and their product, the effective kernel."""
-    from matplotlib import pyplot as plt
-
     layer = keras_wconv.WeightedConv2D(
         1,
         5,
@@ -30,7 +28,12 @@ def draw():
         keras.ops.convert_to_numpy(array)[..., 0, 0]
         for array in (layer.kernel, layer.effective_kernel)
     )
-    figure, axes = plt.subplots(1, 4, figsize=(12, 3.6), layout="constrained")
+    with figures.new(1, 4, (12, 3.6)) as (figure, axes):
+        _fill(axes, layer, kernel, effective)
+    return figure
+
+
+def _fill(axes, layer, kernel, effective):
     profile = layer.density_profiles[0]
     axes[0].plot(profile, "o-", color="#b2182b")
     for tap, value in enumerate(profile):
@@ -66,16 +69,11 @@ def draw():
         ax.set_title(title, fontsize="medium")
     for ax in axes[1:]:
         ax.set(xticks=[], yticks=[])
-    plt.close(figure)
-    return figure
 
 
 def write(path=PATH):
-    matplotlib.rcParams["svg.hashsalt"] = "keras_wconv"  # The same bytes each time.
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw().savefig(
-        path, metadata={"Date": None}, facecolor="white", bbox_inches="tight"
-    )
+    figures.save(draw(), path)
 
 
 if __name__ == "__main__":

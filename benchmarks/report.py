@@ -10,12 +10,25 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_wconv.experiments.report import figures
+
 from . import RESULTS
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN = "<!-- Written by python -m benchmarks.report from benchmarks/results. -->"
 END = "<!-- End of what python -m benchmarks.report wrote. -->"
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+TITLES = {
+    "best_found": "The best that a search found",
+    "build": "Building a model",
+    "direct_l": "DIRECT-L against NLopt and SciPy",
+    "engine": "The engine of a search",
+    "optuna_samplers": "The best that samplers of Optuna found",
+    "processes": "Import and peak memory",
+    "pytorch_module": "The authors' PyTorch module",
+    "search": "Trials of a search",
+    "workers": "Searches of many workers",
+}
 NOTHING = "–"
 VALUES = ("ratio", "speed_up", "milliseconds")  # what a row is about, the first it has
 
@@ -187,20 +200,29 @@ def tables(results):
         page.append("![Ratios of training steps and of inference](ratios.svg)")
     page += [
         "## In short",
+        "Over the measured networks and the backends: the median, and the largest.",
+        costs(results),
+        "## Every row",
+        "A line opens what was measured, backend by backend.",
+        "<details>\n<summary>Summary by backend</summary>",
         "The median with its quartiles. Where a line sums up several rows: their "
         "median and the largest.",
         summary(results),
+        "</details>",
     ]
     explained = None
     for result in results.values():
         if result["benchmark"] != explained:
+            if explained is not None:
+                page.append("</details>")
             explained = result["benchmark"]
-            page += [f"## {explained}", explanation(explained)]
+            title = TITLES.get(explained, explained.replace("_", " ").capitalize())
+            page += [f"<details>\n<summary>{title}</summary>", explanation(explained)]
         machine = result["machine"]
         versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
         page += [
-            f"### {BACKENDS[result['backend']]}",
-            f"`{result['command']}`, {result['date']}, {machine['processor']}, "
+            f"**{BACKENDS[result['backend']]}.** `{result['command']}`, "
+            f"{result['date']}, {machine['processor']}, "
             f"{machine['cores']} cores, device {machine['device']}; {versions}",
         ]
         fields = list(dict.fromkeys(name for row in result["rows"] for name in row))
@@ -212,6 +234,8 @@ def tables(results):
             cells = (format_value(row.get(field)) for field in fields)
             lines.append(table_line(*cells))
         page.append("\n".join(lines))
+    if explained is not None:
+        page.append("</details>")
     return "\n\n".join(page) + "\n"
 
 
@@ -234,12 +258,6 @@ def has_ratios(results):
 
 def draw(results, path):
     """Draws the ratios of whole networks, with their quartiles."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "benchmarks"  # the same file each time
-    from matplotlib import pyplot as plt
-
     panels = (
         ("Training step, batch 32", "networks", ("fixed", "learned"), STEP),
         (
@@ -249,28 +267,29 @@ def draw(results, path):
             {**NETWORKS, "batch": 1},
         ),
     )
-    figure, axes = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
-    for axis, (title, benchmark, variants, wanted) in zip(axes, panels, strict=True):
-        places = {}
-        for column, (backend, label) in enumerate(BACKENDS.items()):
-            result = results.get(f"{benchmark}-{backend}")
-            rows = select(result, **wanted, variant=variants)
-            names = [f"{row['network']}, {row['variant']}" for row in rows]
-            y = [places.setdefault(name, len(places)) for name in names]
-            lower, median, upper = (
-                np.array([row["ratio"][key] for row in rows])
-                for key in ("lower", "median", "upper")
-            )
-            spread = [median - lower, upper - median]
-            y = np.add(y, (column - 1) / 5)
-            axis.errorbar(median, y, xerr=spread, fmt="o", label=label)
-        axis.axvline(1, color="gray", linewidth=0.8)
-        axis.set_yticks(range(len(places)), places)
-        axis.invert_yaxis()
-        axis.set(title=title, xlabel="time, relative to the standard one")
-    axes[0].legend()
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    with figures.new(1, 2, (12, 5)) as (figure, axes):
+        for axis, (title, benchmark, variants, wanted) in zip(
+            axes, panels, strict=True
+        ):
+            places = {}
+            for column, (backend, label) in enumerate(BACKENDS.items()):
+                result = results.get(f"{benchmark}-{backend}")
+                rows = select(result, **wanted, variant=variants)
+                names = [f"{row['network']}, {row['variant']}" for row in rows]
+                y = [places.setdefault(name, len(places)) for name in names]
+                lower, median, upper = (
+                    np.array([row["ratio"][key] for row in rows])
+                    for key in ("lower", "median", "upper")
+                )
+                spread = [median - lower, upper - median]
+                y = np.add(y, (column - 1) / 5)
+                axis.errorbar(median, y, xerr=spread, fmt="o", label=label)
+            axis.axvline(1, color="gray", linewidth=0.8)
+            axis.set_yticks(range(len(places)), places)
+            axis.invert_yaxis()
+            axis.set(title=title, xlabel="time, relative to the standard one")
+        axes[0].legend()
+    figures.save(figure, path)
 
 
 def write(folder=RESULTS):

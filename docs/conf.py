@@ -4,6 +4,7 @@ Sphinx, because it reads the docstrings, and needs neither a network nor Node.
 """
 
 import argparse
+import os
 import re
 import sys
 from importlib import metadata
@@ -57,6 +58,7 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 # The guides are run by `make docs`, and read again while they have not changed.
+os.environ["MATPLOTLIBRC"] = str(HERE / "matplotlibrc")
 nb_execution_mode = "cache"
 nb_execution_timeout = 1200
 nb_execution_raise_on_error = True

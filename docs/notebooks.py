@@ -16,6 +16,9 @@ from pathlib import Path
 import nbformat
 from nbformat import v4
 
+# The workflow of the docs pushes the notebooks to a branch that Colab can open.
+COLAB = "https://colab.research.google.com/github/{}/blob/notebooks/{}.ipynb"
+
 INSTALL = '%pip install -q "keras_wconv[all,tensorflow]"'
 
 HIDDEN = "file"  # the cell that stands for the file that a guide is
@@ -78,6 +81,10 @@ def write_all(guides, folder):
             f'\n\n<a href="../notebooks/{guide.stem}.ipynb" download>'
             "Download as a notebook</a>"
         )
+        repository = os.environ.get("GITHUB_REPOSITORY")
+        if repository:
+            link = COLAB.format(repository, guide.stem)
+            notebook.cells[0].source += f' · <a href="{link}">Open in Colab</a>'
         if "__file__" in guide.read_text():  # It starts itself; a notebook has no file.
             name = os.path.relpath(guide, folder)
             cell = v4.new_code_cell(f"__file__ = {name!r}", id=HIDDEN)

@@ -102,7 +102,7 @@ for name, values in results.items():
     ax.semilogx(examples, values, marker="o", label=name)
 ax.set(xlabel="training patches", ylabel="PSNR, dB")
 ax.legend()
-figure.savefig("linear.png")
+plt.show()
 
 """
 With 50 patches the large kernel loses 3 dB to the small one; with a density it does not.
@@ -188,7 +188,7 @@ One training of each says little about accuracy: repeat it with other seeds, or 
 for name, values in log.history.items():
     start, end = (float(value) for value in (values["sigma"][0], values["sigma"][-1]))
     print(f"{name}: sigma {start:.2f} -> {end:.2f} taps")
-log.figure().savefig("sigmas.png")
+log.figure()
 
 """
 ## A price on size

@@ -82,7 +82,7 @@ the variance of a signal at random kernels. Here the kernels make up for it.
 """
 
 visualization.summary(weighted)
-visualization.plot_densities(weighted).savefig("densities.png")
+visualization.plot_densities(weighted)
 
 """
 Other ways to say which density goes where:
@@ -160,6 +160,7 @@ results = experiments.compare(
     seeds=range(6 if epochs > 1 else 2),
 )
 print(results.verdict())
+results.plot()
 
 """
 "Does it help on my data?" has the rest; `keras_wconv.tuning` searches for the density.

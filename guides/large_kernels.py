@@ -127,6 +127,14 @@ keras_wconv.visualization.summary(model)
 for name, weighted in weighted_layers(model).items():
     sigma = weighted.density.values()["sigma"]
     print(f"{name}: sigma from {sigma.min():.2f} to {sigma.max():.2f}")
+keras_wconv.visualization.plot_densities(model)
+
+"""
+`DensityLogger` keeps the effective sizes of each epoch: the side of a kernel that holds 99 %
+of its norm.
+"""
+
+keras_wconv.visualization.plot_sizes(widths.sizes)
 
 """
 ## Ship it

@@ -86,7 +86,7 @@ for name, weights in densities.history.items():
     start, end = weights["coefficients"][0], weights["coefficients"][-1]
     print(f"{name}: {start} -> {end}")
 
-densities.figure().savefig("densities.png")
+densities.figure()
 
 """
 ## Keep it
@@ -96,6 +96,7 @@ A learned density folds like a fixed one: the result is plain Keras.
 
 folded = keras_wconv.fold(model)
 print({type(layer).__name__ for layer in folded.layers})
+keras_wconv.visualization.plot_densities(model)
 
 """
 ## Was it worth it?
@@ -117,3 +118,4 @@ results = experiments.compare(
     seeds=range(2 if QUICK else 6),  # Fewer cannot decide.
 )
 print(results.verdict())
+results.plot()

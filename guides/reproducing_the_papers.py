@@ -56,6 +56,9 @@ same task in Python:
 import functools
 import os
 
+import keras
+
+from keras_wconv import WeightedConv2D, visualization
 from keras_wconv.applications import VGG16, DnCNN
 from keras_wconv.experiments import Classification, Denoising
 
@@ -106,6 +109,19 @@ for task in tasks:
     standard, weighted = task.model(), task.model(density=[0.7])
     assert standard.count_params() == weighted.count_params()
     print(f"{task.data.name}: {standard.name}, {standard.count_params():,} parameters")
+
+"""
+These are the two densities of the papers, for kernels of 3 and of 7:
+"""
+
+papers = keras.Sequential(
+    [
+        keras.Input((None, None, 1)),
+        WeightedConv2D(1, 3, density=[0.7], name="classification"),
+        WeightedConv2D(1, 7, density=[0.25, 0.15, 0.55], name="denoising"),
+    ]
+)
+visualization.plot_densities(papers)
 
 """
 ## The density is searched for, not given

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 from sklearn.datasets import load_digits
 
-from keras_wconv import WeightedConv2D, fold, tuning
+from keras_wconv import WeightedConv2D, fold, tuning, visualization
 
 images, labels = load_digits(return_X_y=True)
 images = images.reshape(-1, 8, 8, 1).astype("float32") / 16
@@ -84,6 +84,7 @@ tuner.search(
     verbose=0,
 )
 tuner.results_summary(num_trials=3)
+visualization.plot_search(tuner)
 
 """
 ## Is it better, or was it lucky?
@@ -118,6 +119,8 @@ confidence intervals and for controls that tell where a difference comes from, s
 A fixed density folds into the kernels. What remains is a model of plain Keras layers.
 """
 
-model = fold(tuner.get_best_models()[0])
+weighted = tuner.get_best_models()[0]
+model = fold(weighted)
 model.save("digits.keras")
 print([type(layer).__name__ for layer in model.layers])
+visualization.plot_densities(weighted)

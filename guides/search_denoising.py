@@ -18,10 +18,11 @@ import os
 
 import keras
 import keras_tuner
+import matplotlib.pyplot as plt
 import numpy as np
 from skimage import data
 
-from keras_wconv import applications, tuning
+from keras_wconv import applications, tuning, visualization
 from keras_wconv.densities import Gaussian
 from keras_wconv.experiments.tasks.denoising import psnr
 
@@ -96,6 +97,7 @@ print(f"noisy pictures {float(noisy_psnr):6.2f} dB")
 for trial in tuner.oracle.get_best_trials(4):
     coefficient = trial.hyperparameters["density_3_1"]
     print(f"density {coefficient:.3f}  {trial.score:6.2f} dB")
+visualization.plot_search(tuner)
 
 """
 The first trial of a range around 1 is the standard convolution, exactly. Look at how far
@@ -108,6 +110,22 @@ gives the standard network as many runs for its learning rate and start, and tra
 anew on other seeds. `--task FOLDER` takes your own pictures, and `--plan` says how many runs
 there will be and how long they take. In Python it is `experiments.search`.
 
+Numbers do not show what kind of error is left. Look at a patch, too: clean, with noise, and
+denoised by the best network of the search.
+"""
+
+best = tuner.get_best_models()[0]
+columns = clean_validation[:3], noisy_validation[:3]
+columns = [*columns, best.predict(columns[1], verbose=0)]
+figure, grid = plt.subplots(3, 3, figsize=(6, 6), layout="constrained")
+for axes, patch in zip(grid.T.flat, np.concatenate(columns), strict=True):
+    axes.imshow(patch.clip(0, 1)[..., 0], cmap="gray", vmin=0, vmax=1)
+    axes.set_axis_off()
+for axes, title in zip(grid[0], ("clean", "with noise", "denoised"), strict=True):
+    axes.set_title(title)
+plt.show()
+
+"""
 Shorter runs make a search cheap, if they rank densities as whole ones do. Train two or three
 densities both ways before you rely on it.
 

@@ -42,7 +42,7 @@ from pathlib import Path
 import keras
 from sklearn.datasets import load_digits
 
-from keras_wconv import WeightedConv2D, tuning
+from keras_wconv import WeightedConv2D, tuning, visualization
 
 
 def build(hp):
@@ -155,7 +155,9 @@ The directory has the whole search, and whoever takes the chief's ID reads it.
 chief.terminate()
 chief.wait()
 os.environ["KERASTUNER_TUNER_ID"] = "chief"
-make_tuner().results_summary(num_trials=3)
+tuner = make_tuner()
+tuner.results_summary(num_trials=3)
+visualization.plot_search(tuner)
 
 """
 ## How many workers?

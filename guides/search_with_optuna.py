@@ -33,7 +33,7 @@ import optuna
 from optuna_integration import KerasPruningCallback
 from sklearn.datasets import load_digits
 
-from keras_wconv import WeightedConv2D, tuning
+from keras_wconv import WeightedConv2D, tuning, visualization
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 quick = "GUIDE_QUICK" in os.environ
@@ -163,6 +163,7 @@ print("ended with", [worker.wait() for worker in workers])
 for trial in study.trials[:5]:
     print(trial.number, trial.state.name, trial.value, trial.params)
 print("best:", study.best_value, study.best_params)
+visualization.plot_search(study)
 
 """
 That is also what a worker does that has nothing else to do, since Optuna cannot let it wait:

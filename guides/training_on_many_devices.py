@@ -69,6 +69,7 @@ with two_devices():
 images = np.random.default_rng(0).random((64, 16, 16, 1), dtype="float32")
 model.fit(images, images, batch_size=32, epochs=2, verbose=2)
 print(model.layers[-1].density_profiles[0])
+keras_wconv.visualization.plot_densities(model)
 
 """
 PyTorch runs a process for each device, started by `torchrun --nproc-per-node 2 train.py`.
@@ -106,6 +107,8 @@ the engine takes milliseconds.
 
 import math
 
+import matplotlib.pyplot as plt
+
 from keras_wconv import tuning
 
 EVALUATIONS = 60
@@ -129,11 +132,19 @@ def speedup(sizes, workers):
 
 
 print(f"{EVALUATIONS} trials: how many times faster than one worker")
+figure, axes = plt.subplots(figsize=(6, 3.5))
 print("dimensions  mean batch " + "".join(f"{w:>4} workers" for w in WORKERS))
 for dimensions in (1, 2, 3, 4, 6, 9):
     sizes = batch_sizes(dimensions)
     row = "".join(f"{speedup(sizes, w):12.1f}" for w in WORKERS)
     print(f"{dimensions:>10}  {np.mean(sizes):10.1f} {row}")
+    axes.plot(
+        WORKERS, [speedup(sizes, w) for w in WORKERS], "o-", label=f"{dimensions}"
+    )
+axes.plot(WORKERS, WORKERS, ":", color="gray", label="ideal")
+axes.set(xlabel="workers", ylabel="times faster than one")
+axes.legend(title="dimensions")
+plt.show()
 
 """
 On this function, that is

@@ -12,8 +12,8 @@ Description: Replace Conv2D by WeightedConv2D, look at the density, train, fold,
 A convolution multiplies each neighbor of a pixel by a weight and adds up. All taps of
 the kernel start alike and learn at the same rate, whether they touch the pixel or lie
 three pixels away. A *weighted* convolution multiplies the kernel by a spatial density Φ,
-1 at the center and something else further out, so that near and distant taps start, and
-learn, at different strengths:
+1 at the center and something else further out. Weights far from the center then start
+smaller, and take smaller steps, than those near it:
 
     weighted_conv(x, w) = conv(x, w * Φ)
 
@@ -30,6 +30,7 @@ import keras_wconv
 layer = keras_wconv.WeightedConv2D(8, 5, padding="same", density=[0.2, 0.8])
 print(layer.density_profiles[0])
 print(layer.density_map)
+keras_wconv.visualization.plot_densities(layer)
 
 """
 ## Replace a layer
@@ -105,6 +106,7 @@ learned.compile(
 )
 learned.fit(blurred, sharp, epochs=5, batch_size=16, verbose=0)
 print(learned.layers[0].density_profiles[0])
+keras_wconv.visualization.plot_densities(learned)
 
 """
 ## Other shapes of density

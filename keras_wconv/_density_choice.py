@@ -1,8 +1,17 @@
 """Which layer of a network gets which density, from one `density=` argument."""
 
 import inspect
+from collections.abc import Callable, Mapping, Sequence
 
 from . import densities
+from .densities import DensityLike
+
+# What `density=` of a whole network takes.
+ModelDensity = (
+    DensityLike
+    | Mapping[int | tuple[int, ...], DensityLike]
+    | Callable[[str, tuple[int, ...]], DensityLike]
+)
 
 
 class DensityChoice:
@@ -25,7 +34,7 @@ class DensityChoice:
     True
     """
 
-    def __init__(self, density):
+    def __init__(self, density: ModelDensity) -> None:
         self._by_size = self._function = self._one = None
         if isinstance(density, dict) and "class_name" not in density:
             self._by_size = {
@@ -40,16 +49,18 @@ class DensityChoice:
             self._one = densities.get(density)
 
     @property
-    def is_none(self):
+    def is_none(self) -> bool:
         """Whether no layer gets a density."""
         return self._by_size is self._function is self._one is None
 
     @property
-    def is_one(self):
+    def is_one(self) -> bool:
         """Whether it is one density, for all kernels that it fits."""
         return self._one is not None
 
-    def __call__(self, name, kernel_size, causal=False):
+    def __call__(
+        self, name: str, kernel_size: Sequence[int], causal: bool = False
+    ) -> densities.Density | None:
         """Returns the density of a layer, or None if the layer stays plain.
 
         Raises:
@@ -73,7 +84,11 @@ class DensityChoice:
                 raise ValueError(f"Layer {name!r}: {error}") from error
         return density
 
-    def check_coverage(self, chosen, argument="density"):
+    def check_coverage(
+        self,
+        chosen: Sequence[tuple[Sequence[int], densities.Density | None]],
+        argument: str = "density",
+    ) -> None:
         """Raises a `ValueError` if the argument was not meant for this network.
 
         That is a dict that lacks a kernel size of the network, or a density that fits

@@ -4,11 +4,12 @@ Keras has no public way to walk through the layers inside of a layer that is not
 model, to keep `clone_model` from compiling, to copy random seeds, to begin `fit` at
 an epoch where a callback says so, to change the children of a layer that is built, to
 compile a model as another one is, to see the very objects that it was compiled with, to
-ask a `MultiOptimizer` for its rules, or to tell PyTorch of variables that came later.
+ask an optimizer for its variables and a `MultiOptimizer` for its rules, or to tell
+PyTorch of variables that came later.
 The private attributes used are `Layer._flatten_layers`, `Layer._tracker`,
 `Layer._track_variables` and `Layer._torch_params` (PyTorch alone),
-`Model._compile_config`, `Model._initial_epoch` and `MultiOptimizer._optimizer_map`,
-checked with Keras 3.15.
+`Model._compile_config`, `Model._initial_epoch`, `Optimizer._trainable_variables` and
+`MultiOptimizer._optimizer_map`, checked with Keras 3.10 and 3.15.
 """
 
 import collections
@@ -477,6 +478,14 @@ def compile_like(new, old, optimizer=lambda optimizer: optimizer):
     except Exception as error:  # Optimizers and metrics are anyone's.
         return f"its optimizer or metrics cannot be made of their configs: {error}"
     return None
+
+
+def is_built_for(optimizer, variables):
+    """Whether an optimizer was built for these variables, and for no others."""
+    # Before 3.15 a `LossScaleOptimizer` does not know its own.
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    known = optimizer._trainable_variables
+    return [id(each) for each in known] == [id(each) for each in variables]
 
 
 def optimizer_rules(optimizer):

@@ -1,13 +1,21 @@
 """What training shows: the learned densities over time."""
 
+from __future__ import annotations
+
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from . import visualization
 from ._optional import require
+from ._types import PathLike
 from .inspection import effective_size, learned_layers
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class DensityLogger(keras.callbacks.Callback):
@@ -55,15 +63,19 @@ class DensityLogger(keras.callbacks.Callback):
     epoch,layer,parameter,index,value
     """
 
-    def __init__(self, path=None, log_dir=None):
+    def __init__(
+        self,
+        path: PathLike | None = None,
+        log_dir: PathLike | None = None,
+    ) -> None:
         super().__init__()
-        self.path = None if path is None else Path(path)
+        self.path: Path | None = None if path is None else Path(path)
         self.log_dir = log_dir
-        self.history = {}
-        self.sizes = {}
+        self.history: dict[str, dict[str, list[np.ndarray]]] = {}
+        self.sizes: dict[str, list[tuple[int, ...]]] = {}
         self._writer = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.history, self.sizes = {}, {}
         if not learned_layers(self.model):
             raise ValueError(
@@ -74,19 +86,19 @@ class DensityLogger(keras.callbacks.Callback):
             summary = require("tensorboard.summary", extra="dev")
             self._writer = summary.Writer(str(self.log_dir))
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self.history:  # A resumed training has written its start already.
             self._record(epoch, write=epoch == 0)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._record(epoch + 1, write=True)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
-    def figure(self):
+    def figure(self) -> Figure:
         """Draws every value over the epochs, one panel for each layer.
 
         Returns:

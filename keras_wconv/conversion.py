@@ -4,20 +4,22 @@ import dataclasses
 import functools
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Literal, Unpack, overload
 
 import keras
 import numpy as np
 from keras import ops
 
 from . import _keras, densities, layers, trimming
-from ._density_choice import DensityChoice
+from ._density_choice import DensityChoice, ModelDensity
+from ._types import DensityOptions
 from .layers.base import (
     DENSITY_ARGUMENTS,
     check_density_options,
     kernel_variable,
     penalties,
 )
+from .layers.layer_density import check_bools
 
 _WEIGHTED = {
     cls.__bases__[-1]: cls
@@ -60,11 +62,11 @@ class ReportEntry:
     """What became of one convolution: `reason` says why it was left, or is None."""
 
     name: str
-    kernel_size: tuple
+    kernel_size: tuple[int, ...]
     density: densities.Density | None = None
     reason: str | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         fate = f"left: {self.reason}" if self.reason else f"density {self.density}"
         return f"{self.name} {self.kernel_size}: {fate}"
 
@@ -77,33 +79,60 @@ class ConversionReport:
         entries: list of `ReportEntry`, in the order of the model's graph.
     """
 
-    entries: list = dataclasses.field(default_factory=list)
+    entries: list[ReportEntry] = dataclasses.field(default_factory=list)
 
     @property
-    def converted(self):
+    def converted(self) -> list[ReportEntry]:
         """The entries of the layers that got the density."""
         return [entry for entry in self.entries if entry.reason is None]
 
     @property
-    def left(self):
+    def left(self) -> list[ReportEntry]:
         """The entries of the layers that stayed as they were."""
         return [entry for entry in self.entries if entry.reason is not None]
 
-    def __str__(self):
+    def __str__(self) -> str:
         title = f"{len(self.converted)} of {len(self.entries)} convolutions converted"
         return "\n".join([title, *(f"  {entry}" for entry in self.entries)])
 
 
+@overload
 def to_weighted(
     model: keras.Layer,
-    density: Any,
+    density: ModelDensity,
+    preserve: str = ...,
+    where: Callable[[keras.Layer], bool] | None = ...,
+    return_report: Literal[False] = ...,
+    in_place: bool = ...,
+    penalize: str = ...,
+    **density_options: Unpack[DensityOptions],
+) -> keras.Model: ...
+
+
+@overload
+def to_weighted(
+    model: keras.Layer,
+    density: ModelDensity,
+    preserve: str = ...,
+    where: Callable[[keras.Layer], bool] | None = ...,
+    *,
+    return_report: Literal[True],
+    in_place: bool = ...,
+    penalize: str = ...,
+    **density_options: Unpack[DensityOptions],
+) -> tuple[keras.Model, ConversionReport]: ...
+
+
+def to_weighted(
+    model: keras.Layer,
+    density: ModelDensity,
     preserve: str = "function",
     where: Callable[[keras.Layer], bool] | None = None,
     return_report: bool = False,
     in_place: bool = False,
     penalize: str = "kernel",
-    **density_options: Any,
-):
+    **density_options: Unpack[DensityOptions],
+) -> keras.Model | tuple[keras.Model, ConversionReport]:
     """Copy of a model in which convolutions are weighted, or the model itself.
 
     Convolutions are those of Keras's own ten classes. In a copy they are found in
@@ -199,6 +228,7 @@ def to_weighted(
             "`where` must be None or a function of a layer that returns whether to "
             f"convert it. Received: where={where!r}"
         )
+    check_bools(return_report=return_report, in_place=in_place)
     check_density_options(density_options)
     choice = DensityChoice(density)
     chosen = []
@@ -313,12 +343,31 @@ def to_weighted(
     return (weighted, report) if return_report else weighted
 
 
+@overload
+def fold(
+    model: keras.Layer,
+    trim: float | None = ...,
+    return_report: Literal[False] = ...,
+    in_place: bool = ...,
+) -> keras.Model: ...
+
+
+@overload
+def fold(
+    model: keras.Layer,
+    trim: float | None = ...,
+    *,
+    return_report: Literal[True],
+    in_place: bool = ...,
+) -> tuple[keras.Model, trimming.FoldReport]: ...
+
+
 def fold(
     model: keras.Layer,
     trim: float | None = None,
     return_report: bool = False,
     in_place: bool = False,
-):
+) -> keras.Model | tuple[keras.Model, trimming.FoldReport]:
     """Copy of a model in which every density is multiplied into its kernel.
 
     The copy computes what `model` does, holds Keras's own layers in place of the
@@ -379,6 +428,7 @@ def fold(
     weights: 11,536 -> 2,032
     multiplications: 11,808,768 -> 2,076,672
     """
+    check_bools(return_report=return_report, in_place=in_place)
     if in_place and trim is not None:
         raise ValueError(
             "`trim` changes the shapes of kernels, which a copy alone can have. "

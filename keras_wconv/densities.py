@@ -14,16 +14,19 @@ import math
 import numbers
 import operator
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
 
+from ._types import Tensor
+
 # Examples that the authors give for kernels of 3, 5 and 7.
-PUBLISHED = {3: [0.7], 5: [0.2, 0.8], 7: [0.25, 0.15, 0.55]}
+PUBLISHED: dict[int, list[float]] = {3: [0.7], 5: [0.2, 0.8], 7: [0.25, 0.15, 0.55]}
 
 
-def num_coefficients(size, causal=False):
+def num_coefficients(size: int, causal: bool = False) -> int:
     """Number of coefficients that the profile of an axis has.
 
     Args:
@@ -45,7 +48,7 @@ def num_coefficients(size, causal=False):
     return size - 1 if causal else (size - 1) // 2
 
 
-def tap_distances(size, causal=False):
+def tap_distances(size: int, causal: bool = False) -> np.ndarray:
     """Distance of each tap from the center of its axis, in taps.
 
     The two middle taps of an even kernel are both its center; the center of a causal
@@ -64,7 +67,7 @@ def tap_distances(size, causal=False):
     return np.abs(2 * np.arange(size) - (size - 1)) // 2
 
 
-def normalize(values, xp=np, rank=None):
+def normalize(values: Tensor, xp: Any = np, rank: int | None = None) -> Tensor:
     """Divides a map by its root mean square, which keeps the variance of a signal.
 
     Args:
@@ -143,10 +146,12 @@ class Density:
     [0.8, 1.0, 0.8]
     """
 
-    positive = ()
-    normalized_by_default = True
+    positive: tuple[str, ...] = ()
+    normalized_by_default: bool = True
 
-    def __call__(self, kernel_size, causal=False):
+    def __call__(
+        self, kernel_size: tuple[int, ...], causal: bool = False
+    ) -> np.ndarray:
         """Returns the map Φ.
 
         Args:
@@ -163,7 +168,9 @@ class Density:
         phi = self.map(self.taps(kernel_size, causal), np, **parameters)
         return np.broadcast_to(phi, kernel_size).astype("float64")
 
-    def parameters(self, kernel_size, causal=False):
+    def parameters(
+        self, kernel_size: tuple[int, ...], causal: bool = False
+    ) -> dict[str, np.ndarray]:
         """Returns what can be learned: a dict of names and initial NumPy arrays.
 
         Args:
@@ -175,7 +182,9 @@ class Density:
         """
         return {}
 
-    def taps(self, kernel_size, causal=False):
+    def taps(
+        self, kernel_size: tuple[int, ...], causal: bool = False
+    ) -> Sequence[np.ndarray]:
         """Returns the constants that `map` needs, a list of NumPy arrays.
 
         By default they are the distances of the taps from the center, one array for
@@ -184,7 +193,7 @@ class Density:
         distances = (tap_distances(size, causal) for size in kernel_size)
         return np.ix_(*(distance.astype("float64") for distance in distances))
 
-    def map(self, taps, xp, **parameters):
+    def map(self, taps: Sequence[Tensor], xp: Any, **parameters: Tensor) -> Tensor:
         """Returns the map Φ of some values of the parameters.
 
         Where each channel learns its own density, the parameters have one more axis,
@@ -205,23 +214,41 @@ class Density:
             "or `parameters(kernel_size, causal)` and `map(taps, xp, **parameters)`."
         )
 
-    def profiles(self, kernel_size, causal=False):
+    def profiles(
+        self, kernel_size: tuple[int, ...], causal: bool = False
+    ) -> list[np.ndarray]:
         """Returns the full profile of each axis: the map's lines through its center."""
         return lines_through_center(self(kernel_size, causal), causal)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
 
 
-def lines_through_center(values, causal=False, rank=None):
+# What `density=` of a layer takes.
+DensityLike = (
+    Density
+    | type[Density]
+    | float
+    | Sequence[float]
+    | Sequence[Sequence[float]]
+    | np.ndarray
+    | str
+    | Mapping[str, object]
+    | None
+)
+
+
+def lines_through_center(
+    values: np.ndarray, causal: bool = False, rank: int | None = None
+) -> list[np.ndarray]:
     """Returns the lines of a map along each axis, through the center of all others.
 
     Args:
@@ -273,7 +300,9 @@ class Separable(Density):
 
     normalized_by_default = False
 
-    def __init__(self, coefficients):
+    def __init__(
+        self, coefficients: float | Sequence[float] | Sequence[Sequence[float]]
+    ) -> None:
         if isinstance(coefficients, numbers.Real):
             coefficients = [coefficients]
             self.is_number = True
@@ -286,7 +315,9 @@ class Separable(Density):
             else _finite(coefficients, coefficients)
         )
 
-    def axis_coefficients(self, kernel_size, causal=False):
+    def axis_coefficients(
+        self, kernel_size: tuple[int, ...], causal: bool = False
+    ) -> list[np.ndarray]:
         """Returns one vector of coefficients for each axis of `kernel_size`."""
         needed = [num_coefficients(size, causal) for size in kernel_size]
         if self.per_axis:
@@ -305,7 +336,9 @@ class Separable(Density):
             raise ValueError(self._wrong_length(kernel_size, causal, needed, per_axis))
         return [np.asarray(values, "float64") for values in per_axis]
 
-    def parameters(self, kernel_size, causal=False):
+    def parameters(
+        self, kernel_size: tuple[int, ...], causal: bool = False
+    ) -> dict[str, np.ndarray]:
         per_axis = self.axis_coefficients(kernel_size, causal)
         if not self.per_axis:
             return {"coefficients": per_axis[0]}
@@ -315,7 +348,7 @@ class Separable(Density):
             if len(values)
         }
 
-    def map(self, taps, xp, **parameters):
+    def map(self, taps: Sequence[Tensor], xp: Any, **parameters: Tensor) -> Tensor:
         rank = len(taps)
         made = {}  # Axes that share a profile make it once.
         profiles = []
@@ -338,7 +371,7 @@ class Separable(Density):
             return xp.ones([1] * rank)
         return functools.reduce(operator.mul, profiles)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"coefficients": self._given()}
 
     def _given(self):
@@ -401,7 +434,7 @@ class Gaussian(Density):
 
     positive = ("sigma",)
 
-    def __init__(self, sigma: float | Sequence[float] | None = None):
+    def __init__(self, sigma: float | Sequence[float] | None = None) -> None:
         if sigma is None:
             self.sigma = None
             return
@@ -416,7 +449,9 @@ class Gaussian(Density):
             )
         self.sigma = float(sigma) if is_number else [float(s) for s in sigmas]
 
-    def parameters(self, kernel_size, causal=False):
+    def parameters(
+        self, kernel_size: tuple[int, ...], causal: bool = False
+    ) -> dict[str, np.ndarray]:
         if np.ndim(self.sigma) and len(self.sigma) != len(kernel_size):
             raise ValueError(
                 f"`sigma` must have one value for each of the {len(kernel_size)} axes "
@@ -429,7 +464,7 @@ class Gaussian(Density):
             sizes = sizes.max()
         return {"sigma": np.maximum(sizes / (4 if causal else 8), 1.0)}
 
-    def map(self, taps, xp, sigma):
+    def map(self, taps: Sequence[Tensor], xp: Any, sigma: Tensor) -> Tensor:
         sizes = {tap.shape[axis] for axis, tap in enumerate(taps)}
         per_axis = np.ndim(self.sigma) or (self.sigma is None and len(sizes - {1}) > 1)
         sigmas = sigma if per_axis else [sigma] * len(taps)
@@ -439,7 +474,7 @@ class Gaussian(Density):
         )
         return functools.reduce(operator.mul, profiles)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"sigma": self.sigma}
 
 
@@ -474,7 +509,11 @@ class Radial(Density):
 
     positive = ("scale",)
 
-    def __init__(self, function="exponential", scale=1.0):
+    def __init__(
+        self,
+        function: str | Callable[[Tensor], Tensor] | dict[str, Any] = "exponential",
+        scale: float = 1.0,
+    ) -> None:
         if isinstance(function, dict):
             function = keras.saving.deserialize_keras_object(function)
         if not callable(function) and function not in _RADIAL_FUNCTIONS:
@@ -496,25 +535,31 @@ class Radial(Density):
                 f"Received: function={function} with function([0.]) = {center}"
             )
 
-    def __call__(self, kernel_size, causal=False):
+    def __call__(
+        self, kernel_size: tuple[int, ...], causal: bool = False
+    ) -> np.ndarray:
         phi = super().__call__(kernel_size, causal)
         return _checked_map(phi, f"Radial({self.function})")
 
-    def parameters(self, kernel_size, causal=False):
+    def parameters(
+        self, kernel_size: tuple[int, ...], causal: bool = False
+    ) -> dict[str, np.ndarray]:
         return {"scale": np.array(self.scale)}
 
-    def taps(self, kernel_size, causal=False):
+    def taps(
+        self, kernel_size: tuple[int, ...], causal: bool = False
+    ) -> Sequence[np.ndarray]:
         """The Euclidean distance of each tap from the center."""
         axes = super().taps(kernel_size, causal)
         return [np.sqrt(sum(np.square(distance) for distance in axes))]
 
-    def map(self, taps, xp, scale):
+    def map(self, taps: Sequence[Tensor], xp: Any, scale: Tensor) -> Tensor:
         [distance] = taps
         if callable(self.function):
             return self.function(distance / scale)
         return _RADIAL_FUNCTIONS[self.function](distance / scale, xp)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         function = self.function
         if not isinstance(function, str):
             function = keras.saving.serialize_keras_object(function)
@@ -545,13 +590,17 @@ class Map(Density):
 
     normalized_by_default = False
 
-    def __init__(self, values):
+    def __init__(self, values: np.ndarray | Sequence[Any]) -> None:
         self.values = _checked_map(values, "`density`")
 
-    def __call__(self, kernel_size, causal=False):
+    def __call__(
+        self, kernel_size: tuple[int, ...], causal: bool = False
+    ) -> np.ndarray:
         return self.parameters(kernel_size, causal)["map"]
 
-    def parameters(self, kernel_size, causal=False):
+    def parameters(
+        self, kernel_size: tuple[int, ...], causal: bool = False
+    ) -> dict[str, np.ndarray]:
         rank = len(kernel_size)
         shape = self.values.shape
         if shape[:rank] != tuple(kernel_size) or len(shape) not in (rank, rank + 2):
@@ -563,14 +612,14 @@ class Map(Density):
             )
         return {"map": self.values.copy()}
 
-    def map(self, taps, xp, map):
+    def map(self, taps: Sequence[Tensor], xp: Any, map: Tensor) -> Tensor:
         return map * 1
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"values": self.values.tolist()}
 
 
-def get(identifier):
+def get(identifier: DensityLike) -> Density | None:
     """Retrieves a density from what the `density` argument of a layer accepts.
 
     Args:
@@ -616,7 +665,7 @@ def get(identifier):
     )
 
 
-def serialize(density):
+def serialize(density: Density | None) -> dict[str, Any] | None:
     """Returns the JSON-ready config of a density, None for None.
 
     Example:
@@ -628,7 +677,10 @@ def serialize(density):
     return None if density is None else keras.saving.serialize_keras_object(density)
 
 
-def deserialize(config, custom_objects=None):
+def deserialize(
+    config: Mapping[str, object] | None,
+    custom_objects: Mapping[str, type] | None = None,
+) -> Density | None:
     """Returns the density of a config made by `serialize`.
 
     Args:

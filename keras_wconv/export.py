@@ -8,12 +8,14 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from . import _keras
 from ._optional import require
+from ._types import PathLike
 from .conversion import fold
 
 _SUFFIXES = {
@@ -39,17 +41,17 @@ class ExportError(RuntimeError):
         reason: str, the message without the way out.
     """
 
-    def __init__(self, reason, way_out=""):
+    def __init__(self, reason: object, way_out: str = "") -> None:
         super().__init__(f"{reason}\n{way_out}".rstrip())
         self.reason = reason
 
 
 def export(
     model: keras.Model,
-    path: str | os.PathLike,
+    path: PathLike,
     format: str | None = None,
     verbose: bool = False,
-    **options,
+    **options: Any,
 ) -> list[Path]:
     """Folds a model, exports it for inference and checks what was written.
 
@@ -59,8 +61,9 @@ def export(
 
     TensorFlow's backend writes every format. JAX's writes `tf_saved_model` (and `onnx`
     where jax2onnx is installed), PyTorch's `onnx` and `openvino` (and `litert` where
-    litert-torch, `tf_saved_model` where torch_xla is installed). Older versions of
-    Keras lack `openvino` and `litert`, as 3.10 does.
+    litert-torch, `tf_saved_model` where torch_xla is installed). Keras before 3.13
+    lacks `openvino` and `litert`; before 3.15 its `onnx` of PyTorch is for one example
+    at a time, and refused unless `input_signature` says so.
 
     Args:
         model: a built Functional or Sequential model, weighted or not.
@@ -188,9 +191,9 @@ def _way_out(signature):
         ways.append(f"Say with `input_signature` which sizes it will get{example}.")
     if keras.backend.backend() != "tensorflow":
         ways.append(
-            "The TensorFlow backend exports every format: save the model with "
-            "`keras_wconv.fold(model).save('folded.keras')` and export that file with "
-            "KERAS_BACKEND=tensorflow set."
+            "With the TensorFlow backend, Keras exports every format from 3.13 on: "
+            "save the model with `keras_wconv.fold(model).save('folded.keras')` and "
+            "export that file with KERAS_BACKEND=tensorflow set."
         )
     return " ".join(ways)
 

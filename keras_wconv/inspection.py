@@ -1,5 +1,9 @@
 """Finds the weighted layers of a model, those in nested models and wrappers too."""
 
+from collections.abc import Callable
+from typing import Any
+
+import keras
 import numpy as np
 from keras import ops
 
@@ -7,7 +11,7 @@ from ._keras import sublayers
 from .layers import WeightedConvolution
 
 
-def weighted_layers(model):
+def weighted_layers(model: keras.Layer) -> dict[str, WeightedConvolution]:
     """Returns the layers of a model that have a density.
 
     Layers inside of nested models, of wrappers (`TimeDistributed`) and of layers made
@@ -40,7 +44,9 @@ def weighted_layers(model):
     return find_layers(model, is_wanted)
 
 
-def find_layers(model, is_wanted):
+def find_layers(
+    model: keras.Layer, is_wanted: Callable[[keras.Layer], bool]
+) -> dict[str, Any]:
     """Returns the layers for which a function is true, a dict as of `weighted_layers`.
 
     Args:
@@ -61,7 +67,7 @@ def find_layers(model, is_wanted):
     return found
 
 
-def learned_layers(model):
+def learned_layers(model: keras.Layer) -> dict[str, WeightedConvolution]:
     """Returns the layers whose density is learned, a dict as of `weighted_layers`."""
     return {
         name: layer
@@ -70,7 +76,7 @@ def learned_layers(model):
     }
 
 
-def effective_size(layer, part: float = 0.99) -> tuple[int, ...]:
+def effective_size(layer: WeightedConvolution, part: float = 0.99) -> tuple[int, ...]:
     """Returns how many taps of each axis hold nearly all of a layer's kernel.
 
     They are the taps around the middle, or the last ones of a causal kernel. Each axis
@@ -103,7 +109,7 @@ def effective_size(layer, part: float = 0.99) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def centered(size, padding):
+def centered(size: int, padding: str) -> list[slice]:
     """Returns the slices of an axis that lose whole rings, the smallest first.
 
     A ring is the first and the last tap, or the first alone of a causal kernel.

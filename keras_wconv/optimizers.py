@@ -3,8 +3,12 @@
 import numbers
 import re
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import keras
+
+from ._types import Tensor
 
 # The names that `layers.LearnedDensity` gives its weights. The name of the layer alone
 # is not enough: a layer of the user may be called "density" too.
@@ -54,7 +58,7 @@ def published_optimizer(steps_per_epoch: int) -> keras.optimizers.Optimizer:
 
 
 def density_optimizer(
-    kernel_optimizer: "keras.optimizers.Optimizer | str | dict",
+    kernel_optimizer: "keras.optimizers.Optimizer | str | dict[str, Any]",
     density_optimizer: "keras.optimizers.Optimizer | float | object" = 1e-2,
 ) -> keras.optimizers.Optimizer:
     """Optimizer that trains learned densities apart from all other weights.
@@ -130,10 +134,10 @@ def density_optimizer(
 def _of_the_kernels(name):
     """A setting that is read and set as that of the kernels' optimizer."""
 
-    def get(self):
+    def get(self) -> Any:
         return getattr(self.kernel_optimizer, name)
 
-    def set_(self, value):
+    def set_(self, value: Any) -> None:
         if "kernel_optimizer" in vars(self):  # The base class sets its own defaults.
             setattr(self.kernel_optimizer, name, value)
 
@@ -150,7 +154,12 @@ class DensityOptimizer(keras.optimizers.Optimizer):
     clipvalue = _of_the_kernels("clipvalue")
     global_clipnorm = _of_the_kernels("global_clipnorm")
 
-    def __init__(self, kernel_optimizer, density_optimizer, name=None):
+    def __init__(
+        self,
+        kernel_optimizer: keras.optimizers.Optimizer,
+        density_optimizer: keras.optimizers.Optimizer,
+        name: str | None = None,
+    ) -> None:
         super().__init__(learning_rate=0.0, name=name)
         for argument, given in (
             ("kernel_optimizer", kernel_optimizer),
@@ -173,25 +182,29 @@ class DensityOptimizer(keras.optimizers.Optimizer):
         return [self.kernel_optimizer, self.density_optimizer]
 
     @property
-    def loss_scale_factor(self):
+    def loss_scale_factor(self) -> float | None:
         return self.kernel_optimizer.loss_scale_factor
 
     @loss_scale_factor.setter
-    def loss_scale_factor(self, value):
+    def loss_scale_factor(self, value: float | None) -> None:
         if "density_optimizer" in vars(self):
             for optimizer in self._both:  # One loss has one scale.
                 optimizer.loss_scale_factor = value
 
     @property
-    def variables(self):
+    def variables(self) -> list[keras.Variable]:
         own = super().variables
         return [*own, *(v for one in self._both for v in one.variables)]
 
-    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+    def exclude_from_weight_decay(
+        self,
+        var_list: Sequence[keras.Variable] | None = None,
+        var_names: Sequence[str] | None = None,
+    ) -> None:
         for optimizer in self._both:
             optimizer.exclude_from_weight_decay(var_list, var_names)
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         self._positions = _share_out(variables, range(len(variables)))
@@ -200,7 +213,11 @@ class DensityOptimizer(keras.optimizers.Optimizer):
             optimizer.build(part)
         super().build(variables)
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self,
+        grads: Sequence[Tensor],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
         grads = list(grads)
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
@@ -230,16 +247,16 @@ class DensityOptimizer(keras.optimizers.Optimizer):
                 )
         self.iterations.assign_add(1)
 
-    def finalize_variable_values(self, var_list):
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         parts = _share_out(var_list, var_list)
         for optimizer, part in zip(self._both, parts, strict=True):
             optimizer.finalize_variable_values(part)
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: Sequence[Tensor]) -> None:
         for variable, value in zip(self.variables, weights, strict=True):
             variable.assign(value)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
@@ -248,7 +265,9 @@ class DensityOptimizer(keras.optimizers.Optimizer):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Mapping[str, type] | None = None
+    ) -> Self:
         kernels, densities = (
             keras.saving.deserialize_keras_object(config[name], custom_objects)
             for name in ("kernel_optimizer", "density_optimizer")

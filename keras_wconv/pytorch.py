@@ -3,6 +3,8 @@
 import functools
 import os
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from . import densities
 from ._keras import sublayers
 from ._optional import require
+from ._types import PathLike
 from .layers import WeightedConvolution
 
 _KEYS = {
@@ -27,7 +30,11 @@ _EPSILON = 1e-5
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 
 
-def load_state_dict(target, state_dict, names=None):
+def load_state_dict(
+    target: keras.Layer,
+    state_dict: Mapping[str, Any] | PathLike,
+    names: Mapping[str, str] | None = None,
+) -> None:
     """Loads a PyTorch state dictionary into a layer or a model.
 
     Read are convolutions (plain, depthwise, transposed), weighted or not, dense

@@ -2,9 +2,12 @@
 
 import math
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
+
+from ._types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
@@ -43,7 +46,7 @@ class KernelSize(keras.regularizers.Regularizer):
     1
     """
 
-    def __init__(self, strength: float = 1e-3):
+    def __init__(self, strength: float = 1e-3) -> None:
         is_number = isinstance(strength, numbers.Real)
         if not (is_number and math.isfinite(strength) and strength >= 0):
             raise ValueError(
@@ -52,7 +55,7 @@ class KernelSize(keras.regularizers.Regularizer):
             )
         self.strength = float(strength)
 
-    def __call__(self, phi):
+    def __call__(self, phi: Tensor) -> Tensor:
         """Returns the price of a map.
 
         Args:
@@ -64,5 +67,5 @@ class KernelSize(keras.regularizers.Regularizer):
         squares = ops.sum(ops.square(phi), axis=spatial) + keras.config.epsilon() ** 2
         return self.strength * ops.mean(ops.square(total) / squares)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"strength": self.strength}

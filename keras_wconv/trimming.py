@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from ._keras import is_graph, sublayers
+from ._types import Tensor
 from .inspection import centered, find_layers
 from .layers import WeightedConvolution
 from .layers.conv_transpose import WeightedConvolutionTranspose
@@ -34,8 +35,8 @@ class FoldEntry:
     """
 
     name: str
-    kernel_size: tuple
-    new_kernel_size: tuple
+    kernel_size: tuple[int, ...]
+    new_kernel_size: tuple[int, ...]
     weights: int
     new_weights: int
     multiplications: int | None
@@ -43,7 +44,7 @@ class FoldEntry:
     bound: float
     reason: str | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.new_kernel_size == self.kernel_size:
             return f"{self.name} {self.kernel_size}: kept: {self.reason}"
         rest = f" ({self.reason})" if self.reason else ""
@@ -61,24 +62,24 @@ class FoldReport:
         entries: list of `FoldEntry`, in the order of the model.
     """
 
-    entries: list = dataclasses.field(default_factory=list)
+    entries: list[FoldEntry] = dataclasses.field(default_factory=list)
 
     @property
-    def trimmed(self):
+    def trimmed(self) -> list[FoldEntry]:
         """The entries of the layers whose kernel became smaller."""
         return [e for e in self.entries if e.new_kernel_size != e.kernel_size]
 
     @property
-    def kept(self):
+    def kept(self) -> list[FoldEntry]:
         """The entries of the layers whose kernel kept its size."""
         return [e for e in self.entries if e.new_kernel_size == e.kernel_size]
 
-    def total(self, field):
+    def total(self, field: str) -> int | None:
         """Sum over the layers of a field, such as `"weights"`; None if one is None."""
         values = [getattr(entry, field) for entry in self.entries]
         return None if None in values else sum(values)
 
-    def totals(self):
+    def totals(self) -> list[str]:
         """Lines of what all layers have in all, before and after."""
         return [
             f"{field}: {self.total(field):,} -> {self.total(f'new_{field}'):,}"
@@ -86,7 +87,7 @@ class FoldReport:
             if self.trimmed and self.total(field) is not None
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         title = f"{len(self.trimmed)} of {len(self.entries)} folded kernels trimmed"
         return "\n".join([title, *(f"  {e}" for e in self.entries), *self.totals()])
 
@@ -100,15 +101,17 @@ class Trimming:
         report: `FoldReport`.
     """
 
-    windows: dict
+    windows: dict[int, tuple[slice, ...]]
     report: FoldReport
 
-    def kernel_size(self, layer):
+    def kernel_size(self, layer: keras.Layer) -> tuple[int, ...] | None:
         """Returns the new kernel size of a weighted layer, or None if it has none."""
         window = self.windows.get(id(layer))
         return None if window is None else _size(window)
 
-    def kernel_sizes_inside(self, layer):
+    def kernel_sizes_inside(
+        self, layer: keras.Layer
+    ) -> dict[str, tuple[int, ...] | None]:
         """Returns by name the new sizes of the weighted layers inside of another."""
         if not isinstance(layer, keras.Layer):  # An operation in a graph.
             return {}
@@ -118,12 +121,12 @@ class Trimming:
             if id(inner) in self.windows
         }
 
-    def kernel(self, layer):
+    def kernel(self, layer: WeightedConvolution) -> Tensor:
         """Returns a copy of what a weighted layer's effective kernel becomes."""
         return ops.copy(layer.effective_kernel[self.windows.get(id(layer), ...)])
 
 
-def plan(model, tolerance):
+def plan(model: keras.Layer, tolerance: float | None) -> Trimming:
     """Chooses the taps that the weighted layers of a model lose.
 
     Every channel of a kernel may change by `tolerance` of its own L2 norm, so that

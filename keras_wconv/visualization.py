@@ -1,19 +1,35 @@
 """Tables and figures of densities, and of the search for them."""
 
+from __future__ import annotations
+
 import csv
+import numbers
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from ._optional import require
+from ._trials import Trials
 from .inspection import effective_size, weighted_layers
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+    from ._types import PathLike
+    from .layers import WeightedConvolution
+    from .trimming import FoldReport
 
 _MAX_CELLS_WITH_NUMBERS = 81
 
 
-def gain(layer):
+def gain(layer: WeightedConvolution) -> float:
     """Returns the factor by which a density changes a signal's variance: mean(Φ²).
 
     It holds at the start of the training, for kernels drawn with one variance for all
@@ -32,7 +48,7 @@ def gain(layer):
     return float(np.mean(np.square(layer.density_map)))
 
 
-def summary(model, console=None):
+def summary(model: keras.Layer, console: Console | None = None) -> None:
     """Prints the weighted layers of a model with their profiles and gains.
 
     The effective size is that of `keras_wconv.inspection.effective_size`: the taps of
@@ -82,7 +98,7 @@ def summary(model, console=None):
     (console or Console()).print(table)
 
 
-def fold_table(report):
+def fold_table(report: FoldReport) -> Table:
     """Returns the report of `keras_wconv.fold` as a `rich.table.Table`.
 
     Args:
@@ -132,7 +148,7 @@ def _change(before, after):
     return before if before == after else f"{before}\n→ {after}"
 
 
-def plot_densities(model):
+def plot_densities(model: keras.Layer) -> Figure:
     """Draws the map and the profiles of every density that a model has.
 
     Layers with the same density share a row. Of a 3D density, the slice through its
@@ -178,10 +194,11 @@ def plot_densities(model):
         figure.colorbar(image, ax=map_axes)
         map_axes.set_title(f"{title}\ngain {gain(layer):.3g}", fontsize="medium")
         _draw_profiles(profile_axes, layer)
+    plt.close(figure)  # A notebook shows what is returned; open, it would be twice.
     return figure
 
 
-def draw_map(axes, phi, rank=None):
+def draw_map(axes: Axes, phi: np.ndarray, rank: int | None = None) -> AxesImage:
     """Draws a density map with the value of each tap.
 
     Args:
@@ -208,7 +225,7 @@ def draw_map(axes, phi, rank=None):
     return image
 
 
-def plot_history(history):
+def plot_history(history: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Figure:
     """Draws learned densities over the epochs, one panel for each layer.
 
     Args:
@@ -257,7 +274,9 @@ def plot_history(history):
     return figure
 
 
-def plot_sizes(history):
+def plot_sizes(
+    history: PathLike | Mapping[str, Sequence[tuple[int, ...]]],
+) -> Figure:
     """Draws the effective sizes of layers over the epochs, and the last ones as text.
 
     Args:
@@ -391,17 +410,26 @@ def _draw_profiles(axes, layer):
     axes.legend()
 
 
-def plot_search(coefficients, scores, direction="max", metric="score"):
+def plot_search(
+    search: Any,
+    scores: Sequence[float | None] | None = None,
+    direction: str = "max",
+    metric: str = "score",
+) -> Figure:
     """Draws a search: the score of every trial, and the best so far.
 
     Args:
-        coefficients: dict of the coefficients' values by name, in the order of trials.
-        scores: list of scores in the same order; a failed trial has None.
-        direction: `"max"` or `"min"`, which way the score is better.
-        metric: str, what the score is.
+        search: a tuner or an oracle of KerasTuner, or an Optuna study. Or a dict of the
+            values that were tried by name, in the order of trials, beside `scores`.
+        scores: for a dict, list of scores in the same order; a failed trial has None.
+        direction: for a dict, `"max"` or `"min"`, which way the score is better.
+        metric: for a dict, str, what the score is.
 
     Returns:
         A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: If `search` is none of these, or no trial has a score.
 
     Example:
 
@@ -411,28 +439,55 @@ def plot_search(coefficients, scores, direction="max", metric="score"):
     ['trial', 'd1']
     """
     plt = require("matplotlib.pyplot", extra="plot")
-    scores = np.array([np.nan if s is None else s for s in scores], "float64")
+    columns = search
+    if scores is None:
+        trials = Trials.of(search)
+        columns, scores = trials.columns(), trials.scores
+        direction, metric = trials.direction, trials.metric
+    reached = np.array([np.nan if s is None else s for s in scores], "float64")
+    if np.isnan(reached).all():
+        raise ValueError(
+            f"`search` must have a trial with a score. Received: {len(reached)} without"
+        )
     best = np.fmax if direction == "max" else np.fmin
-    so_far = best.accumulate(scores)
+    so_far = best.accumulate(reached)
     # Of equal scores the first is the best, as for the oracle.
-    winner = int(np.nanargmax(scores) if direction == "max" else np.nanargmin(scores))
-    trials = np.arange(1, len(scores) + 1)
+    winner = int(np.nanargmax(reached) if direction == "max" else np.nanargmin(reached))
+    trials = np.arange(1, len(reached) + 1)
     figure, axes = plt.subplots(
         1,
-        1 + len(coefficients),
-        figsize=(3.4 * (1 + len(coefficients)), 3.2),
+        1 + len(columns),
+        figsize=(3.4 * (1 + len(columns)), 3.2),
+        squeeze=False,
         layout="constrained",
     )
-    axes[0].plot(trials, scores, "o", color="gray", label="trial")
-    axes[0].step(trials, so_far, where="post", label="best so far")
-    axes[0].set(xlabel="trial", ylabel=metric)
-    axes[0].xaxis.get_major_locator().set_params(integer=True)
-    axes[0].legend()
-    for panel, (name, values) in zip(axes[1:], coefficients.items(), strict=True):
-        points = panel.scatter(values, scores, c=trials, cmap="viridis")
-        panel.axvline(1, color="gray", linestyle=":", label="standard")
-        panel.plot(values[winner], scores[winner], "r*", markersize=14, label="best")
+    [[first, *panels]] = axes
+    first.plot(trials, reached, "o", color="gray", label="trial")
+    first.step(trials, so_far, where="post", label="best so far")
+    first.set(xlabel="trial", ylabel=metric)
+    first.xaxis.get_major_locator().set_params(integer=True)
+    first.legend()
+    for panel, (name, values) in zip(panels, columns.items(), strict=True):
+        values = _on_an_axis(values)
+        points = panel.scatter(values, reached, c=trials, cmap="viridis")
+        if values.dtype.kind == "f":
+            low, high = np.nanmin(values), np.nanmax(values)
+            if low <= 1 <= high:
+                panel.axvline(1, color="gray", linestyle=":", label="standard")
+            if 0 < 100 * low < high:  # Such as a learning rate.
+                panel.set_xscale("log")
+        panel.plot(values[winner], reached[winner], "r*", markersize=14, label="best")
         panel.set(xlabel=name)
         panel.legend()
-    figure.colorbar(points, ax=axes[-1], label="trial")
+    if panels:
+        figure.colorbar(points, ax=panels[-1], label="trial")
+    plt.close(figure)
     return figure
+
+
+def _on_an_axis(values):
+    """Returns numbers as they are, NaN where there is none, and names for the rest."""
+    given = [value for value in values if value is not None]
+    if all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in given):
+        return np.array([np.nan if v is None else v for v in values], "float64")
+    return np.array(["–" if value is None else str(value) for value in values])

@@ -50,7 +50,8 @@ def trained(tmp_path_factory):
         }
         two = [start(folder, 2, RANK=str(rank), **rendezvous) for rank in range(2)]
     else:
-        flags = "--xla_force_host_platform_device_count=2"
+        flags = os.environ.get("XLA_FLAGS", "")
+        flags += " --xla_force_host_platform_device_count=2"
         two = [start(folder, 2, XLA_FLAGS=flags)]
     wait(one, *two)
     return folder

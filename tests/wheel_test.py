@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from extent import first
 
 import keras_wconv
 
@@ -84,7 +85,7 @@ def test_installed_wheel_imports_them_all(python, tmp_path):
     assert result.stdout.splitlines()[-1].startswith(environment)
 
 
-@pytest.mark.parametrize("install", ["wheel", "editable"])
+@pytest.mark.parametrize("install", first("wheel", "editable"))
 def test_type_checker_resolves_all_imports(install, request, tmp_path):
     interpreter = request.getfixturevalue("python") if install == "wheel" else None
     (tmp_path / "script.py").write_text(IMPORTS)

@@ -1,7 +1,7 @@
 """The search for a density: DIRECT-L, in KerasTuner and in Optuna."""
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._optional import require
 from .density_space import density
@@ -30,7 +30,7 @@ _OF_KERAS_TUNER = {
 _OF_OPTUNA = {"DirectLSampler": "optuna_sampler"}
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _OF_KERAS_TUNER:
         require("keras_tuner", extra="tuning")
     elif name in _OF_OPTUNA:
@@ -43,5 +43,5 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

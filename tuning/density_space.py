@@ -19,6 +19,7 @@ PUBLISHED_RANGES = {
     2: [(0.05, 1.0), (0.5, 1.5)],
     3: [(0.05, 0.5), (0.15, 1.0), (0.25, 1.5)],
 }
+Ranges = Sequence[tuple[float, float]]
 FAMILIES = ("coefficients", "gaussian")
 
 
@@ -26,11 +27,11 @@ def density(
     hp: kt.HyperParameters | optuna.trial.BaseTrial,
     kernel_size: int | Sequence[int],
     name: str = "density",
-    ranges: Sequence | None = None,
+    ranges: Ranges | Sequence[Ranges] | tuple[float, float] | None = None,
     causal: bool = False,
     family: str | None = None,
     per_axis: bool = False,
-) -> list | densities.Gaussian:
+) -> list[float] | list[list[float]] | densities.Gaussian:
     """Declares a density as hyperparameters: its coefficients, or its width.
 
     Coefficients are an `hp.Float` each, in Optuna a `trial.suggest_float`, called

@@ -10,6 +10,8 @@ import bisect
 import collections
 import dataclasses
 import math
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import Any, Self
 
 # A third of smaller sides comes too close to the rounding of coordinates.
 _SMALLEST_SIDE = 3.0**-30
@@ -43,11 +45,16 @@ class Cube:
     choice among few values.
     """
 
-    def key(self, point):
+    def key(self, point: Sequence[float]) -> Hashable:
         """Returns what is equal for points that are the same."""
         return point
 
-    def axes(self, lower, upper, known):
+    def axes(
+        self,
+        lower: tuple[float, ...],
+        upper: tuple[float, ...],
+        known: Collection[Hashable],
+    ) -> tuple[int, ...]:
         """Returns the axes along which the points of a rectangle differ.
 
         Args:
@@ -60,7 +67,9 @@ class Cube:
         return tuple(range(len(lower)))
 
 
-def value_between(low, high, coordinate, log=False):
+def value_between(
+    low: float, high: float, coordinate: float, log: bool = False
+) -> float:
     """Maps [0, 1] to a range, and 1/2 exactly to its middle.
 
     Args:
@@ -114,12 +123,12 @@ class DirectLSearch:
 
     def __init__(
         self,
-        dimensions,
-        epsilon=1e-4,
-        min_side=0.01,
-        locally_biased=True,
-        space=None,
-    ):
+        dimensions: int,
+        epsilon: float = 1e-4,
+        min_side: float | None = 0.01,
+        locally_biased: bool = True,
+        space: Cube | None = None,
+    ) -> None:
         if not isinstance(dimensions, int) or dimensions < 1:
             raise ValueError(
                 f"`dimensions` must be an integer of at least 1. "
@@ -137,7 +146,7 @@ class DirectLSearch:
         self.dimensions = dimensions
         self.epsilon = epsilon
         self.min_side = min_side
-        self.locally_biased = bool(locally_biased)
+        self.locally_biased: bool = bool(locally_biased)
         self._space = space or Cube()
 
         self._by_size = collections.defaultdict(list)  # each in ascending order
@@ -155,11 +164,11 @@ class DirectLSearch:
         self._divisions = [(center, self._sample_around(center))]
 
     @property
-    def done(self):
+    def done(self) -> bool:
         """Whether every rectangle is at the floor, so that no point is left."""
         return not self._open
 
-    def ask(self):
+    def ask(self) -> list[tuple[float, ...]]:
         """Returns the points of the batch that have not been told yet.
 
         Returns:
@@ -167,7 +176,7 @@ class DirectLSearch:
         """
         return list(self._open)
 
-    def tell(self, point, value):
+    def tell(self, point: Sequence[float], value: float | None) -> None:
         """Takes the function's value at a point of the batch.
 
         Args:
@@ -196,7 +205,7 @@ class DirectLSearch:
         while not self._open and self._divisions:
             self._finish_iteration()
 
-    def best(self):
+    def best(self) -> tuple[tuple[float, ...], float] | None:
         """Returns `(point, value)` of the lowest value told, or `None` before one is.
 
         Of equal values it is the one sampled first.
@@ -208,7 +217,7 @@ class DirectLSearch:
         )
         return min(succeeded, key=lambda result: result[1], default=None)
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         """Returns what restores the search: its arguments and what it was told.
 
         Returns:
@@ -223,7 +232,7 @@ class DirectLSearch:
         }
 
     @classmethod
-    def from_state(cls, state, space=None):
+    def from_state(cls, state: Mapping[str, Any], space: Cube | None = None) -> Self:
         """Restores a search by running it again with the values it was told.
 
         Args:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Set
 import keras
 
 from .. import densities
-from .._keras import compiled_with, sublayers
+from .._keras import compiled_with, is_built_for, sublayers
 from ..inspection import weighted_layers
 from ..layers import FixedDensity, HeldDensity
 from ..layers.layer_density import precision
@@ -31,6 +31,8 @@ class KeptModel:
     def __init__(self, model):
         _check_described_by_config(model)
         _build_optimizer(model)
+        if not is_built_for(model.optimizer, model.trainable_variables):
+            raise ValueError(_OTHER_WEIGHTS)
         self._signature = _signature(model)
         self._description = _description(model)
         self._functions = _functions(model)
@@ -69,6 +71,8 @@ class KeptModel:
         if _functions(model) != self._functions:
             return "a loss or activation function is made anew for each trial"
         _build_optimizer(model)
+        if not is_built_for(model.optimizer, model.trainable_variables):
+            return _OTHER_WEIGHTS
         difference = _difference(self._description, _description(model))
         if difference is not None:
             return difference
@@ -132,6 +136,13 @@ def _in_compute_precision(layer):
 def _build_optimizer(model):
     if not model.optimizer.built:  # A second time would add its variables once more.
         model.optimizer.build(model.trainable_variables)
+
+
+# On JAX, Keras refuses to train such a model.
+_OTHER_WEIGHTS = (
+    "layers were frozen, or made trainable, after the optimizer was built, which holds "
+    "a state for other weights; freeze them before `compile`"
+)
 
 
 def _functions(model):

@@ -3,6 +3,8 @@
 import copy
 import functools
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras_tuner as kt
 from keras_tuner.engine.hyperparameters import Fixed, HyperParameters
@@ -12,6 +14,8 @@ from .._files import FolderLock
 from . import _keras_tuner
 from .direct_l import DirectLSearch
 from .space import Space, check_searchable, is_range
+
+Objective = str | kt.Objective | Sequence[str | kt.Objective] | None
 
 
 def _synchronized(method):
@@ -86,18 +90,18 @@ class DirectLOracle(_keras_tuner.Oracle):
 
     def __init__(
         self,
-        objective=None,
-        max_trials=10,
-        epsilon=1e-4,
-        min_side=0.01,
-        locally_biased=True,
-        seed=None,
-        hyperparameters=None,
-        allow_new_entries=True,
-        tune_new_entries=True,
-        max_retries_per_trial=0,
-        max_consecutive_failed_trials=3,
-    ):
+        objective: Objective = None,
+        max_trials: int | None = 10,
+        epsilon: float = 1e-4,
+        min_side: float | None = 0.01,
+        locally_biased: bool = True,
+        seed: int | None = None,
+        hyperparameters: HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+    ) -> None:
         if max_trials is not None and max_trials < 1:
             raise ValueError(
                 "`max_trials` must be at least 1, or None to search until the "
@@ -130,7 +134,7 @@ class DirectLOracle(_keras_tuner.Oracle):
 
     # === The search ===
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Gives a trial the next point of the search.
 
         Args:
@@ -154,14 +158,14 @@ class DirectLOracle(_keras_tuner.Oracle):
         self._points[trial_id] = point
         return {"status": TrialStatus.RUNNING, "values": self._values_at(point)}
 
-    def score_trial(self, trial):
+    def score_trial(self, trial: Trial) -> None:
         super().score_trial(trial)
         if not math.isfinite(trial.score):
             # The base class takes infinity for a completed trial, NaN for a failure.
             trial.message = describe_divergence(trial, self.objective, trial.score)
             trial.score = math.nan
 
-    def get_best_trials(self, num_trials=1):
+    def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """Returns the best completed trials, fewer if there are not as many."""
         trials = super().get_best_trials(num_trials)
         return [trial for trial in trials if trial.status == TrialStatus.COMPLETED]
@@ -195,7 +199,7 @@ class DirectLOracle(_keras_tuner.Oracle):
 
     # === The trials, without the traps of the base class ===
 
-    def update_space(self, hyperparameters):
+    def update_space(self, hyperparameters: HyperParameters) -> None:
         names = {hp.name for hp in self.hyperparameters.space}
         new = [hp for hp in hyperparameters.space if hp.name not in names]
         if self.tune_new_entries:
@@ -212,7 +216,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         self._space_is_complete = True
 
     @_synchronized
-    def create_trial(self, tuner_id):
+    def create_trial(self, tuner_id: str) -> Trial:
         # Until the search is over: two processes would write over each other's trials.
         self._lock = self._lock or FolderLock(self.folder)
         trial = super().create_trial(tuner_id)
@@ -225,11 +229,13 @@ class DirectLOracle(_keras_tuner.Oracle):
         return trial
 
     @_synchronized
-    def update_trial(self, trial_id, metrics, step=0):
+    def update_trial(
+        self, trial_id: str, metrics: Mapping[str, float], step: int = 0
+    ) -> str:
         return super().update_trial(trial_id, metrics, step)
 
     @_synchronized
-    def end_trial(self, trial):
+    def end_trial(self, trial: Trial) -> None:
         # A restarted chief hands out again what was running: two workers may report it.
         if trial.trial_id in self.end_order:
             self._release(trial.trial_id)
@@ -267,11 +273,11 @@ class DirectLOracle(_keras_tuner.Oracle):
     # === Files: oracle.json, which counts, and a trial.json for each trial ===
 
     @_synchronized
-    def save(self):
+    def save(self) -> None:
         self._tell_ended_trials()
         super().save()
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         state = super().get_state()
         state["direct_l"] = {
             "objective": str(self.objective),
@@ -281,7 +287,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         }
         return state
 
-    def reload(self):
+    def reload(self) -> None:
         """Takes up the saved search, wherever it was killed.
 
         Raises:
@@ -301,7 +307,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         self._check_unchanged(state)
         self.set_state(state)
 
-    def set_state(self, state):
+    def set_state(self, state: dict[str, Any]) -> None:
         saved = state["direct_l"]
         self.hyperparameters = _saved_space(state)
         self._points = {key: tuple(point) for key, point in saved["points"].items()}
@@ -397,7 +403,7 @@ def _describe_one(hp):
     return f"{type(hp).__name__} {config}"
 
 
-def describe_divergence(trial, objective, value):
+def describe_divergence(trial: Trial, objective: kt.Objective, value: float) -> str:
     """Returns what a trial failed of whose score is not a finite number."""
     return (
         f"Trial {trial.trial_id} diverged: {objective.name} is {value} at "
@@ -406,7 +412,7 @@ def describe_divergence(trial, objective, value):
     )
 
 
-def describe_failures(trials):
+def describe_failures(trials: Sequence[Trial]) -> str:
     """Returns which trials failed, and of what the first one did."""
     names = ", ".join(trial.trial_id for trial in trials)
     first = trials[0]

@@ -5,18 +5,23 @@ import math
 import shutil
 import time
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import keras
 import keras_tuner as kt
 import numpy as np
-from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.engine.trial import Trial, TrialStatus
 
+from .._trials import Trials
 from ..callbacks import DensityLogger
 from . import _keras_tuner
 from .kept_model import KeptModel
-from .oracle import DirectLOracle, describe_divergence, describe_failures
+from .oracle import DirectLOracle, Objective, describe_divergence, describe_failures
 from .resume import TrainingBackup, describe_hidden_order
+
+HyperModel = kt.HyperModel | Callable[[kt.HyperParameters], keras.Model] | None
 
 
 class DensityTuner(_keras_tuner.Tuner):
@@ -82,14 +87,14 @@ class DensityTuner(_keras_tuner.Tuner):
 
     def __init__(
         self,
-        oracle,
-        hypermodel=None,
-        seed=0,
-        reuse_model=True,
-        idle_pause=0.25,
-        resume_trials=False,
-        **kwargs,
-    ):
+        oracle: kt.Oracle,
+        hypermodel: HyperModel = None,
+        seed: int = 0,
+        reuse_model: bool = True,
+        idle_pause: float = 0.25,
+        resume_trials: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if hypermodel is None and type(self).run_trial is DensityTuner.run_trial:
             raise ValueError(
                 "`hypermodel` must be a `keras_tuner.HyperModel`, or a function that "
@@ -107,23 +112,23 @@ class DensityTuner(_keras_tuner.Tuner):
         self._warned = set()
         super().__init__(oracle, hypermodel, **kwargs)
 
-    def on_search_begin(self):
+    def on_search_begin(self) -> None:
         # For a search killed in its first trial to be found again.
         self.save()
         super().on_search_begin()
 
-    def pre_create_trial(self):
+    def pre_create_trial(self) -> None:
         # The base class asks an idle oracle again at once.
         if self._waiting:
             time.sleep(self.idle_pause)
         self._waiting = True
         super().pre_create_trial()
 
-    def on_trial_begin(self, trial):
+    def on_trial_begin(self, trial: Trial) -> None:
         self._waiting = False
         super().on_trial_begin(trial)
 
-    def search(self, *fit_args, **fit_kwargs):
+    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         self.declare_space_of_fit(fit_args, fit_kwargs)
         try:
             super().search(*fit_args, **fit_kwargs)
@@ -131,6 +136,9 @@ class DensityTuner(_keras_tuner.Tuner):
             self._waiting = False
             self._drop_kept()
         self._tell_failures()
+
+    def _repr_html_(self) -> str:
+        return Trials.of(self).to_html(type(self).__name__)
 
     def _tell_failures(self):
         trials = getattr(self.oracle, "trials", {})  # The chief's workers have none.
@@ -142,7 +150,7 @@ class DensityTuner(_keras_tuner.Tuner):
                 stacklevel=3,
             )
 
-    def check_result(self, trial):
+    def check_result(self, trial: Trial) -> str | None:
         objective = self.oracle.objective
         metrics = self.oracle.get_trial(trial.trial_id).metrics
         if not metrics.exists(objective.name):
@@ -154,7 +162,7 @@ class DensityTuner(_keras_tuner.Tuner):
             return None
         return describe_divergence(trial, objective, value)
 
-    def run_trial(self, trial, *args, **kwargs):
+    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> list[Any]:
         values = trial.hyperparameters.values
         if "tuner/epochs" in values:  # An oracle that gives some trials more epochs.
             kwargs["epochs"] = values["tuner/epochs"]
@@ -190,11 +198,17 @@ class DensityTuner(_keras_tuner.Tuner):
                 "names that start with 'val_' need `validation_data`."
             )
 
-    def on_trial_end(self, trial):
+    def on_trial_end(self, trial: Trial) -> None:
         super().on_trial_end(trial)
         shutil.rmtree(self._backup_folder(trial), ignore_errors=True)
 
-    def train_trial(self, trial, *args, callbacks=(), **kwargs):
+    def train_trial(
+        self,
+        trial: Trial,
+        *args: Any,
+        callbacks: Iterable[keras.callbacks.Callback] = (),
+        **kwargs: Any,
+    ) -> Any:
         self._execution += 1
         seeds = _Seed(self.seed + self._execution, each_epoch=self.resume_trials)
         callbacks = [seeds, *callbacks]
@@ -236,7 +250,7 @@ class DensityTuner(_keras_tuner.Tuner):
     def _backup_folder(self, trial):
         return Path(self.get_trial_dir(trial.trial_id), "backup")
 
-    def model_for_trial(self, hp):
+    def model_for_trial(self, hp: kt.HyperParameters) -> keras.Model:
         if self._execution is None:
             # For the user to have, as `get_best_models` does.
             return super().model_for_trial(hp)
@@ -380,20 +394,20 @@ class DirectL(DensityTuner):
 
     def __init__(
         self,
-        hypermodel=None,
-        objective=None,
-        max_trials=10,
-        epsilon=1e-4,
-        min_side=0.01,
-        locally_biased=True,
-        seed=0,
-        hyperparameters=None,
-        tune_new_entries=True,
-        allow_new_entries=True,
-        max_retries_per_trial=0,
-        max_consecutive_failed_trials=3,
-        **kwargs,
-    ):
+        hypermodel: HyperModel = None,
+        objective: Objective = None,
+        max_trials: int | None = 10,
+        epsilon: float = 1e-4,
+        min_side: float | None = 0.01,
+        locally_biased: bool = True,
+        seed: int = 0,
+        hyperparameters: kt.HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        **kwargs: Any,
+    ) -> None:
         oracle = DirectLOracle(
             objective=objective,
             max_trials=max_trials,

@@ -34,6 +34,14 @@ def new(rows=1, columns=1, size=(8, 4)):
         plt.close(figure)
 
 
+def save(figure, path):
+    """Writes a figure as SVG, the same bytes for the same content."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "keras_wconv"}):
+        figure.savefig(path, format="svg", metadata={"Date": None})
+
+
 def effects(results, cell=None):
     """Draws the effects with their intervals, and the test results of every seed."""
     scale, metric = results.settings["scale"], results.metric

@@ -1,16 +1,25 @@
 """A page of a report: Markdown, and the HTML that markdown-it makes of it."""
 
+from __future__ import annotations
+
 import base64
 import html
 import io
 import numbers
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markdown_it import MarkdownIt
 
 from ..._files import whole_file, write_atomically
 from ..._optional import require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..._types import PathLike
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #222; --page: #fff; --soft: #f3f4f6;
@@ -97,33 +106,38 @@ class Page:
     <BLANKLINE>
     """
 
-    def __init__(self, title):
+    def __init__(self, title: str) -> None:
         self.title = title
         self._blocks = [f"# {title}"]
         self._html = {}  # what stands for a block that Markdown cannot show
         self._files = {}
 
-    def heading(self, text):
+    def heading(self, text: str) -> None:
         """Adds a heading."""
         self._blocks.append(f"## {text}")
 
-    def text(self, text):
+    def text(self, text: str) -> None:
         """Adds a paragraph."""
         self._blocks.append(text)
 
-    def verdict(self, text):
+    def verdict(self, text: str) -> None:
         """Adds the sentence that the page is about, set apart."""
         self._blocks.append(f"> {text}")
 
-    def table(self, columns, rows):
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Adds a table. Columns of numbers are set right, floats with 3 decimals."""
         self._blocks.append(markdown_table(columns, rows))
 
-    def figure(self, name, figure, caption):
+    def figure(self, name: str, figure: Figure, caption: str) -> None:
         """Adds a Matplotlib figure, which also becomes the file `<name>.svg`."""
         self._add_image(f"{name}.svg", _svg(figure), caption)
 
-    def pictures(self, name, rows, caption):
+    def pictures(
+        self,
+        name: str,
+        rows: Sequence[Mapping[str, tuple[np.ndarray, str]]],
+        caption: str,
+    ) -> None:
         """Adds pictures in several versions, one of which is shown at a time.
 
         In Markdown, and as the file `<name>.png`, the versions lie side by side.
@@ -138,16 +152,16 @@ class Page:
         self._add_image(f"{name}.png", _side_by_side(rows), caption)
         self._html[len(self._blocks) - 1] = _toggle(name, rows, caption)
 
-    def footer(self, facts):
+    def footer(self, facts: Mapping[str, object]) -> None:
         """Adds how the page came about, a dict of str."""
         self._blocks.append("---")
         self._blocks.append("\n".join(f"- {k}: {v}" for k, v in facts.items()))
 
-    def to_markdown(self):
+    def to_markdown(self) -> str:
         """Returns the page as Markdown, its figures as files beside it."""
         return "\n\n".join(self._blocks) + "\n"
 
-    def to_html(self, whole=True):
+    def to_html(self, whole: bool = True) -> str:
         """Returns the page as HTML that needs no other file.
 
         Args:
@@ -166,7 +180,7 @@ class Page:
             f"<body>\n{body}\n</body></html>\n"
         )
 
-    def write(self, folder):
+    def write(self, folder: PathLike) -> None:
         """Writes `report.md` with its figures, and `report.html`."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -188,7 +202,7 @@ class Page:
         )
 
 
-def markdown_table(columns, rows):
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Returns a table as Markdown.
 
     Columns of numbers are set right; floats are shown with three decimals.

@@ -1,17 +1,27 @@
 """The numbers of a comparison, from its log and settings alone."""
 
+from __future__ import annotations
+
 import json
 import os
 import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ..._files import write_atomically
 from . import verdict
 from .statistics import answer, simultaneous, summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..._types import PathLike
+    from ..tasks.task import Task
+    from .statistics import Answer, Row
 
 ANSWER = "proposal - baseline"
 
@@ -35,23 +45,30 @@ class Results:
         sides: dict of `"baseline"`, `"proposal"` and `"controls"`, lists of names.
     """
 
-    def __init__(self, settings, records, folder=None):
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        records: list[dict[str, Any]],
+        folder: Path | None = None,
+    ) -> None:
         self.settings = settings
         self.records = records
         self.folder = folder
-        self.sides = settings["sides"]
-        self.seeds = settings["seeds"]
+        self.sides: dict[str, list[str]] = settings["sides"]
+        self.seeds: list[int] = settings["seeds"]
         self._cells = {
             _cell_name(size, steps): (size, steps) for size, steps in settings["cells"]
         }
         self._runs = {name: self._final_runs(name) for name in self._cells}
-        self.cells = [name for name, runs in self._runs.items() if runs is not None]
+        self.cells: list[str] = [
+            name for name, runs in self._runs.items() if runs is not None
+        ]
         if not self.cells:
             raise ValueError(
                 "The comparison has no complete length of training yet: call `compare` "
                 "again with the same arguments to go on."
             )
-        self.runs = [
+        self.runs: list[dict[str, Any]] = [
             run
             for cell in self.cells
             for runs in self._runs[cell].values()
@@ -59,7 +76,7 @@ class Results:
         ]
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder: PathLike) -> Self:
         """Returns the results of a folder, without its data, task or models.
 
         Args:
@@ -82,29 +99,31 @@ class Results:
     # === What was run ===
 
     @property
-    def candidates(self):
+    def candidates(self) -> list[str]:
         """The names of all candidates, side by side."""
         return [name for side in self.sides.values() for name in side]
 
     @property
-    def metric(self):
+    def metric(self) -> str:
         """The name of the metric that is compared."""
         return self.settings["metric"]
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """How long all runs took."""
         return sum(record.get("seconds", 0) for record in self.records)
 
-    def tried(self, candidate, cell=None):
+    def tried(self, candidate: str, cell: str | None = None) -> list[dict[str, Any]]:
         """Returns the records of the runs that tuned a candidate."""
         return self._records(cell, candidate, "tuning")
 
-    def values(self, candidate, cell=None):
+    def values(self, candidate: str, cell: str | None = None) -> dict[str, Any]:
         """Returns the values that a candidate's tuning chose, a dict."""
         return self.settings["chosen"][self._cell(cell)]["values"][candidate]
 
-    def metrics(self, split="test", metric=None, cell=None):
+    def metrics(
+        self, split: str = "test", metric: str | None = None, cell: str | None = None
+    ) -> dict[str, np.ndarray]:
         """Returns the values of a metric by candidate, in the order of the seeds.
 
         Of each side it is the candidate that was chosen, and all controls. A run that
@@ -121,7 +140,9 @@ class Results:
             for name, runs in self._runs[self._cell(cell)].items()
         }
 
-    def failed(self, split="test", cell=None):
+    def failed(
+        self, split: str = "test", cell: str | None = None
+    ) -> dict[str, np.ndarray]:
         """Returns by candidate which runs failed, in the order of the seeds.
 
         A run fails if its metric is not finite or no better than knowing nothing: the
@@ -132,24 +153,24 @@ class Results:
             for name, runs in self._runs[self._cell(cell)].items()
         }
 
-    def curves(self, cell=None):
+    def curves(self, cell: str | None = None) -> dict[str, np.ndarray]:
         """Returns the training losses by candidate, arrays of `(seeds, epochs)`."""
         return {
             name: np.array([[_number(x) for x in run["curve"]] for run in runs], float)
             for name, runs in self._runs[self._cell(cell)].items()
         }
 
-    def failures(self, cell=None):
+    def failures(self, cell: str | None = None) -> dict[str, int]:
         """Returns how many runs of each candidate failed, a dict."""
         failed = self.failed("test", cell)
         return {name: int(of_one.sum()) for name, of_one in failed.items()}
 
-    def is_paired(self, first, second, cell=None):
+    def is_paired(self, first: str, second: str, cell: str | None = None) -> bool:
         """Returns whether two candidates start from the same values for each seed."""
         both = (self._final(cell, name) for name in (first, second))
         return all(a["initial"] == b["initial"] for a, b in zip(*both, strict=True))
 
-    def repeated(self, cell=None):
+    def repeated(self, cell: str | None = None) -> float | None:
         """Returns how far a run that was done again lies from the first, or None.
 
         On an accelerator one run is done twice: what differs there is no effect.
@@ -164,18 +185,18 @@ class Results:
 
     # === What it says ===
 
-    def choice(self, side, cell=None):
+    def choice(self, side: str, cell: str | None = None) -> str:
         """Returns the candidate of a side that is compared.
 
         It is the best one on the validation split, on other seeds than those reported.
         """
         return self.settings["chosen"][self._cell(cell)][side]
 
-    def validation(self, cell=None):
+    def validation(self, cell: str | None = None) -> dict[str, float]:
         """Returns the mean score that each candidate was chosen by, a dict."""
         return self.settings["chosen"][self._cell(cell)]["validation"]
 
-    def effects(self, cell=None):
+    def effects(self, cell: str | None = None) -> dict[str, Answer]:
         """Returns a `statistics.Answer` by name, of the metric on the test split.
 
         The first one, `"proposal - baseline"`, is the answer. The others subtract the
@@ -199,7 +220,7 @@ class Results:
             for effect, name in compared.items()
         }
 
-    def table(self):
+    def table(self) -> dict[str, Row]:
         """Returns the answer of each cell under one rule of multiplicity.
 
         A dict of `statistics.Row` by cell: gains and losses alike are adjusted for the
@@ -209,7 +230,7 @@ class Results:
         rows = simultaneous(answers, 1 - self.settings["confidence"])
         return dict(zip(self.cells, rows, strict=True))
 
-    def adjusted(self, cell=None):
+    def adjusted(self, cell: str | None = None) -> dict[str, Row]:
         """Returns all effects of a cell under one rule of multiplicity, a dict."""
         effects = self.effects(cell)
         rows = simultaneous(
@@ -217,7 +238,7 @@ class Results:
         )
         return dict(zip(effects, rows, strict=True))
 
-    def by_example(self, cell=None):
+    def by_example(self, cell: str | None = None) -> dict[str, float]:
         """Returns the answer for each test example, a mean over the seeds, a dict."""
         proposal, baseline = (
             [run.get("rows", {}) for run in self._final(cell, self.choice(side, cell))]
@@ -233,11 +254,11 @@ class Results:
             for example in proposal[0]
         }
 
-    def verdict(self, cell=None):
+    def verdict(self, cell: str | None = None) -> str:
         """Returns, in sentences, what the intervals allow to be said and no more."""
         return verdict.sentences(self, self._cell(cell))
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns everything that can be reported, as JSON can hold it."""
         settings = self.settings
         return {
@@ -288,20 +309,22 @@ class Results:
             },
         }
 
-    def cell_index(self, cell=None):
+    def cell_index(self, cell: str | None = None) -> int:
         """Returns the place of a cell in `settings["cells"]`."""
         return list(self._cells).index(self._cell(cell))
 
-    def edges(self, cell=None):
+    def edges(self, cell: str | None = None) -> dict[str, Any]:
         """Returns which tuned values lie at the edge of their range, by candidate."""
         return self.settings["chosen"][self._cell(cell)]["edges"]
 
-    def summaries(self, cell=None, metric=None):
+    def summaries(
+        self, cell: str | None = None, metric: str | None = None
+    ) -> dict[str, dict[str, float]]:
         """Returns mean, median, IQM, deviation and failures of each candidate."""
         values, failed = self.metrics("test", metric, cell), self.failed("test", cell)
         return {name: summary(values[name], failed[name]) for name in values}
 
-    def save(self, command=None, task=None):
+    def save(self, command: str | None = None, task: Task | None = None) -> None:
         """Writes `results.json`, `report.md` and `report.html` into the folder.
 
         Args:
@@ -314,7 +337,7 @@ class Results:
         write_atomically(self.folder / "results.json", text + "\n")
         document.write(self, command, task)
 
-    def plot(self):
+    def plot(self) -> Figure:
         """Draws the effects with their intervals, and the test results of each seed.
 
         Returns:
@@ -324,7 +347,7 @@ class Results:
 
         return figures.effects(self)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         from . import document
 
         return document.overview(self).to_html(whole=False)
@@ -370,7 +393,7 @@ class Results:
         return found
 
 
-def environment():
+def environment() -> dict[str, Any]:
     """Returns the versions, the machine and the git commit, if there is one."""
     import keras
 

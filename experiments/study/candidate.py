@@ -1,11 +1,19 @@
 """Candidates of a comparison: anything that builds a Keras model."""
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from ..._optional import require
+
+if TYPE_CHECKING:
+    import keras_tuner as kt
+
+    from ..tasks.task import Task
 
 # Of the recipe's value: both ends are far enough away to be seldom the best.
 LEARNING_RATES = (1 / 10, 10)
@@ -44,11 +52,11 @@ class Candidate:
     """
 
     name: str
-    build: Callable
-    tune: tuple = ()
+    build: Callable[[kt.HyperParameters], keras.Model]
+    tune: str | Sequence[str] = ()
     initial: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ValueError(
                 f"`name` must be a string that is not empty. Received: {self.name!r}"
@@ -69,7 +77,7 @@ class Candidate:
         if self.initial is not None:
             keras.initializers.get(self.initial)  # Raises what is wrong with it.
 
-    def space(self, task):
+    def space(self, task: Task) -> kt.HyperParameters:
         """Returns all that is tuned, a `keras_tuner.HyperParameters`."""
         kt = require("keras_tuner", extra="tuning")
         hp = kt.HyperParameters()
@@ -86,7 +94,7 @@ class Candidate:
         self.model(hp)
         return hp
 
-    def model(self, hp):
+    def model(self, hp: kt.HyperParameters) -> keras.Model:
         """Builds the model for the values that `hp` holds."""
         model = self.build(hp)
         if not isinstance(model, keras.Model):
@@ -103,7 +111,9 @@ class Candidate:
         return model
 
 
-def with_values(space, values):
+def with_values(
+    space: kt.HyperParameters, values: Mapping[str, Any]
+) -> kt.HyperParameters:
     """Returns hyperparameters of a space that hold the given values."""
     hp = space.copy()
     hp.values = {**{one.name: one.default for one in hp.space}, **values}

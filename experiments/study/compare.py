@@ -1,8 +1,12 @@
 """Is one Keras model better than another? Paired runs, and the same tuning for both."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -15,26 +19,35 @@ from .sides import sides
 from .train import Run, Runner
 from .tune import SEED, at_edges, score_as_it_is, seeds_of, tune
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import keras_tuner as kt
+
+    from ..._density_choice import ModelDensity
+    from ..._types import PathLike
+    from ..tasks.task import Task
+
 SIDES = ("baseline", "proposal", "controls")
 
 
 def compare(
-    task,
-    folder,
-    baseline=None,
-    proposal=None,
-    controls=(),
-    trials=18,
-    seeds=range(10),
-    budgets=None,
-    examples=None,
-    confidence=0.95,
-    callbacks=None,
+    task: Task,
+    folder: PathLike,
+    baseline: Candidate | Sequence[Candidate] | None = None,
+    proposal: Candidate | Sequence[Candidate] | None = None,
+    controls: Candidate | Sequence[Candidate | str] = (),
+    trials: int = 18,
+    seeds: Iterable[int] = range(10),
+    budgets: Sequence[int] | None = None,
+    examples: Sequence[int] | None = None,
+    confidence: float = 0.95,
+    callbacks: Callable[[str], list[keras.callbacks.Callback]] | None = None,
     *,
-    density=None,
-    search=None,
-    dtype_policy=None,
-):
+    density: ModelDensity = None,
+    search: Callable[[kt.HyperParameters], Any] | None = None,
+    dtype_policy: str | None = None,
+) -> Results:
     """Compares two Keras models, or two sets of them, on a task.
 
     1. Each candidate that tunes something does so on the validation split, on seeds of
@@ -282,13 +295,13 @@ class _Plan:
                 runner.run(Run(task, candidate, space, values, seed, "repeat", size))
 
 
-def model_path(folder, task, size, name):
+def model_path(folder: Path, task: Task, size: int | None, name: str) -> Path:
     """Returns where the model of a candidate's first seed is kept."""
     cell = cell_name(size, task.total_steps)
     return folder / "models" / f"{cell}-{name.replace('/', ' ')}.keras"
 
 
-def cell_name(size, steps):
+def cell_name(size: int | None, steps: int) -> str:
     """Returns the name of a length of training and a number of examples.
 
     Example:

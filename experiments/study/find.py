@@ -1,10 +1,14 @@
 """The search for a density, and its final comparison with the standard network."""
 
+from __future__ import annotations
+
 import csv
 import functools
 import io
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -14,20 +18,26 @@ from ...conversion import fold
 from .compare import compare
 from .sides import sides
 
+if TYPE_CHECKING:
+    from ..._types import PathLike
+    from ..report.results import Results
+    from ..tasks.task import Task
+    from .candidate import Candidate
+
 
 def search(
-    task,
-    folder,
-    kernel_size=3,
-    trials=18,
-    seeds=range(6),
-    ranges=None,
-    controls=("standard as it is",),
-    budgets=None,
-    confidence=0.95,
-    overwrite=False,
-    command=None,
-):
+    task: Task,
+    folder: PathLike,
+    kernel_size: int | tuple[int, ...] = 3,
+    trials: int = 18,
+    seeds: Iterable[int] = range(6),
+    ranges: Sequence[Any] | None = None,
+    controls: Sequence[Candidate | str] = ("standard as it is",),
+    budgets: Sequence[int] | None = None,
+    confidence: float = 0.95,
+    overwrite: bool = False,
+    command: str | None = None,
+) -> Results:
     """Finds a density with DIRECT-L, and compares it with the standard network.
 
     The density, learning rate and start of the weighted network are tuned with `trials`
@@ -62,7 +72,7 @@ def search(
 
     >>> from keras_wconv import experiments
     >>> task = experiments.Classification.digits(epochs=1)
-    >>> results = experiments.search(task, "search", trials=6, seeds=(0, 1))
+    >>> results = experiments.search(task, "search", trials=3, seeds=(0, 1))
     >>> results.sides["baseline"]
     ['standard']
     """

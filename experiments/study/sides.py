@@ -1,6 +1,10 @@
 """The standard question about a density: both sides with the same knobs and ranges."""
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -9,6 +13,12 @@ from ... import densities
 from ..._keras import sublayers
 from ...inspection import weighted_layers
 from .candidate import Candidate
+
+if TYPE_CHECKING:
+    import keras_tuner as kt
+
+    from ..._density_choice import ModelDensity
+    from ..._types import Identifier
 
 TUNE = ("learning_rate", "start")
 GLOROT = "glorot_uniform"  # Keras's default; He's is that of most published networks
@@ -25,7 +35,12 @@ CONTROLS = (
 )
 
 
-def sides(network, density=None, search=None, controls=()):
+def sides(
+    network: Callable[..., keras.Model],
+    density: ModelDensity = None,
+    search: Callable[[kt.HyperParameters], Any] | None = None,
+    controls: Sequence[Candidate | str] = (),
+) -> dict[str, list[Candidate]]:
     """Returns the two sides of the question whether a density helps a network.
 
     On each side the learning rate and one factor of the initial kernels are tuned over
@@ -139,7 +154,7 @@ class Scaled(keras.initializers.Initializer):
         factors: nested list of the kernel's spatial shape.
     """
 
-    def __init__(self, initializer, factors):
+    def __init__(self, initializer: Identifier, factors: Any) -> None:
         self.initializer = keras.initializers.get(initializer)
         self.factors = factors
 
@@ -149,7 +164,7 @@ class Scaled(keras.initializers.Initializer):
         drawn = self.initializer(shape, dtype, **kwargs)
         return drawn * keras.ops.cast(factors, drawn.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "initializer": keras.initializers.serialize(self.initializer),
             "factors": self.factors,

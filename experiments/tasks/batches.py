@@ -1,6 +1,9 @@
 """Batches that a seed decides."""
 
+from __future__ import annotations
+
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -39,7 +42,15 @@ class Batches(keras.utils.PyDataset):
     (2, True)
     """
 
-    def __init__(self, items, size, load, seed, steps=None, threads=2):
+    def __init__(
+        self,
+        items: int,
+        size: int,
+        load: Callable[..., tuple[np.ndarray, np.ndarray]],
+        seed: int,
+        steps: int | None = None,
+        threads: int = 2,
+    ) -> None:
         super().__init__()
         if steps is None and items < size:
             raise ValueError(
@@ -50,7 +61,7 @@ class Batches(keras.utils.PyDataset):
         self.size = size
         self.load = load
         self.seed = seed
-        self.steps = steps or items // size
+        self.steps: int = steps or items // size
         self.epoch = 0
         self._threads = threads
         self._pool = None  # Whoever asks for the length needs no threads.
@@ -59,13 +70,13 @@ class Batches(keras.utils.PyDataset):
         self._lock = threading.Lock()
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> int:
         return self.steps
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, step):
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         epoch = self.epoch
         with self._lock:
             self._pool = self._pool or ThreadPoolExecutor(self._threads)

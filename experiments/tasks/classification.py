@@ -1,9 +1,13 @@
 """Classification of images, time series and volumes."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import functools
 import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -14,6 +18,10 @@ from ...applications.vgg import VGG, VGG16
 from . import datasets
 from .batches import Batches
 from .task import Task, channel_hint
+
+if TYPE_CHECKING:
+    from ..._types import PathLike
+    from .datasets import Dataset
 
 # Keras decays weights decoupled from the gradient. With momentum 0.9, a coupled L2 of
 # 5e-4, which is the usual one, decays a weight ten times as much as its value says.
@@ -75,19 +83,19 @@ class Classification(Task):
 
     def __init__(
         self,
-        data,
-        network=None,
-        epochs=200,
-        batch_size=128,
-        learning_rate=0.1,
-        optimizer=SGD,
-        schedule="steps",
-        weight_decay=None,
-        pad=0,
-        flip=False,
-        rotation=0.0,
-        density_learning_rate=1e-2,
-    ):
+        data: Dataset,
+        network: Callable[..., keras.Model] | None = None,
+        epochs: int = 200,
+        batch_size: int = 128,
+        learning_rate: float = 0.1,
+        optimizer: Callable[..., keras.optimizers.Optimizer] = SGD,
+        schedule: str = "steps",
+        weight_decay: float | None = None,
+        pad: int = 0,
+        flip: bool = False,
+        rotation: float = 0.0,
+        density_learning_rate: float = 1e-2,
+    ) -> None:
         super().__init__(
             data,
             network,
@@ -111,7 +119,9 @@ class Classification(Task):
         self.batches(0)  # A batch may be larger than the training split.
 
     @classmethod
-    def digits(cls, network=None, **recipe):
+    def digits(
+        cls, network: Callable[..., keras.Model] | None = None, **recipe: Any
+    ) -> Self:
         """Handwritten digits, a small VGG unless told otherwise; for a laptop."""
         network = network or SmallVGG
         defaults = {
@@ -124,7 +134,9 @@ class Classification(Task):
         return cls(datasets.digits(), network, **{**defaults, **recipe})
 
     @classmethod
-    def mnist(cls, network=None, **recipe):
+    def mnist(
+        cls, network: Callable[..., keras.Model] | None = None, **recipe: Any
+    ) -> Self:
         """5,000 digits of MNIST, a small VGG unless told otherwise; for a laptop."""
         network = network or SmallVGG
         defaults = {
@@ -137,7 +149,12 @@ class Classification(Task):
         return cls(datasets.mnist(), network, **{**defaults, **recipe})
 
     @classmethod
-    def cifar100(cls, network=None, data_dir=None, **recipe):
+    def cifar100(
+        cls,
+        network: Callable[..., keras.Model] | None = None,
+        data_dir: PathLike | None = None,
+        **recipe: Any,
+    ) -> Self:
         """CIFAR-100 by the usual protocol, VGG16 with batch normalization by default.
 
         Its usual accuracy there is 72.93 %.
@@ -149,7 +166,9 @@ class Classification(Task):
         return cls(datasets.cifar100(data_dir), network, **{**defaults, **recipe})
 
     @classmethod
-    def time_series(cls, network=None, **recipe):
+    def time_series(
+        cls, network: Callable[..., keras.Model] | None = None, **recipe: Any
+    ) -> Self:
         """Cylinder, bell and funnel, a narrow `TimeSeriesResNet`; for a laptop."""
         network = network or functools.partial(TimeSeriesResNet, filters=(16, 32, 32))
         defaults = {
@@ -161,7 +180,9 @@ class Classification(Task):
         return cls(datasets.time_series(), network, **{**defaults, **recipe})
 
     @classmethod
-    def volumes(cls, network=None, **recipe):
+    def volumes(
+        cls, network: Callable[..., keras.Model] | None = None, **recipe: Any
+    ) -> Self:
         """Four solids in noise, a narrow `R3D18`; for a laptop."""
         network = network or functools.partial(R3D18, filters=(8, 16, 32, 32))
         defaults = {
@@ -172,7 +193,7 @@ class Classification(Task):
         }
         return cls(datasets.volumes(), network, **{**defaults, **recipe})
 
-    def check_data(self, data):
+    def check_data(self, data: Dataset) -> Dataset | None:
         if isinstance(data.train, datasets.Pictures):
             raise ValueError(
                 "`data` must be a dataset with classes, such as datasets.digits(). "
@@ -183,14 +204,14 @@ class Classification(Task):
             data = dataclasses.replace(data, classes=len(np.unique(data.train[1])))
         return data
 
-    def build(self, **options):
+    def build(self, **options: Any) -> keras.Model:
         shape, classes = self.data.train[0].shape[1:], self.data.classes
         try:
             return self.network(input_shape=shape, classes=classes, **options)
         except ValueError as error:
             raise ValueError(f"{error}{channel_hint(shape)}") from error
 
-    def check_output(self, model, shape):
+    def check_output(self, model: keras.Model, shape: Sequence[int | None]) -> None:
         classes = self.data.classes
         if shape != (classes,):
             raise ValueError(
@@ -198,7 +219,7 @@ class Classification(Task):
                 f"each. Received: {shape} for an example"
             )
 
-    def loss_of(self, model):
+    def loss_of(self, model: keras.Model) -> Any:
         if self.loss != "sparse_categorical_crossentropy":
             return self.loss
         logits = _ends_in_logits(model)
@@ -206,7 +227,7 @@ class Classification(Task):
             logits = _returns_logits(model, self.sample(32))
         return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
 
-    def batches(self, seed):
+    def batches(self, seed: int) -> Batches:
         inputs, labels = self.data.train
 
         def load(indices, rng):
@@ -217,7 +238,7 @@ class Classification(Task):
 
         return Batches(len(inputs), self.batch_size, load, seed, self.steps_per_epoch)
 
-    def with_examples(self, n):
+    def with_examples(self, n: int) -> Self:
         if n < self.data.classes:
             raise ValueError(
                 f"`n` must be at least the {self.data.classes} classes, one example of "
@@ -225,16 +246,16 @@ class Classification(Task):
             )
         return super().with_examples(n)
 
-    def chance(self, split="test"):
+    def chance(self, split: str = "test") -> float:
         _, labels = getattr(self.data, split)
         return float(np.bincount(labels).max() / len(labels))
 
-    def margin(self, split="test"):
+    def margin(self, split: str = "test") -> float:
         """Two standard deviations of the accuracy of guessing."""
         chance = self.chance(split)
         return 2 * math.sqrt(chance * (1 - chance) / self.data.count(split))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "pad": self.pad,
@@ -326,7 +347,13 @@ def _returns_logits(model, inputs):
     )
 
 
-def augment(images, rng, pad=0, flip=False, rotation=0.0):
+def augment(
+    images: np.ndarray,
+    rng: np.random.Generator,
+    pad: int = 0,
+    flip: bool = False,
+    rotation: float = 0.0,
+) -> np.ndarray:
     """Crops, mirrors and turns images at random, in this order, each in its own way.
 
     One look-up of the nearest pixel does the three; what comes from outside is 0.

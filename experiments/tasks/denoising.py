@@ -1,6 +1,10 @@
 """Removal of additive white Gaussian noise from pictures."""
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -14,12 +18,16 @@ from . import datasets
 from .batches import Batches
 from .task import Task, example_shape
 
+if TYPE_CHECKING:
+    from ..._types import PathLike, Tensor
+    from .datasets import Dataset
+
 # The batches of a laptop are too small for the statistics of batch normalization.
 SmallDnCNN = functools.partial(DnCNN, depth=7, filters=32, batch_normalization=False)
 
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
-def psnr(y_true, y_pred):
+def psnr(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each picture in dB, the prediction clipped.
 
     Args:
@@ -102,23 +110,23 @@ class Denoising(Task):
 
     def __init__(
         self,
-        data,
-        network=None,
-        sigma=25.0,
-        test_sigmas=None,
-        epochs=50,
-        batch_size=128,
-        patch_size=40,
-        patches_per_picture=16,
-        steps_per_epoch=None,
-        learning_rate=1e-3,
-        optimizer=keras.optimizers.Adam,
-        schedule="steps",
-        weight_decay=None,
-        loss="mean_squared_error",
-        evaluation_size=None,
-        density_learning_rate=1e-2,
-    ):
+        data: Dataset,
+        network: Callable[..., keras.Model] | None = None,
+        sigma: float | tuple[float, float] = 25.0,
+        test_sigmas: Sequence[float] | None = None,
+        epochs: int = 50,
+        batch_size: int = 128,
+        patch_size: int = 40,
+        patches_per_picture: int = 16,
+        steps_per_epoch: int | None = None,
+        learning_rate: float = 1e-3,
+        optimizer: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
+        schedule: str = "steps",
+        weight_decay: float | None = None,
+        loss: str = "mean_squared_error",
+        evaluation_size: int | None = None,
+        density_learning_rate: float = 1e-2,
+    ) -> None:
         if batch_size % patches_per_picture:
             raise ValueError(
                 "`batch_size` must be a multiple of `patches_per_picture`. Received: "
@@ -163,7 +171,12 @@ class Denoising(Task):
         self.batches(0)  # A batch may be of more pictures than there are.
 
     @classmethod
-    def photographs(cls, network=SmallDnCNN, data=None, **recipe):
+    def photographs(
+        cls,
+        network: Callable[..., keras.Model] = SmallDnCNN,
+        data: Dataset | None = None,
+        **recipe: Any,
+    ) -> Self:
         """Shipped gray photographs, a small DnCNN; for a laptop.
 
         Args:
@@ -183,11 +196,17 @@ class Denoising(Task):
         return cls(data or datasets.photographs(), network, **{**defaults, **recipe})
 
     @classmethod
-    def div2k(cls, network=DnCNN17, channels=3, data_dir=None, **recipe):
+    def div2k(
+        cls,
+        network: Callable[..., keras.Model] = DnCNN17,
+        channels: int = 3,
+        data_dir: PathLike | None = None,
+        **recipe: Any,
+    ) -> Self:
         """DIV2K by the usual protocol, DnCNN by default."""
         return cls(datasets.div2k(channels, data_dir), network, **recipe)
 
-    def check_data(self, data):
+    def check_data(self, data: Dataset) -> Dataset | None:
         if not isinstance(data.train, datasets.Pictures):
             raise ValueError(
                 "`data` must be a dataset of pictures, such as "
@@ -195,14 +214,14 @@ class Denoising(Task):
                 "They are for the task Classification."
             )
 
-    def build(self, **options):
+    def build(self, **options: Any) -> keras.Model:
         return self.network(channels=self.channels, **options)
 
-    def sample(self, count):
+    def sample(self, count: int) -> np.ndarray:
         clean = np.zeros((count, self.patch_size, self.patch_size, self.channels))
         return clean.astype("float32")
 
-    def check_model(self, model):
+    def check_model(self, model: keras.Model) -> None:
         shape = example_shape(model, "input_shape")
         if shape is not None and shape[:2] != (None, None):
             raise ValueError(
@@ -213,7 +232,7 @@ class Denoising(Task):
             )
         super().check_model(model)
 
-    def check_output(self, model, shape):
+    def check_output(self, model: keras.Model, shape: Sequence[int | None]) -> None:
         expected = self.sample(1).shape[1:]
         if shape != expected:
             raise ValueError(
@@ -221,7 +240,7 @@ class Denoising(Task):
                 f"was given. Received: {shape} for a patch of {expected}"
             )
 
-    def batches(self, seed):
+    def batches(self, seed: int) -> Batches:
         pictures = self.data.train
         size = self.patch_size
 
@@ -250,7 +269,7 @@ class Denoising(Task):
             steps=self.steps_per_epoch,
         )
 
-    def validation_data(self):
+    def validation_data(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns central squares of equal size, `(noisy, clean)`."""
         shapes = self.data.validation.shapes
         side = min(self.evaluation_size or 256, *(min(s[:2]) for s in shapes))
@@ -262,13 +281,17 @@ class Denoising(Task):
         noisy, clean = zip(*pairs, strict=True)
         return np.stack(noisy), np.stack(clean)
 
-    def evaluate(self, model, split="validation"):
+    def evaluate(
+        self, model: keras.Model, split: str = "validation"
+    ) -> dict[str, float]:
         return self.average(self.measure(model, split))
 
-    def measure(self, model, split="test"):
+    def measure(self, model: keras.Model, split: str = "test") -> list[dict[str, Any]]:
         return [row for *_, row in self.denoise(model, split)]
 
-    def denoise(self, model, split="test"):
+    def denoise(
+        self, model: keras.Model, split: str = "test"
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]]:
         """Denoises the pictures of a split, one after the other.
 
         Args:
@@ -296,7 +319,7 @@ class Denoising(Task):
                     metrics[f"{prefix}ssim"] = float(ssim)
                 yield clean, noisy, output, metrics
 
-    def chance(self, split="test"):
+    def chance(self, split: str = "test") -> float:
         """Returns the PSNR of the noisy input, clipped as an output is."""
         if split not in self._chances:
             values = [
@@ -307,11 +330,11 @@ class Denoising(Task):
             self._chances[split] = float(np.mean(values))
         return self._chances[split]
 
-    def margin(self, split="test"):
+    def margin(self, split: str = "test") -> float:
         """A tenth of a dB."""
         return 0.1
 
-    def illustrate(self, page, models):
+    def illustrate(self, page: Any, models: Mapping[str, keras.Model]) -> None:
         """Adds PSNR and SSIM by picture, the pictures, and the densities."""
         rows, drawn = [], []
         for name, model in models.items():
@@ -343,7 +366,7 @@ class Denoising(Task):
                 page.figure("densities", figure, f"The densities of {name}.")
                 break
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "sigma": list(self.sigma),

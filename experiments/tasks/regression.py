@@ -1,10 +1,18 @@
 """Prediction of numbers."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import keras
 import numpy as np
 
 from . import datasets
 from .task import Task
+
+if TYPE_CHECKING:
+    from .datasets import Dataset
 
 
 class Regression(Task):
@@ -57,16 +65,16 @@ class Regression(Task):
 
     def __init__(
         self,
-        data,
-        network=None,
-        epochs=50,
-        batch_size=32,
-        learning_rate=1e-3,
-        optimizer=keras.optimizers.Adam,
-        schedule="cosine",
-        weight_decay=None,
-        density_learning_rate=1e-2,
-    ):
+        data: Dataset,
+        network: Callable[..., keras.Model] | None = None,
+        epochs: int = 50,
+        batch_size: int = 32,
+        learning_rate: float = 1e-3,
+        optimizer: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
+        schedule: str = "cosine",
+        weight_decay: float | None = None,
+        density_learning_rate: float = 1e-2,
+    ) -> None:
         super().__init__(
             data,
             network,
@@ -80,7 +88,7 @@ class Regression(Task):
         )
         self.batches(0)  # A batch may be larger than the training split.
 
-    def check_data(self, data):
+    def check_data(self, data: Dataset) -> Dataset | None:
         if isinstance(data.train, datasets.Pictures):
             raise ValueError(
                 "`data` must be a dataset of inputs and numbers. Received: "
@@ -88,7 +96,7 @@ class Regression(Task):
                 "Denoising."
             )
 
-    def chance(self, split="test"):
+    def chance(self, split: str = "test") -> float:
         """Returns the error of the median of the training targets for all."""
         _, targets = getattr(self.data, split)
         guess = np.median(self.data.train[1], axis=0)

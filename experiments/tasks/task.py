@@ -1,8 +1,12 @@
 """What the tasks share: data, a training recipe, and an honest evaluation."""
 
+from __future__ import annotations
+
 import copy
 import json
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import keras
 import numpy as np
@@ -10,6 +14,11 @@ import numpy as np
 from ...inspection import learned_layers
 from ...optimizers import density_optimizer
 from .batches import Batches
+
+if TYPE_CHECKING:
+    from ..._density_choice import ModelDensity
+    from ..._types import DensityOptions, PathLike
+    from .datasets import Dataset
 
 SCHEDULES = ("constant", "cosine", "steps")
 TUNING_SEED = 1_000_000  # Seeds from here on tune; a user's are below.
@@ -60,25 +69,29 @@ class Task:
     ...     monitor, direction, metrics = "mae", "min", ("mae",)
     """
 
-    name = monitor = direction = loss = None
-    unit, scale = "", 1
-    differences = ()
-    metrics = ()
-    row_keys = ("example",)
-    standardize = False
+    name: str | None = None
+    monitor: str | None = None
+    direction: str | None = None
+    loss: str | keras.losses.Loss | None = None
+    unit: str = ""
+    scale: float = 1
+    differences: tuple[float, ...] = ()
+    metrics: Sequence[str | keras.metrics.Metric] = ()
+    row_keys: tuple[str, ...] = ("example",)
+    standardize: bool = False
 
     def __init__(
         self,
-        data,
-        network,
-        epochs,
-        batch_size,
-        learning_rate,
-        optimizer,
-        schedule="constant",
-        weight_decay=None,
-        density_learning_rate=1e-2,
-    ):
+        data: Dataset,
+        network: Callable[..., keras.Model] | None,
+        epochs: int,
+        batch_size: int,
+        learning_rate: float,
+        optimizer: Callable[..., keras.optimizers.Optimizer],
+        schedule: str = "constant",
+        weight_decay: float | None = None,
+        density_learning_rate: float = 1e-2,
+    ) -> None:
         if schedule not in SCHEDULES:
             raise ValueError(
                 f"`schedule` must be one of {SCHEDULES}. Received: {schedule!r}"
@@ -106,14 +119,16 @@ class Task:
             varies = std > 1e-7 * np.abs(self._mean)  # The precision of float32.
             self._std = np.where(varies, std, 1.0)
 
-    def check_data(self, data):
+    def check_data(self, data: Dataset) -> Dataset | None:
         """Raises a ValueError if the data do not suit the task.
 
         Returns:
             The data as the task takes them; None for as they are.
         """
 
-    def model(self, density=None, **density_options):
+    def model(
+        self, density: ModelDensity = None, **density_options: Unpack[DensityOptions]
+    ) -> keras.Model:
         """Builds the network, not compiled. `density=None` is the standard one.
 
         Raises:
@@ -129,11 +144,11 @@ class Task:
         self.check_model(model)
         return model
 
-    def build(self, **options):
+    def build(self, **options: Any) -> keras.Model:
         """Calls `network`, with what else of the data it needs to know."""
         return self.network(**options)
 
-    def check_model(self, model):
+    def check_model(self, model: keras.Model) -> None:
         """Raises a ValueError if a Keras model does not fit the data.
 
         A model without known shapes, such as a subclassed one, is called on two
@@ -162,7 +177,7 @@ class Task:
             ) from error
         self.check_output(model, output)
 
-    def check_output(self, model, shape):
+    def check_output(self, model: keras.Model, shape: Sequence[int | None]) -> None:
         """Raises a ValueError if a model's output for an example has a wrong shape."""
         expected = self.data.train[1].shape[1:]
         if shape != expected and not (expected == () and shape == (1,)):
@@ -172,11 +187,11 @@ class Task:
                 f"{shape}"
             )
 
-    def sample(self, count):
+    def sample(self, count: int) -> np.ndarray:
         """Returns the first training inputs as the network sees them."""
         return self._standardized(self.data.train[0][:count])
 
-    def batches(self, seed):
+    def batches(self, seed: int) -> Batches:
         """Returns the training batches, a `Batches`."""
         inputs, targets = self.data.train
 
@@ -185,7 +200,7 @@ class Task:
 
         return Batches(len(inputs), self.batch_size, load, seed, self.steps_per_epoch)
 
-    def examples(self, split):
+    def examples(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns `(inputs, targets)` of the `"validation"` or the `"test"` split."""
         inputs, targets = getattr(self.data, split)
         return self._standardized(inputs), targets
@@ -195,17 +210,19 @@ class Task:
             return inputs
         return ((inputs - self._mean) / self._std).astype("float32")
 
-    def validation_data(self):
+    def validation_data(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns `(inputs, targets)` for the metrics of every epoch of a training."""
         return self.examples("validation")
 
-    def evaluate(self, model, split="validation"):
+    def evaluate(
+        self, model: keras.Model, split: str = "validation"
+    ) -> dict[str, float]:
         """Returns the metrics on the `"validation"` or the `"test"` split, a dict."""
         inputs, targets = self.examples(split)
         metrics = model.evaluate(inputs, targets, verbose=0, return_dict=True)
         return {name: float(value) for name, value in metrics.items()}
 
-    def measure(self, model, split="test"):
+    def measure(self, model: keras.Model, split: str = "test") -> list[dict[str, Any]]:
         """Returns the metrics of a split, a list of one dict for each `"example"`.
 
         Tasks that measure the split as a whole return one dict.
@@ -213,19 +230,19 @@ class Task:
         return [{"example": split, **self.evaluate(model, split)}]
 
     @classmethod
-    def average(cls, rows):
+    def average(cls, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """Returns the means of the metrics of `measure`."""
         names = [name for name in rows[0] if name not in cls.row_keys]
         return {name: float(np.mean([row[name] for row in rows])) for name in names}
 
-    def chance(self, split="test"):
+    def chance(self, split: str = "test") -> float | None:
         """Returns the `monitor` of a network that has learned nothing, None if unknown.
 
         Args:
             split: `"validation"` or `"test"`.
         """
 
-    def failed(self, value, split="test"):
+    def failed(self, value: float, split: str = "test") -> bool:
         """Whether a training failed: its result is not finite or no better than chance.
 
         Args:
@@ -238,27 +255,27 @@ class Task:
         gain = value - chance if self.direction == "max" else chance - value
         return not gain > self.margin(split)
 
-    def margin(self, split="test"):
+    def margin(self, split: str = "test") -> float:
         """Returns by how much a result must be better than `chance`."""
         return 0.0
 
-    def illustrate(self, page, models):
+    def illustrate(self, page: Any, models: Mapping[str, keras.Model]) -> None:
         """Adds to a `page.Page` what trained models, a dict by name, make of the data.
 
         Nothing by default.
         """
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """Batches an epoch."""
         return len(self.batches(0))
 
     @property
-    def total_steps(self):
+    def total_steps(self) -> int:
         """Batches of the whole training."""
         return self.epochs * self.steps
 
-    def with_steps(self, total_steps):
+    def with_steps(self, total_steps: int) -> Self:
         """Returns the task with a training of another length, its schedule with it.
 
         An epoch becomes longer where `total_steps` is no multiple of its steps, up to
@@ -278,7 +295,7 @@ class Task:
         task.steps_per_epoch = int(total_steps) // epochs
         return _check_length(task, total_steps)
 
-    def with_examples(self, n):
+    def with_examples(self, n: int) -> Self:
         """Returns the task with `n` examples to train on and as many steps as before.
 
         They are those of seed 0; `for_seed` draws another seed's. For one seed, fewer
@@ -302,7 +319,7 @@ class Task:
         task._count = int(n)
         return _check_length(task.for_seed(0), self.total_steps)
 
-    def with_resampling(self):
+    def with_resampling(self) -> Self:
         """Returns the task whose every seed divides the examples anew.
 
         See `datasets.Dataset.resampled`; seed 0 keeps the splits as they are.
@@ -311,7 +328,7 @@ class Task:
         task._resample = True
         return task.for_seed(0)
 
-    def with_folds(self, folds):
+    def with_folds(self, folds: int) -> Self:
         """Returns the task whose candidates are tuned by cross-validation.
 
         The training and the validation examples are divided into `folds` parts, in
@@ -335,7 +352,7 @@ class Task:
         task.folds = int(folds)
         return task
 
-    def for_seed(self, seed):
+    def for_seed(self, seed: int) -> Self:
         """Returns the task as a seed sees it: with the examples that it draws.
 
         It is the task itself, unless `with_examples`, `with_resampling` or `with_folds`
@@ -353,7 +370,9 @@ class Task:
         task._see(data)
         return task
 
-    def optimizer(self, learning_rate=None, weight_decay=None):
+    def optimizer(
+        self, learning_rate: float | None = None, weight_decay: float | None = None
+    ) -> keras.optimizers.Optimizer:
         """Returns a new optimizer as the recipe has it.
 
         Args:
@@ -377,8 +396,13 @@ class Task:
         return optimizer
 
     def compile(
-        self, model, learning_rate=None, weight_decay=None, optimizer=None, **kwargs
-    ):
+        self,
+        model: keras.Model,
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        optimizer: keras.optimizers.Optimizer | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Compiles a Keras model with the recipe.
 
         Learned densities get an optimizer of their own: Adam with warm restarts, of
@@ -412,21 +436,21 @@ class Task:
         # A backup of a training restores only what has been built.
         model.optimizer.build(model.trainable_variables)
 
-    def loss_of(self, model):
+    def loss_of(self, model: keras.Model) -> Any:
         """Returns the loss that a model is compiled with."""
         return self.loss
 
     def fit(
         self,
-        model,
-        seed=0,
-        epochs=None,
-        callbacks=(),
-        validate=False,
-        backup_dir=None,
-        verbose=0,
-        **kwargs,
-    ):
+        model: keras.Model,
+        seed: int = 0,
+        epochs: int | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        validate: bool = False,
+        backup_dir: PathLike | None = None,
+        verbose: int | str = 0,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         """Trains a compiled network.
 
         With the same seed and backend, two trainings of the same initial network end
@@ -462,7 +486,7 @@ class Task:
             **kwargs,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns what decides a result beside the model and the data.
 
         It is what JSON can hold, the same in every process.
@@ -509,7 +533,7 @@ def _check_length(task, total_steps):
     return task
 
 
-def example_shape(model, name):
+def example_shape(model: keras.Model, name: str) -> tuple[int | None, ...] | None:
     """Returns the shape of an example, None if the model does not know it."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a keras.Model. Received: {model}")
@@ -530,7 +554,7 @@ def _fits(shape, expected):
     )
 
 
-def channel_hint(shape):
+def channel_hint(shape: Sequence[int | None]) -> str:
     """Returns what may be wrong with examples of a shape that does not fit."""
     if len(shape) > 2 or shape[-1:] == (1,):
         return ""

@@ -3,12 +3,16 @@
 import inspect
 import re
 import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
 from keras import constraints, ops, regularizers
 
 from .. import densities
+from .._types import Identifier, Tensor
+from ..densities import DensityLike
 from .effective_kernel import EffectiveKernelConstraint, EffectiveKernelRegularizer
 from .layer_density import FixedDensity, LayerDensity, LearnedDensity, check_bools
 
@@ -57,16 +61,20 @@ class _OfClass:
     asks the layer for them.
     """
 
-    def __init__(self, value):
+    def __init__(self, value: inspect.Signature | None) -> None:
         self._value = value
 
-    def __get__(self, instance, owner):
+    def __get__(self, instance: object, owner: type) -> inspect.Signature | None:
         if instance is not None:
             raise AttributeError
         return self._value
 
 
-class WeightedConvolution:
+# Whatever it is mixed into is a layer, and has what layers have.
+_Layer = keras.Layer if TYPE_CHECKING else object
+
+
+class WeightedConvolution(_Layer):
     """Mixin that multiplies the kernel of a Keras convolution by a density.
 
     It comes before the Keras class among the bases. A family of layers defines
@@ -76,23 +84,26 @@ class WeightedConvolution:
     last.
     """
 
-    weighted_kernel = "kernel"
-    density_channel_axis = -1
+    __signature__: _OfClass
+    kernel_size: tuple[int, ...]  # That of the Keras class.
+    padding: str  # So is this.
+    weighted_kernel: str = "kernel"
+    density_channel_axis: int = -1
     # Whether it became weighted in a model that stood already. No config of the model
     # may say so, and its weights are those of no plain layer: files mark them.
-    converted_in_place = False
+    converted_in_place: bool = False
 
     def __init__(
         self,
-        *args,
-        density=None,
+        *args: Any,
+        density: DensityLike | LayerDensity = None,
         normalize_density: bool | None = None,
-        density_trainable=False,
-        density_per_channel=False,
-        density_regularizer=None,
-        density_constraint=None,
-        **kwargs,
-    ):
+        density_trainable: bool = False,
+        density_per_channel: bool = False,
+        density_regularizer: Identifier = None,
+        density_constraint: Identifier = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         check_bools(
             density_trainable=density_trainable,
@@ -148,7 +159,7 @@ class WeightedConvolution:
             return None
         return FixedDensity(**arguments, dtype=self.variable_dtype)
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         """Gives the class the signature and the list of arguments that it has."""
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
@@ -167,13 +178,13 @@ class WeightedConvolution:
         if WeightedConvolution.__doc__ is not None:  # As under python -OO.
             cls.__doc__ = _with_arguments(cls.__doc__ or "", keras_class)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         super().build(input_shape)
         if self.density is not None:
             self.density.build(tuple(getattr(self, self.weighted_kernel).shape))
             self.bind_penalties()
 
-    def bind_penalties(self):
+    def bind_penalties(self) -> None:
         """Lets penalties of the effective kernel know the density of this layer."""
         kernel = kernel_variable(self, self.weighted_kernel)
         regularizer, constraint = (getattr(self, name) for name in penalties(self))
@@ -182,12 +193,12 @@ class WeightedConvolution:
         if isinstance(constraint, EffectiveKernelConstraint):
             kernel.constraint = constraint.under(self.density)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         if self.converted_in_place:
             store["density"] = self.density_map
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         if "density" in store.keys():  # noqa: SIM118  It is no dict.
             saved = np.asarray(store["density"])
             store = {key: store[key] for key in store.keys() if key != "density"}  # noqa: SIM118
@@ -202,7 +213,7 @@ class WeightedConvolution:
                 )
         super().load_own_variables(store)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         if self.density is None:
             return super().call(inputs)
         kernel = self.density.multiply(getattr(self, self.weighted_kernel))
@@ -217,12 +228,12 @@ class WeightedConvolution:
         return outputs
 
     @property
-    def density(self):
+    def density(self) -> LayerDensity | None:
         """The density of this layer: a `LayerDensity`, or None."""
         return self._density
 
     @density.setter
-    def density(self, value):
+    def density(self, value: object) -> None:
         raise AttributeError(
             "`density` is set when a layer is made, because compiled functions hold "
             "its values. Use `keras_wconv.to_weighted(model, density)` for a copy of a "
@@ -234,28 +245,28 @@ class WeightedConvolution:
     # What follows is set when the layer is made: the density is made of it.
 
     @property
-    def density_trainable(self):
+    def density_trainable(self) -> bool:
         return self.density is not None and self.density.learned
 
     @property
-    def normalize_density(self):
+    def normalize_density(self) -> bool | None:
         """As it was given; `layer.density.normalize` is what None came to."""
         return self._normalize_density
 
     @property
-    def density_per_channel(self):
+    def density_per_channel(self) -> bool:
         return self._density_per_channel
 
     @property
-    def density_regularizer(self):
+    def density_regularizer(self) -> keras.regularizers.Regularizer | None:
         return self._density_regularizer
 
     @property
-    def density_constraint(self):
+    def density_constraint(self) -> keras.constraints.Constraint | None:
         return self._density_constraint
 
     @property
-    def effective_kernel(self):
+    def effective_kernel(self) -> Tensor:
         """The kernel that the layer convolves with: its weight multiplied by Φ."""
         kernel = getattr(self, self.weighted_kernel)
         if self.density is None:
@@ -263,7 +274,7 @@ class WeightedConvolution:
         return self.density.multiply(kernel)
 
     @property
-    def density_map(self):
+    def density_map(self) -> np.ndarray:
         """Φ as it is now, normalized where it is: a NumPy array of `kernel_size`.
 
         Where channels have densities of their own, it has two more axes that broadcast
@@ -274,14 +285,14 @@ class WeightedConvolution:
         return self.density.map_value()
 
     @property
-    def density_profiles(self):
+    def density_profiles(self) -> list[np.ndarray]:
         """The full profile of each axis, before normalization: NumPy arrays."""
         if self.density is None:
             return [np.ones(size) for size in self.kernel_size]
         return self.density.profiles()
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         name = config.get("name")
         try:
             if isinstance(config.get("density"), dict):
@@ -294,7 +305,7 @@ class WeightedConvolution:
                 f"The layer {name!r} cannot be made of its config: {cause}"
             ) from cause
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         initial = None if self.density is None else self.density.initial
         config.update(
@@ -310,19 +321,19 @@ class WeightedConvolution:
         return config
 
 
-def penalties(layer):
+def penalties(layer: keras.Layer) -> tuple[str, str]:
     """The names of the regularizer and the constraint of the kernel under a density."""
     is_depthwise = hasattr(layer, "depthwise_regularizer")
     factor = "depthwise" if is_depthwise else "kernel"
     return f"{factor}_regularizer", f"{factor}_constraint"
 
 
-def kernel_variable(layer, name):
+def kernel_variable(layer: keras.Layer, name: str) -> keras.Variable:
     """The variable of a kernel that has this name, without LoRA."""
     return layer._kernel if hasattr(layer, "_kernel") else getattr(layer, name)
 
 
-DENSITY_ARGUMENTS = {
+DENSITY_ARGUMENTS: set[str] = {
     name
     for name, parameter in inspect.signature(
         WeightedConvolution.__init__
@@ -331,11 +342,21 @@ DENSITY_ARGUMENTS = {
 }
 
 
-def check_density_options(options):
-    """Raises a `TypeError` for names that no weighted layer takes beside `density`."""
+def check_density_options(options: Mapping[str, object]) -> None:
+    """Checks density options of whole models, whose layers may get none of them.
+
+    Raises:
+        TypeError: If a name is none that a weighted layer takes beside `density`.
+        ValueError: If what must be a bool is none.
+    """
     allowed = DENSITY_ARGUMENTS - {"density"}
     unknown = sorted(set(options) - allowed)
     if unknown:
         raise TypeError(
             f"The density options must be of {sorted(allowed)}. Received: {unknown}"
         )
+    bools = ("normalize_density", "density_trainable", "density_per_channel")
+    given = {name: options[name] for name in bools if name in options}
+    if given.get("normalize_density", False) is None:
+        del given["normalize_density"]
+    check_bools(**given)

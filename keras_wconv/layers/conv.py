@@ -1,13 +1,51 @@
 """Weighted convolutions in one, two and three dimensions."""
 
+from typing import TYPE_CHECKING, Any
+
 import keras
 from keras import ops
 
+from .._types import Identifier, Sizes, Tensor
+from ..densities import DensityLike
 from .base import WeightedConvolution
 
 
+class WeightedDenseConvolution(WeightedConvolution):
+    """The family whose kernels connect all channels, within groups."""
+
+    if TYPE_CHECKING:  # What is run is the signature of each Keras class.
+
+        def __init__(
+            self,
+            filters: int,
+            kernel_size: Sizes,
+            strides: Sizes = 1,
+            padding: str = "valid",
+            data_format: str | None = None,
+            dilation_rate: Sizes = 1,
+            groups: int = 1,
+            activation: Identifier = None,
+            use_bias: bool = True,
+            kernel_initializer: Identifier = "glorot_uniform",
+            bias_initializer: Identifier = "zeros",
+            kernel_regularizer: Identifier = None,
+            bias_regularizer: Identifier = None,
+            activity_regularizer: Identifier = None,
+            kernel_constraint: Identifier = None,
+            bias_constraint: Identifier = None,
+            *,
+            density: DensityLike = None,
+            normalize_density: bool | None = None,
+            density_trainable: bool = False,
+            density_per_channel: bool = False,
+            density_regularizer: Identifier = None,
+            density_constraint: Identifier = None,
+            **kwargs: Any,
+        ) -> None: ...
+
+
 @keras.saving.register_keras_serializable(package="keras_wconv")
-class WeightedConv1D(WeightedConvolution, keras.layers.Conv1D):
+class WeightedConv1D(WeightedDenseConvolution, keras.layers.Conv1D):
     """1D convolution whose kernel is multiplied by a spatial density.
 
     The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the convolution
@@ -37,7 +75,7 @@ class WeightedConv1D(WeightedConvolution, keras.layers.Conv1D):
     Source: https://arxiv.org/abs/2505.24558; causal profiles are an extension.
     """
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         padding = self.padding
         if padding == "causal":
             past = self.dilation_rate[0] * (self.kernel_size[0] - 1)
@@ -56,7 +94,7 @@ class WeightedConv1D(WeightedConvolution, keras.layers.Conv1D):
 
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
-class WeightedConv2D(WeightedConvolution, keras.layers.Conv2D):
+class WeightedConv2D(WeightedDenseConvolution, keras.layers.Conv2D):
     """2D convolution whose kernel is multiplied by a spatial density.
 
     The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the convolution
@@ -88,7 +126,7 @@ class WeightedConv2D(WeightedConvolution, keras.layers.Conv2D):
 
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
-class WeightedConv3D(WeightedConvolution, keras.layers.Conv3D):
+class WeightedConv3D(WeightedDenseConvolution, keras.layers.Conv3D):
     """3D convolution whose kernel is multiplied by a spatial density.
 
     The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the convolution

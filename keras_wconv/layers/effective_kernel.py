@@ -1,9 +1,13 @@
 """Regularizers and constraints of the effective kernel."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import constraints, ops, regularizers
 
-from .layer_density import FixedDensity
+from .._types import Identifier, Tensor
+from .layer_density import FixedDensity, LayerDensity
 
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
@@ -31,17 +35,17 @@ class EffectiveKernelRegularizer(keras.regularizers.Regularizer):
     1.5
     """
 
-    def __init__(self, regularizer):
+    def __init__(self, regularizer: Identifier) -> None:
         self.regularizer = regularizers.get(regularizer)
 
-    def __call__(self, kernel):
+    def __call__(self, kernel: Tensor) -> Tensor:
         return self.regularizer(kernel)
 
-    def under(self, density):
+    def under(self, density: LayerDensity) -> Callable[[Tensor], Tensor]:
         """Returns the regularizer of a kernel W that has this density."""
-        return lambda kernel: self.regularizer(density.multiply(kernel))
+        return _RegularizerUnder(self.regularizer, density)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"regularizer": regularizers.serialize(self.regularizer)}
 
 
@@ -74,13 +78,13 @@ class EffectiveKernelConstraint(keras.constraints.Constraint):
     [0.4082, 0.4082, 0.4082]
     """
 
-    def __init__(self, constraint):
+    def __init__(self, constraint: Identifier) -> None:
         self.constraint = constraints.get(constraint)
 
-    def __call__(self, kernel):
+    def __call__(self, kernel: Tensor) -> Tensor:
         return self.constraint(kernel)
 
-    def under(self, density):
+    def under(self, density: LayerDensity) -> Callable[[Tensor], Tensor]:
         """Returns the constraint of a kernel W that has this density."""
         if not isinstance(density, FixedDensity):
             # An optimizer would see a density that stays as it was when it was traced.
@@ -89,17 +93,34 @@ class EffectiveKernelConstraint(keras.constraints.Constraint):
                 "Expected density_trainable=False, or a constraint of the kernel. "
                 f"Received: density={density}, constraint={self.constraint}"
             )
+        return _ConstraintUnder(self.constraint, density)
 
-        def constrain(kernel):
-            kernel = ops.convert_to_tensor(kernel)
-            phi = ops.cast(density.map(), kernel.dtype)
-            is_zero = ops.equal(phi, 0)
-            divided = self.constraint(density.multiply(kernel)) / ops.where(
-                is_zero, ops.ones_like(phi), phi
-            )
-            return ops.where(is_zero, kernel, divided)
-
-        return constrain
-
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"constraint": constraints.serialize(self.constraint)}
+
+
+# Classes, since the variables of Keras before 3.15 take no plain functions.
+
+
+class _RegularizerUnder(keras.regularizers.Regularizer):
+    def __init__(self, regularizer, density):
+        self.regularizer = regularizer
+        self.density = density
+
+    def __call__(self, kernel):
+        return self.regularizer(self.density.multiply(kernel))
+
+
+class _ConstraintUnder(keras.constraints.Constraint):
+    def __init__(self, constraint, density):
+        self.constraint = constraint
+        self.density = density
+
+    def __call__(self, kernel):
+        kernel = ops.convert_to_tensor(kernel)
+        phi = ops.cast(self.density.map(), kernel.dtype)
+        is_zero = ops.equal(phi, 0)
+        divided = self.constraint(self.density.multiply(kernel)) / ops.where(
+            is_zero, ops.ones_like(phi), phi
+        )
+        return ops.where(is_zero, kernel, divided)

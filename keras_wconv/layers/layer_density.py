@@ -1,12 +1,16 @@
 """The density of one layer: fixed, learned or held, with one interface."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import constraints, ops, regularizers
 
 from .. import densities
+from .._types import Identifier, Tensor
+from ..densities import DensityLike
 from ..regularizers import KernelSize
 
 # A map of them takes 32 MB. Kernels are far smaller; the files of strangers may say
@@ -27,11 +31,11 @@ class LayerDensity:
 
     learned = False
 
-    def map(self):
+    def map(self) -> Tensor:
         """Returns Φ as a tensor that broadcasts to the kernel, with gradients."""
         raise NotImplementedError
 
-    def multiply(self, kernel):
+    def multiply(self, kernel: Tensor) -> Tensor:
         """Returns the product of a kernel and Φ, with gradients.
 
         Args:
@@ -39,7 +43,7 @@ class LayerDensity:
         """
         raise NotImplementedError
 
-    def map_value(self, normalize=None):
+    def map_value(self, normalize: bool | None = None) -> np.ndarray:
         """Returns Φ as it is now, a float64 NumPy array.
 
         Args:
@@ -51,11 +55,11 @@ class LayerDensity:
         """
         raise NotImplementedError
 
-    def values(self):
+    def values(self) -> dict[str, np.ndarray]:
         """Returns the learned parameters by name, as NumPy arrays."""
         return {}
 
-    def profiles(self):
+    def profiles(self) -> list[np.ndarray]:
         """Returns the full profile of each axis, before normalization."""
         phi = self.map_value(normalize=False)
         rank = len(self.kernel_size)
@@ -111,7 +115,14 @@ class FixedDensity(LayerDensity):
         dtype: str, that of the weights that Φ is multiplied with.
     """
 
-    def __init__(self, initial, kernel_size, causal, normalize, dtype):
+    def __init__(
+        self,
+        initial: densities.Density,
+        kernel_size: Sequence[int],
+        causal: bool,
+        normalize: bool,
+        dtype: str,
+    ) -> None:
         self.initial = initial
         self.kernel_size = _checked_size(kernel_size)
         self.causal = causal
@@ -123,27 +134,27 @@ class FixedDensity(LayerDensity):
         phi = phi.astype(precision(dtype))
         self._constants = _Constants([phi], precision(dtype))
 
-    def build(self, kernel_shape):
+    def build(self, kernel_shape: Sequence[int]) -> None:
         """Checks Φ against the shape of the kernel."""
         [phi] = self._constants.arrays
         _check_channels(phi.shape, kernel_shape, self.kernel_size)
 
-    def map(self):
+    def map(self) -> Tensor:
         return ops.convert_to_tensor(self._constants.arrays[0])
 
-    def multiply(self, kernel):
+    def multiply(self, kernel: Tensor) -> Tensor:
         kernel = ops.convert_to_tensor(kernel)
         [phi] = self._constants.beside(kernel)
         # `ops.multiply` would take an eager backend four times as long.
         return kernel * ops.cast(phi, kernel.dtype)
 
-    def map_value(self, normalize=None):
+    def map_value(self, normalize: bool | None = None) -> np.ndarray:
         phi = self.initial(self.kernel_size, self.causal)
         if self.normalize if normalize is None else normalize:
             return densities.normalize(phi, rank=len(self.kernel_size))
         return phi
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return repr(self.initial)
 
 
@@ -186,15 +197,15 @@ class LearnedDensity(LayerDensity, keras.Layer):
 
     def __init__(
         self,
-        initial,
-        kernel_size,
-        causal=False,
-        normalize=False,
-        channel_axis=None,
-        regularizer=None,
-        constraint=None,
-        **kwargs,
-    ):
+        initial: DensityLike,
+        kernel_size: Sequence[int],
+        causal: bool = False,
+        normalize: bool = False,
+        channel_axis: int | None = None,
+        regularizer: Identifier = None,
+        constraint: Identifier = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_bools(causal=causal, normalize=normalize)
         self.initial = densities.get(initial)
@@ -220,7 +231,7 @@ class LearnedDensity(LayerDensity, keras.Layer):
         self._taps = taps if channel_axis is None else [t[..., None] for t in taps]
         self.map_value()  # A map of zeros cannot be normalized.
 
-    def build(self, kernel_shape):
+    def build(self, kernel_shape: Sequence[int]) -> None:
         channels = ()
         if self.channel_axis is not None:
             channels = (kernel_shape[self.channel_axis],)
@@ -233,7 +244,7 @@ class LearnedDensity(LayerDensity, keras.Layer):
         self._learned = {}
         regularizer = self.regularizer
         if isinstance(regularizer, KernelSize):
-            regularizer = self._price
+            regularizer = _PriceOfMap(self)
         for name, start in starts.items():
             positive = name in self.initial.positive
             start = np.log(start) if positive else start
@@ -256,7 +267,7 @@ class LearnedDensity(LayerDensity, keras.Layer):
         self._constants = _Constants(self._taps, precision(self.dtype))
         self.built = True
 
-    def map(self):
+    def map(self) -> Tensor:
         parameters = {
             name: ops.exp(weight)
             if name in self.initial.positive
@@ -269,14 +280,15 @@ class LearnedDensity(LayerDensity, keras.Layer):
             phi = densities.normalize(phi, ops, rank=len(self.kernel_size))
         return phi[self._channel_axes]
 
-    def _price(self, weight):
+    def price(self):
+        """Returns what the `KernelSize` that is the regularizer charges for the map."""
         phi = self.map()
         # A profile that is 1 everywhere is left to broadcasting.
         return self.regularizer(
             ops.broadcast_to(phi, (*self.kernel_size, *phi.shape[-2:]))
         )
 
-    def multiply(self, kernel):
+    def multiply(self, kernel: Tensor) -> Tensor:
         product = ops.convert_to_tensor(kernel) * ops.cast(self.map(), kernel.dtype)
         if self.learned and keras.backend.backend() == "torch":
             # PyTorch's convolution returns a gradient that is laid out in another way
@@ -285,7 +297,7 @@ class LearnedDensity(LayerDensity, keras.Layer):
             product = product.reshape(-1).reshape(product.shape)
         return product
 
-    def map_value(self, normalize=None):
+    def map_value(self, normalize: bool | None = None) -> np.ndarray:
         normalize = self.normalize if normalize is None else normalize
         parameters = self.values() if self.built else self._start
         taps = self._taps
@@ -301,14 +313,14 @@ class LearnedDensity(LayerDensity, keras.Layer):
             return phi
         return phi[_channel_axes(phi.shape, rank, self.channel_axis)]
 
-    def values(self):
+    def values(self) -> dict[str, np.ndarray]:
         values = {}
         for name, weight in self._learned.items():
             value = np.asarray(ops.convert_to_numpy(weight), "float64")
             values[name] = np.exp(value) if name in self.initial.positive else value
         return values
 
-    def assign(self, density):
+    def assign(self, density: DensityLike) -> None:
         """Sets the weights to a density of the same kind as the initial one.
 
         Args:
@@ -340,7 +352,7 @@ class LearnedDensity(LayerDensity, keras.Layer):
                 value = np.broadcast_to(value[..., None], weight.shape)
             weight.assign(value)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -356,6 +368,16 @@ class LearnedDensity(LayerDensity, keras.Layer):
         return config
 
 
+class _PriceOfMap(keras.regularizers.Regularizer):
+    """Of a weight; the variables of Keras before 3.15 take no plain functions."""
+
+    def __init__(self, density):
+        self.density = density
+
+    def __call__(self, weight):
+        return self.density.price()
+
+
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class HeldDensity(LearnedDensity):
     """A density that is a weight and stays as assigned: one compiled step serves all.
@@ -366,21 +388,21 @@ class HeldDensity(LearnedDensity):
 
     learned = False
 
-    def build(self, kernel_shape):
+    def build(self, kernel_shape: Sequence[int]) -> None:
         super().build(kernel_shape)
         for weight in self.weights:
             weight.trainable = False
 
     @property
-    def trainable(self):
+    def trainable(self) -> bool:
         return False
 
     @trainable.setter
-    def trainable(self, value):
+    def trainable(self, value: bool) -> None:
         pass
 
 
-def check_bools(**arguments):
+def check_bools(**arguments: object) -> None:
     """Raises a `ValueError` for an argument that is not a bool, such as `"yes"`."""
     for name, value in arguments.items():
         if not isinstance(value, (bool, np.bool_)):
@@ -390,7 +412,7 @@ def check_bools(**arguments):
             )
 
 
-def precision(dtype):
+def precision(dtype: str) -> str:
     """The precision of a density beside weights of a dtype."""
     return "float64" if dtype == "float64" else "float32"
 
@@ -404,7 +426,7 @@ def _weight_name(name, positive):
     return f"raw_{name}"
 
 
-def _checked_size(kernel_size):
+def _checked_size(kernel_size: Sequence[int]) -> tuple[int, ...]:
     kernel_size = tuple(kernel_size)
     if math.prod(kernel_size) > MAX_TAPS:
         raise ValueError(

@@ -1,8 +1,12 @@
 """Weighted separable convolutions in one and two dimensions."""
 
+from typing import TYPE_CHECKING, Any
+
 import keras
 from keras import ops
 
+from .._types import Identifier, Sizes, Tensor
+from ..densities import DensityLike
 from .base import WeightedConvolution
 
 
@@ -12,7 +16,40 @@ class WeightedSeparableConvolution(WeightedConvolution):
     weighted_kernel = "depthwise_kernel"
     density_channel_axis = -2
 
-    def convolution_op(self, inputs, kernel):
+    if TYPE_CHECKING:  # What is run is the signature of each Keras class.
+
+        def __init__(
+            self,
+            filters: int,
+            kernel_size: Sizes,
+            strides: Sizes = 1,
+            padding: str = "valid",
+            data_format: str | None = None,
+            dilation_rate: Sizes = 1,
+            depth_multiplier: int = 1,
+            activation: Identifier = None,
+            use_bias: bool = True,
+            depthwise_initializer: Identifier = "glorot_uniform",
+            pointwise_initializer: Identifier = "glorot_uniform",
+            bias_initializer: Identifier = "zeros",
+            depthwise_regularizer: Identifier = None,
+            pointwise_regularizer: Identifier = None,
+            bias_regularizer: Identifier = None,
+            activity_regularizer: Identifier = None,
+            depthwise_constraint: Identifier = None,
+            pointwise_constraint: Identifier = None,
+            bias_constraint: Identifier = None,
+            *,
+            density: DensityLike = None,
+            normalize_density: bool | None = None,
+            density_trainable: bool = False,
+            density_per_channel: bool = False,
+            density_regularizer: Identifier = None,
+            density_constraint: Identifier = None,
+            **kwargs: Any,
+        ) -> None: ...
+
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         return ops.separable_conv(
             inputs,
             kernel,

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from extent import first
 
 from keras_wconv import applications, fold
 from keras_wconv.applications import convnext
@@ -75,7 +76,7 @@ def test_density_is_for_the_depthwise_kernels():
     assert list(weighted_layers(model)) == expected
 
 
-@pytest.mark.parametrize("kernel_size", [3, 9, 31, (5, 11)])
+@pytest.mark.parametrize("kernel_size", first(31, ((5, 11),), 3, 9, count=2))
 def test_kernels_of_any_size_with_a_width_for_each_channel(kernel_size):
     model = small(
         kernel_size=kernel_size,

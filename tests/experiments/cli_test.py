@@ -12,6 +12,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from keras_versions import needs_keras
 
 import keras_wconv
 import keras_wconv_cli
@@ -126,6 +127,7 @@ def test_export_writes_a_model_or_says_what_the_backend_cannot(
 @pytest.mark.skipif(
     keras.backend.backend() == "jax", reason="Keras does not write it there."
 )
+@needs_keras("3.13", "does not write OpenVINO's files")
 def test_export_names_both_files_of_openvino(model_path, tmp_path, capsys):
     pytest.importorskip("openvino")
     output = tmp_path / "exported.xml"

@@ -4,6 +4,7 @@ import hypothesis
 import keras
 import numpy as np
 import pytest
+from extent import examples
 from hypothesis import strategies as st
 from keras import layers
 
@@ -319,7 +320,7 @@ class Tied(layers.Layer):
         return cls(conv, **config)
 
 
-@hypothesis.settings(max_examples=8, deadline=None, derandomize=True)
+@hypothesis.settings(max_examples=examples(4, 8), deadline=None, derandomize=True)
 @hypothesis.given(
     in_list=st.booleans(),
     holder_first=st.booleans(),

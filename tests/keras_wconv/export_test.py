@@ -7,9 +7,10 @@ import hypothesis
 import keras
 import numpy as np
 import pytest
+from extent import examples, first
 from hypothesis import strategies as st
 from keras import layers
-from runtimes import BACKEND, FORMATS, KERAS, WRITTEN
+from runtimes import BACKEND, FORMATS, WRITTEN
 
 import keras_wconv
 from keras_wconv.export import ExportError, export
@@ -19,10 +20,12 @@ NOT_WRITTEN = {
     "jax": ["openvino", "litert"],
     "torch": ["tf_saved_model"],
 }
-if KERAS < (3, 13):  # Older ones do not write, or know, the others.
-    NOT_WRITTEN = {
-        k: [f for f in v if f == "tf_saved_model"] for k, v in NOT_WRITTEN.items()
-    }
+if "onnx" not in WRITTEN["torch"]:
+    NOT_WRITTEN["torch"] += ["onnx"]
+# Of those that TensorFlow writes, one file, a folder and two files; PyTorch is slow.
+some_formats = pytest.mark.parametrize(
+    "format", first(*WRITTEN[BACKEND], count=3 if BACKEND == "tensorflow" else 1)
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,8 @@ def test_another_runtime_computes_the_same(model, format, tmp_path):
 def test_what_a_backend_cannot_export_is_said(model, format, tmp_path):
     path = tmp_path / f"model{FORMATS[format][0]}"
     with pytest.raises(
-        RuntimeError, match=rf"(?s){BACKEND} backend: .*KERAS_BACKEND=tensor"
+        RuntimeError,
+        match=rf"(?s)({BACKEND} backend: |was written fails).*KERAS_BACKEND=tensor",
     ):
         export(model, path, format)
 
@@ -63,7 +67,7 @@ def test_bad_arguments(model, tmp_path):
         export(model, tmp_path / "model.xyz")
 
 
-@pytest.mark.parametrize("format", WRITTEN[BACKEND])
+@some_formats
 def test_the_ending_says_the_format_and_all_files_are_named(model, format, tmp_path):
     path = tmp_path / f"model{FORMATS[format][0]}"
     for _ in range(2):  # The second replaces the first.
@@ -85,7 +89,7 @@ def test_nothing_but_an_older_export_is_replaced(model, tmp_path):
     assert (folder / "chapter.txt").read_text() and file.read_text()
 
 
-@pytest.mark.parametrize("format", WRITTEN[BACKEND])
+@some_formats
 def test_a_file_that_computes_something_else_is_not_kept(
     model, format, tmp_path, monkeypatch
 ):
@@ -104,7 +108,7 @@ def test_a_file_that_computes_something_else_is_not_kept(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("format", WRITTEN[BACKEND])
+@some_formats
 def test_several_inputs_and_outputs(format, tmp_path):
     inputs = {name: keras.Input((8, 8, 2), name=name) for name in ("b", "a")}
     x = keras_wconv.WeightedConv2D(3, 3, density=[0.5])(inputs["a"])
@@ -135,9 +139,13 @@ def assert_exported(model, format, path, sizes):
 # PyTorch's and JAX's exporters of Keras cannot write strides with sizes that are not
 # known. That of PyTorch does not say so, and its file is wrong for even sizes:
 # https://github.com/keras-team/keras/issues/22076
-FIRST = WRITTEN[BACKEND][0]
+FIRST = next(iter(WRITTEN[BACKEND]), None)
+writes = pytest.mark.skipif(
+    FIRST is None, reason="Keras before 3.15 writes files of PyTorch for one example"
+)
 
 
+@writes
 def test_a_file_that_is_wrong_for_some_sizes_is_refused(tmp_path):
     model, path = strided(None), tmp_path / f"model{FORMATS[FIRST][0]}"
     if BACKEND == "tensorflow":
@@ -158,7 +166,10 @@ def test_a_file_that_is_wrong_for_some_sizes_is_refused(tmp_path):
     assert_exported(model, FIRST, path, [32])
 
 
-@hypothesis.settings(max_examples=6, derandomize=True, database=None, deadline=None)
+@writes
+@hypothesis.settings(
+    max_examples=examples(2, 6), derandomize=True, database=None, deadline=None
+)
 @hypothesis.given(
     st.sampled_from([None, 20, 21]),
     st.integers(2, 5),
@@ -192,6 +203,7 @@ def test_sizes_that_a_network_does_not_take_are_left_out(tmp_path):
     assert_exported(model, "tf_saved_model", path, [16, 32])
 
 
+@writes
 def test_a_model_that_cannot_be_checked_is_not_exported(tmp_path):
     model = strided(8)
     model.layers[0].kernel.assign(np.full(model.layers[0].kernel.shape, np.nan))

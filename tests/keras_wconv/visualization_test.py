@@ -1,10 +1,13 @@
 """Tests of the table and the pictures of densities."""
 
 import sys
+import tempfile
 
 import keras
+import keras_tuner as kt
 import matplotlib.pyplot as plt
 import numpy as np
+import optuna
 import pytest
 from keras import layers
 from rich.console import Console
@@ -110,3 +113,71 @@ def test_matplotlib_is_asked_for_when_it_is_missing(monkeypatch):
     layer = keras_wconv.WeightedConv2D(1, 3, density=0.7)
     with pytest.raises(ImportError, match=r"keras_wconv\[plot\]"):
         visualization.plot_densities(layer)
+
+
+def test_no_figure_stays_open(model):
+    # A notebook shows an open one below the one that is returned.
+    figures = [
+        visualization.plot_densities(model),
+        visualization.plot_search({"d1": [1.0]}, [0.5]),
+    ]
+    assert not plt.get_fignums()
+    assert all(figure.axes for figure in figures)
+
+
+def finished_oracle():
+    hp = kt.HyperParameters()
+    hp.Float("d1", 0.5, 1.5, default=1.0)
+    hp.Choice("stem", ["a", "b"])
+    hp.Float("rate", 1e-4, 1e-1, sampling="log")
+    oracle = kt.oracles.RandomSearchOracle(
+        kt.Objective("val_psnr", "max"), max_trials=4, hyperparameters=hp, seed=0
+    )
+    oracle.max_consecutive_failed_trials = 2
+    with tempfile.TemporaryDirectory() as folder:
+        oracle._set_project_dir(folder, "search")
+        for score in (20.0, None, 22.0, 21.0):
+            trial = oracle.create_trial("tuner0")
+            if score is None:
+                trial.status = "FAILED"
+            else:
+                oracle.update_trial(trial.trial_id, {"val_psnr": score})
+                trial.status = "COMPLETED"
+            oracle.end_trial(trial)
+    return oracle
+
+
+def test_search_of_an_oracle():
+    oracle = finished_oracle()
+    figure = visualization.plot_search(oracle)
+    first, *panels = figure.axes[:4]
+    assert first.get_ylabel() == "val_psnr"
+    trials, so_far = (line.get_ydata() for line in first.get_lines())
+    np.testing.assert_array_equal(trials, [20, np.nan, 22, 21])
+    np.testing.assert_array_equal(so_far, [20, 20, 22, 22])
+    assert [panel.get_xlabel() for panel in panels] == ["d1", "stem", "rate"]
+    values = oracle.trials["2"].hyperparameters.values
+    best = panels[0].get_lines()[-1]
+    assert (best.get_xdata()[0], best.get_ydata()[0]) == (values["d1"], 22)
+
+
+def test_search_of_a_study():
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 0.5})
+    study.enqueue_trial({"x": 0.25})
+    study.optimize(lambda trial: trial.suggest_float("x", 0.0, 1.0), n_trials=2)
+    figure = visualization.plot_search(study)
+    _, so_far = (line.get_ydata() for line in figure.axes[0].get_lines())
+    np.testing.assert_array_equal(so_far, [0.5, 0.25])
+    assert figure.axes[1].get_xlabel() == "x"
+
+
+@pytest.mark.parametrize("search", [None, {"d1": [1.0]}, [1.0]])
+def test_what_is_no_search_is_refused(search):
+    with pytest.raises(ValueError, match="`search` must be a tuner or an oracle"):
+        visualization.plot_search(search)
+
+
+def test_a_search_without_a_score_is_refused():
+    with pytest.raises(ValueError, match="`search` must have a trial with a score"):
+        visualization.plot_search({"d1": [1.0]}, [None])

@@ -7,18 +7,19 @@ import hypothesis
 import keras
 import numpy as np
 import reference
+from extent import ALL, examples
 from hypothesis import strategies as st
 
 BACKEND = keras.backend.backend()
 
-# TensorFlow has no channels_first convolutions on a CPU.
+# TensorFlow has no channels_first convolutions on a CPU, and JAX compiles each anew.
 DATA_FORMATS = ["channels_last"]
-if BACKEND != "tensorflow":
+if BACKEND == "torch" or (BACKEND == "jax" and ALL):
     DATA_FORMATS.append("channels_first")
 
 # JAX compiles each configuration anew.
 random_configurations = hypothesis.settings(
-    max_examples=8 if BACKEND == "jax" else 25,
+    max_examples=examples(4, 8) if BACKEND == "jax" else examples(8, 25),
     derandomize=True,
     database=None,
     deadline=None,

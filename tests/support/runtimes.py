@@ -2,9 +2,9 @@
 
 import keras
 import pytest
+from keras_versions import KERAS
 
 BACKEND = keras.backend.backend()
-KERAS = tuple(map(int, keras.__version__.split(".")[:2]))
 
 
 def run_onnx(path, inputs):
@@ -45,8 +45,10 @@ WRITTEN = {
     "jax": ["tf_saved_model"],
     "torch": ["onnx", "openvino"],
 }
-if KERAS < (3, 13):  # Older ones do not write, or know, the others.
+if KERAS < (3, 13):  # Keras knows no others there.
     WRITTEN = {
         backend: [one for one in formats if one in ("onnx", "tf_saved_model")]
         for backend, formats in WRITTEN.items()
     }
+if KERAS < (3, 15):  # With PyTorch it writes files for batches of one alone.
+    WRITTEN["torch"] = []

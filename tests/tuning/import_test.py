@@ -18,10 +18,22 @@ KERAS_TUNER = ["DensityTuner", "DirectL", "DirectLOracle"]
 NEITHER = ["DirectLSearch", "density"]
 
 
-def run(absent, script):
-    blocked = f"import sys; sys.modules.update(dict.fromkeys({absent}))\n"
+FORK = """
+import os
+import keras
+
+for script in {scripts}:
+    if not os.fork():
+        exec(script)
+        os._exit(0)
+    assert os.wait()[1] == 0, script
+"""
+
+
+def run(*scripts):
+    """Runs each in a process of its own, which has imported nothing but Keras."""
     result = subprocess.run(
-        [sys.executable, "-c", blocked + script],
+        [sys.executable, "-u", "-c", FORK.format(scripts=scripts)],
         env={**os.environ, "KERAS_BACKEND": "numpy"},
         capture_output=True,
         text=True,
@@ -31,20 +43,13 @@ def run(absent, script):
     return result.stdout
 
 
-@pytest.mark.parametrize(
-    ("absent", "missing", "extra", "there"),
-    [
-        (["keras_tuner"], KERAS_TUNER, "tuning", [*NEITHER, "DirectLSampler"]),
-        (["optuna"], ["DirectLSampler"], "optuna", [*NEITHER, *KERAS_TUNER]),
-        (["optuna", "keras_tuner"], KERAS_TUNER, "tuning", NEITHER),
-    ],
-)
-def test_what_is_not_installed_is_named_when_it_is_needed(
-    absent, missing, extra, there
-):
+def test_what_is_not_installed_is_named_when_it_is_needed():
     run(
-        absent,
-        f"""
+        *(
+            f"""
+import sys
+
+sys.modules.update(dict.fromkeys({absent}))
 from keras_wconv import tuning
 
 assert set(tuning.__all__) <= set(dir(tuning))
@@ -57,13 +62,18 @@ for name in {missing}:
         assert 'pip install "keras_wconv[{extra}]"' in str(error), error
     else:
         raise AssertionError(name)
-""",
+"""
+            for absent, missing, extra, there in [
+                (["keras_tuner"], KERAS_TUNER, "tuning", [*NEITHER, "DirectLSampler"]),
+                (["optuna"], ["DirectLSampler"], "optuna", [*NEITHER, *KERAS_TUNER]),
+                (["optuna", "keras_tuner"], KERAS_TUNER, "tuning", NEITHER),
+            ]
+        )
     )
 
 
 def test_a_part_brings_nothing_that_another_needs():
     brought = run(
-        [],
         """
 import sys
 import keras_wconv.tuning
@@ -71,7 +81,7 @@ import keras_wconv.tuning
 for name in ("DirectLSearch", "DirectLSampler", "DirectLOracle"):
     getattr(keras_wconv.tuning, name)
     print("optuna" in sys.modules, "keras_tuner" in sys.modules)
-""",
+"""
     )
     assert brought.split() == ["False", "False", "True", "False", "True", "True"]
 

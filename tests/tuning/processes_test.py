@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from extent import ALL, first
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
@@ -16,10 +17,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def outcome(mode, directory):
+def outcome(mode, directory, *count):
     script = Path(__file__).with_name("search_processes.py")
     result = subprocess.run(
-        [sys.executable, str(script), mode, str(directory)],
+        [sys.executable, str(script), mode, str(directory), *map(str, count)],
         env={**os.environ, "KERAS_BACKEND": "numpy"},
         capture_output=True,
         text=True,
@@ -29,11 +30,12 @@ def outcome(mode, directory):
     return json.loads(result.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("mode", ["killed", "plain_killed"])
+@pytest.mark.parametrize("mode", first("killed", "plain_killed"))
 def test_search_killed_at_random_moments_equals_the_uninterrupted(tmp_path, mode):
-    searches = outcome(mode, tmp_path)
+    kills = 20 if ALL else 5
+    searches = outcome(mode, tmp_path, kills)
     assert len(searches["uninterrupted"]["trials"]) == 15
-    assert len(searches["killed"]) == 20
+    assert len(searches["killed"]) == kills
     for killed in searches["killed"]:
         assert killed == searches["uninterrupted"]
 
@@ -56,8 +58,9 @@ def test_chief_and_workers_equal_one_process(tmp_path):
 
 
 def test_chief_that_is_killed_and_started_again_goes_on(tmp_path):
-    search = outcome("chief_killed", tmp_path)
-    assert len(search["outcomes"]) == 5
+    moments = 5 if ALL else 2
+    search = outcome("chief_killed", tmp_path, moments)
+    assert len(search["outcomes"]) == moments
     for is_killed, exit_codes, trials in search["outcomes"]:
         assert is_killed
         assert exit_codes == [0, 0]

@@ -1,7 +1,7 @@
 """Searches in processes of their own, killed and distributed, for `processes_test`.
 
-python search_processes.py MODE DIRECTORY, where MODE is the name of a function: killed,
-plain_killed, distributed or chief_killed.
+python search_processes.py MODE DIRECTORY [COUNT], where MODE is the name of a function:
+killed, plain_killed, distributed or chief_killed; COUNT, how often it kills.
 
 It prints the results as JSON. The processes are forked from one that has imported
 KerasTuner, and minimize a function: nothing is trained.
@@ -201,21 +201,21 @@ def distributed(directory, max_trials=24):
 
 
 MOMENTS = (
-    ("create_trial", 1, False),  # before the first trial
     ("create_trial", 4, True),  # a trial is given, and the worker has not got it
     ("update_trial", 3, False),  # a worker reports
+    ("create_trial", 1, False),  # before the first trial
     ("update_trial", 7, True),
     ("end_trial", 5, True),  # between trials
 )
 
 
-def chief_killed(directory, max_trials=24, moments=MOMENTS, tuner_class=FunctionTuner):
+def chief_killed(directory, kills=5, max_trials=24):
     """The chief dies at a moment, and starts again in the same folder."""
     run(search, directory / "alone", max_trials)
     outcomes = []
-    for number, moment in enumerate(moments):
+    for number, moment in enumerate(MOMENTS[:kills]):
         folder = directory / str(number)
-        cluster = Cluster(folder, max_trials, tuner_class)
+        cluster = Cluster(folder, max_trials)
         chief = cluster.start("chief", mortal(*moment))
         workers = [cluster.start("worker0"), cluster.start("worker1")]
         chief.join(timeout=60)
@@ -232,4 +232,4 @@ if __name__ == "__main__":
         for mode in (killed, plain_killed, distributed, chief_killed)
     }
     outcome = modes[sys.argv[1]]
-    print("\n" + json.dumps(outcome(Path(sys.argv[2]))))
+    print("\n" + json.dumps(outcome(Path(sys.argv[2]), *map(int, sys.argv[3:]))))

@@ -3,6 +3,7 @@
 import gc
 import socket
 import warnings
+from xml.etree import ElementTree
 
 import keras
 import keras_tuner as kt
@@ -15,6 +16,8 @@ from keras_wconv.tuning import _keras_tuner
 X = np.random.default_rng(0).random((24, 6, 6, 2), "float32")
 Y = np.random.default_rng(1).integers(0, 3, 24)
 DATA = {"x": X, "y": Y, "batch_size": 12, "validation_data": (X[:8], Y[:8])}
+# Tracing takes TensorFlow longer than these trainings do; JAX is slow without.
+EAGERLY = keras.backend.backend() != "jax"
 
 
 def classifier(layers, optimizer="sgd", **compile_options):
@@ -32,7 +35,7 @@ def classifier(layers, optimizer="sgd", **compile_options):
 
 def build_small(hp):
     density = tuning.density(hp, kernel_size=3)
-    return classifier([WeightedConv2D(2, 3, density=density)], run_eagerly=True)
+    return classifier([WeightedConv2D(2, 3, density=density)], run_eagerly=EAGERLY)
 
 
 def build_normalized(hp):
@@ -71,7 +74,7 @@ def build_gaussian(hp):
         WeightedConv2D(3, 9, padding="same", density=density),
         keras.layers.BatchNormalization(),
     ]
-    return classifier(layers)
+    return classifier(layers, run_eagerly=EAGERLY)
 
 
 def build_rates(hp):
@@ -83,7 +86,7 @@ def build_rates(hp):
         keras.layers.BatchNormalization(),
         keras.layers.Dropout(0.3),
     ]
-    return classifier(layers, keras.optimizers.AdamW(rate))
+    return classifier(layers, keras.optimizers.AdamW(rate), run_eagerly=EAGERLY)
 
 
 def make_tuner(directory, hypermodel=build_small, **arguments):
@@ -176,7 +179,7 @@ def test_trials_that_differ_in_more_get_models_of_their_own(tmp_path):
         momentum = hp.Float("momentum", 0.1, 0.9)
         layers = [WeightedConv2D(2, 3, density=density)]
         sgd = keras.optimizers.SGD(0.1, momentum=momentum)
-        return classifier(layers, sgd, run_eagerly=True)
+        return classifier(layers, sgd, run_eagerly=EAGERLY)
 
     recorded = Recorded(build)
     tuner = make_tuner(tmp_path, recorded, max_trials=5)
@@ -202,7 +205,7 @@ def test_models_that_cannot_be_kept_are_built_each_time(tmp_path):
     def build(hp):
         model = Subclassed([hp.Float("a", 0.5, 1.5), hp.Float("b", 0.5, 1.5)])
         loss = "sparse_categorical_crossentropy"
-        model.compile("sgd", loss, run_eagerly=True)
+        model.compile("sgd", loss, run_eagerly=EAGERLY)
         return model
 
     recorded = Recorded(build)
@@ -589,7 +592,7 @@ def test_each_training_has_a_density_log_of_its_own(tmp_path):
     def build(hp):
         rate = hp.Float("rate", 0.01, 0.1)
         layer = WeightedConv2D(2, 3, density=[0.7], density_trainable=True)
-        return classifier([layer], keras.optimizers.SGD(rate), run_eagerly=True)
+        return classifier([layer], keras.optimizers.SGD(rate), run_eagerly=EAGERLY)
 
     tuner = make_tuner(tmp_path / "search", build, executions_per_trial=2)
     logger = callbacks.DensityLogger(tmp_path / "densities.csv")
@@ -605,3 +608,34 @@ def test_each_training_has_a_density_log_of_its_own(tmp_path):
         epochs = [row.split(",")[0] for row in rows]
         # One training alone: each epoch once, with as many rows as the others.
         assert epochs == sorted([*"012"] * (len(rows) // 3))
+
+
+def test_a_notebook_shows_the_trials_the_best_first(tmp_path):
+    tuner = tuning.DirectL(
+        returning([0.3, RuntimeError("<out> of memory"), 0.2]),
+        "val_loss",
+        max_trials=3,
+        directory=tmp_path,
+    )
+    assert "DirectL: 0 trials" in tuner._repr_html_()
+    with pytest.warns(UserWarning, match="1 of 3 trials failed"):
+        tuner.search(**DATA, verbose=0)
+    table = ElementTree.fromstring(tuner._repr_html_())
+    assert table.find("caption").text == (
+        "DirectL: 3 trials, 2 with a score. The best is trial 2, val_loss 0.2"
+    )
+    rows = [[cell.text for cell in row] for row in table.iter("tr")]
+    a = [t.hyperparameters.values["a"] for t in tuner.oracle.trials.values()]
+    assert rows == [
+        ["trial", "a", "val_loss"],
+        ["2", f"{a[2]:.5g}", "0.2"],
+        ["0", "0.5", "0.3"],
+        ["1", f"{a[1]:.5g}", "–"],
+    ]
+
+
+def test_a_table_of_many_trials_is_cut(tmp_path):
+    tuner = search_function(tmp_path, declare(a=(0.5, 1.5)), max_trials=25)
+    table = ElementTree.fromstring(tuner._repr_html_())
+    assert "25 trials" in table.find("caption").text
+    assert len(list(table.iter("tr"))) == 1 + 20

@@ -54,8 +54,8 @@ def test_a_search_writes_what_it_promises_and_goes_on(tmp_path):
 def test_overwrite_begins_again(tmp_path):
     (tmp_path / "runs.jsonl").write_text('{"arm": "A"}\n')
     with pytest.raises(ValueError, match="Give another folder"):
-        search(task(), tmp_path, trials=6, seeds=(0, 1))
-    search(task(), tmp_path, trials=6, seeds=(0, 1), overwrite=True)
+        search(task(), tmp_path, trials=3, seeds=(0, 1))
+    search(task(), tmp_path, trials=3, seeds=(0, 1), overwrite=True)
     assert '"arm"' not in (tmp_path / "runs.jsonl").read_text()
 
 

@@ -10,6 +10,7 @@ import pytest
 import reference
 from hypothesis import given
 from hypothesis import strategies as st
+from keras_versions import KERAS
 from layer_checks import (
     BACKEND,
     DATA_FORMATS,
@@ -62,6 +63,10 @@ def draw_transpose(data, rank, layer_class):
         if arguments["padding"] == "same" and output_padding is not None:
             sizes = zip(arguments["kernel_size"], output_padding, strict=True)
             hypothesis.assume(all(k % 2 + extra for k, extra in sizes))
+    if BACKEND == "torch" and KERAS < (3, 15):
+        # Keras pads both sides alike there: it refuses even kernels with strides of 1,
+        # and computes something else than other backends elsewhere, with a warning.
+        arguments["padding"] = "valid"
     channels = data.draw(st.integers(1, 3))
     layer = make(layer_class, filters=2, output_padding=output_padding, **arguments)
 

@@ -38,6 +38,23 @@ def test_conversion_refuses_what_is_no_bool():
         keras_wconv.to_weighted(model, [0.7], density_trainable="yes")
 
 
+@pytest.mark.parametrize("name", ["in_place", "return_report"])
+def test_conversion_itself_has_bools_too(name):
+    model = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Conv2D(3, 3)])
+    with pytest.raises(ValueError, match=f"`{name}` must be True or False"):
+        keras_wconv.to_weighted(model, [0.7], **{name: "no"})
+    with pytest.raises(ValueError, match=f"`{name}` must be True or False"):
+        keras_wconv.fold(model, **{name: "no"})
+
+
+@pytest.mark.parametrize(
+    "name", ["density_trainable", "normalize_density", "density_per_channel"]
+)
+def test_a_network_refuses_what_is_no_bool_without_a_density_too(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be True or False"):
+        keras_wconv.applications.DnCNN(3, 4, density=None, **{name: "yes"})
+
+
 @pytest.mark.parametrize("name", ["causal", "normalize"])
 def test_a_density_refuses_what_is_no_bool(name):
     with pytest.raises(ValueError, match=f"`{name}` must be True or False"):

@@ -1,0 +1,104 @@
+"""What a search has tried, be it KerasTuner's or Optuna's."""
+
+import html
+import math
+import numbers
+from typing import Any, NamedTuple
+
+_MAX_ROWS = 20
+
+
+class Trials(NamedTuple):
+    """The trials of a search in their order.
+
+    `values` are dicts by name of hyperparameter; a trial without a score has None.
+    """
+
+    names: list[str]
+    values: list[dict[str, Any]]
+    scores: list[float | None]
+    direction: str
+    metric: str
+
+    @classmethod
+    def of(cls, search: Any) -> "Trials":
+        """Reads a tuner or an oracle of KerasTuner, or an Optuna study."""
+        if hasattr(search, "enqueue_trial"):  # Optuna's, which need not be installed.
+            trials = search.trials
+            names = [str(trial.number) for trial in trials]
+            values = [trial.params for trial in trials]
+            scores = [trial.value for trial in trials]
+            direction = "max" if search.direction.name == "MAXIMIZE" else "min"
+            return cls(names, values, [_finite(s) for s in scores], direction, "value")
+        oracle = getattr(search, "oracle", search)
+        if not hasattr(oracle, "objective"):
+            raise ValueError(
+                "`search` must be a tuner or an oracle of KerasTuner, an Optuna study, "
+                "or a dict of the values that were tried, by name, beside `scores`. "
+                f"Received: {search!r} of type {type(search)}"
+            )
+        known = getattr(oracle, "trials", {})  # A worker's are with its chief.
+        trials = [known[name] for name in getattr(oracle, "start_order", known)]
+        names = [trial.trial_id for trial in trials]
+        values = [
+            {
+                name: value
+                for name, value in trial.hyperparameters.values.items()
+                if not name.startswith("tuner/")  # What Hyperband notes there.
+            }
+            for trial in trials
+        ]
+        scores = [_finite(trial.score) for trial in trials]
+        objective = oracle.objective
+        return cls(names, values, scores, objective.direction, objective.name)
+
+    @property
+    def best(self) -> int | None:
+        """The index of the best trial, of equal ones the first; None without scores."""
+        sign = -1 if self.direction == "max" else 1
+        scored = [(sign * s, i) for i, s in enumerate(self.scores) if s is not None]
+        return min(scored, default=(None, None))[1]
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The values of each hyperparameter, None where a trial has none."""
+        names = dict.fromkeys(name for values in self.values for name in values)
+        return {name: [values.get(name) for values in self.values] for name in names}
+
+    def to_html(self, title: str) -> str:
+        """Returns a table of the best trials, for a notebook."""
+        columns = self.columns()
+        sign = -1 if self.direction == "max" else 1
+        ranks = [math.inf if s is None else sign * s for s in self.scores]
+        order = sorted(range(len(ranks)), key=ranks.__getitem__)
+        scored = sum(score is not None for score in self.scores)
+        caption = f"{title}: {len(self.names)} trials, {scored} with a score"
+        if self.best is not None:
+            caption += (
+                f". The best is trial {self.names[self.best]}, {self.metric} "
+                f"{_text(self.scores[self.best])}"
+            )
+        if len(order) > _MAX_ROWS:
+            caption += f". Shown are the best {_MAX_ROWS}"
+        rows: list[list[Any]] = [["trial", *columns, self.metric]]
+        for i in order[:_MAX_ROWS]:
+            values = [column[i] for column in columns.values()]
+            rows.append([self.names[i], *values, self.scores[i]])
+        lines = [
+            "".join(f"<{tag}>{html.escape(_text(cell))}</{tag}>" for cell in row)
+            for tag, row in zip(["th", *["td"] * len(rows)], rows, strict=False)
+        ]
+        body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+        return f"<table>\n<caption>{html.escape(caption)}</caption>\n{body}\n</table>"
+
+
+def _finite(score):
+    return None if score is None or not math.isfinite(score) else float(score)
+
+
+def _text(value):
+    if value is None:
+        return "–"
+    is_float = isinstance(value, numbers.Real) and not isinstance(
+        value, numbers.Integral
+    )
+    return f"{value:.5g}" if is_float else str(value)
