@@ -209,7 +209,7 @@ class Dataset:
         splits = ((inputs[i], targets[i]) for i in chosen)
         return dataclasses.replace(self, **dict(zip(SPLITS, splits, strict=True)))
 
-    def fold(self, index: int, folds: int) -> "Dataset":
+    def fold(self, index: int, folds: int) -> Self:
         """Returns the dataset with a part of `train` and `validation` to validate on.
 
         Both are divided into `folds` parts, with the classes in proportion. The test
