@@ -1,5 +1,7 @@
 """What every builder of `keras_wconv.applications` shares."""
 
+from __future__ import annotations
+
 import functools
 import inspect
 import zipfile
@@ -46,11 +48,11 @@ def hands_on_to(general: Callable[..., keras.Model]) -> Callable[[_Build], _Buil
 
     def decorate(build):
         own = dict(inspect.signature(build).parameters)
-        [taken] = get_args(own.pop("kwargs").annotation)
-        names = get_type_hints(taken)
+        del own["kwargs"]
+        [taken] = get_args(get_type_hints(build)["kwargs"])
         *parameters, options = inspect.signature(general).parameters.values()
         for parameter in parameters:
-            if parameter.name in names:
+            if parameter.name in taken.__annotations__:
                 keyword = parameter.replace(kind=parameter.KEYWORD_ONLY)
                 own.setdefault(parameter.name, keyword)
 

@@ -5,6 +5,8 @@ small sizes, Atto to Nano: Woo et al., "ConvNeXt V2", CVPR 2023,
 https://arxiv.org/abs/2301.00808, here with the blocks of the first paper.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Unpack
 

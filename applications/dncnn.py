@@ -4,6 +4,8 @@ Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Ima
 Denoising", IEEE TIP 2017, https://arxiv.org/abs/1608.03981
 """
 
+from __future__ import annotations
+
 from typing import Unpack
 
 import keras

@@ -4,6 +4,8 @@ Chen et al., "Simple Baselines for Image Restoration", ECCV 2022,
 https://arxiv.org/abs/2204.04676
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, Unpack
 

@@ -4,6 +4,8 @@ Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognitio
 CVPR 2018, https://arxiv.org/abs/1711.11248
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Unpack
 

@@ -5,6 +5,8 @@ https://arxiv.org/abs/1512.03385. A bottleneck strides in its 3x3 convolution an
 convolution has a bias, as in the usual implementations after the paper (`v1.5`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 

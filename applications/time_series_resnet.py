@@ -4,6 +4,8 @@ Wang, Yan and Oates, "Time Series Classification from Scratch with Deep Neural
 Networks: A Strong Baseline", IJCNN 2017, https://arxiv.org/abs/1611.06455
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Unpack
 

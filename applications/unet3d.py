@@ -4,6 +4,8 @@
 Annotation", MICCAI 2016, https://arxiv.org/abs/1606.06650
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Unpack
 

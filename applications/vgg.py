@@ -4,6 +4,8 @@ Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
 Recognition", ICLR 2015, https://arxiv.org/abs/1409.1556
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Unpack
 

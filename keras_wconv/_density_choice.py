@@ -1,5 +1,7 @@
 """Which layer of a network gets which density, from one `density=` argument."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 

@@ -1,5 +1,7 @@
 """A model of plain convolutions into a weighted one, and back."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import warnings

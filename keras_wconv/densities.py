@@ -8,6 +8,8 @@ Source: Cammarasana and Patanè, "Optimal Density Functions for Weighted Convolu
 Learning Models", https://arxiv.org/abs/2505.24527.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 import math

@@ -1,5 +1,7 @@
 """Export of weighted models to the formats that `keras.Model.export` writes."""
 
+from __future__ import annotations
+
 import contextlib
 import importlib.util
 import os

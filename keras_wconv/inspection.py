@@ -1,5 +1,7 @@
 """Finds the weighted layers of a model, those in nested models and wrappers too."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

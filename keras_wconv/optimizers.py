@@ -1,5 +1,7 @@
 """A learned density's own optimizer."""
 
+from __future__ import annotations
+
 import numbers
 import re
 import warnings
@@ -58,8 +60,8 @@ def published_optimizer(steps_per_epoch: int) -> keras.optimizers.Optimizer:
 
 
 def density_optimizer(
-    kernel_optimizer: "keras.optimizers.Optimizer | str | dict[str, Any]",
-    density_optimizer: "keras.optimizers.Optimizer | float | object" = 1e-2,
+    kernel_optimizer: keras.optimizers.Optimizer | str | dict[str, Any],
+    density_optimizer: keras.optimizers.Optimizer | float | object = 1e-2,
 ) -> keras.optimizers.Optimizer:
     """Optimizer that trains learned densities apart from all other weights.
 

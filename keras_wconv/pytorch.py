@@ -1,5 +1,7 @@
 """Weights that were trained with the published PyTorch layers."""
 
+from __future__ import annotations
+
 import functools
 import os
 import warnings

@@ -1,5 +1,7 @@
 """A price on the size of kernels whose density is learned."""
 
+from __future__ import annotations
+
 import math
 import numbers
 from typing import Any

@@ -1,5 +1,7 @@
 """Smaller kernels: what `keras_wconv.fold` removes with `trim`."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import math

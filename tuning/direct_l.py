@@ -6,6 +6,8 @@ Optimization 21 (2001), https://doi.org/10.1023/A:1017930332101. The original DI
 Without the Lipschitz Constant", JOTA 79 (1993), https://doi.org/10.1007/BF00941892.
 """
 
+from __future__ import annotations
+
 import bisect
 import collections
 import dataclasses
@@ -23,7 +25,7 @@ _TIE = 1e-13
 @dataclasses.dataclass(slots=True, eq=False)
 class _Rectangle:
     center: tuple[float, ...]
-    parent: "_Rectangle | None" = None
+    parent: _Rectangle | None = None
     trisections: list[int] | None = None  # of each axis; None until the batch is told
     axes: tuple[int, ...] = ()  # along which it can be divided
     value: float | None = None  # what the search sees; failures get a stand-in

@@ -1,5 +1,7 @@
 """DIRECT-L as a KerasTuner oracle."""
 
+from __future__ import annotations
+
 import copy
 import functools
 import math

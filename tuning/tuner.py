@@ -1,5 +1,7 @@
 """KerasTuner tuners whose trials share one compiled model."""
 
+from __future__ import annotations
+
 import copy
 import math
 import shutil

@@ -1,5 +1,7 @@
 """What all weighted convolutions share: a density, and a kernel multiplied by it."""
 
+from __future__ import annotations
+
 import inspect
 import re
 import textwrap

@@ -1,5 +1,7 @@
 """Weighted transposed convolutions in one, two and three dimensions."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 import keras

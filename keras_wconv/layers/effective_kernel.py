@@ -1,5 +1,7 @@
 """Regularizers and constraints of the effective kernel."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

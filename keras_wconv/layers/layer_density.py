@@ -1,5 +1,7 @@
 """The density of one layer: fixed, learned or held, with one interface."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """Weighted separable convolutions in one and two dimensions."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 import keras
