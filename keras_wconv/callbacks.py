@@ -162,7 +162,7 @@ _ALL_OPTIMIZERS = {"average": 1, "gradient_accumulator": -1}
 
 
 class SpatialGradientScaling(keras.callbacks.Callback):
-    """Callback that scales the steps of the taps of each convolution, of any model.
+    """Callback that scales the step of each tap of a model's convolutions.
 
     Taps whose inputs tell more of the input under the middle tap take larger steps. The
     factors G have a mean of 1 over a kernel. They come from the mutual information of
@@ -267,7 +267,10 @@ class SpatialGradientScaling(keras.callbacks.Callback):
     def set_model(self, model):
         # Backends make the training step after this and before `on_train_begin`.
         super().set_model(model)
-        self._phi_power, _ = _about(model.optimizer)
+        if not model.built:
+            model(self.data, training=False)
+        optimizer, _ = _of_kernels(model)
+        self._phi_power, _ = _about(optimizer)
         self.report = hold_steps(model, self.where)
         taken = [entry.name for entry in self.report.converted]
         if not taken:
@@ -355,23 +358,25 @@ def _inputs_of(layer, name, note):
 
 def _about(optimizer):
     """Returns the power of the factors that Φ is, and the powers of the slots."""
-    inner = _inner(optimizer)
     for kind, about in _OPTIMIZERS.items():
-        if isinstance(inner, kind):
+        if isinstance(optimizer, kind):
             return about
     names = ", ".join(kind.__name__ for kind in _OPTIMIZERS)
     raise ValueError(
         f"`optimizer` of the model must be one of {names}, or of their subclasses, for "
         "what a density makes of a step to be known. Received: "
-        f"optimizer={inner}"
+        f"optimizer={optimizer}"
     )
 
 
-def _inner(optimizer):
-    """The optimizer of the kernels."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    is_shared = isinstance(optimizer, DensityOptimizer)
-    return optimizer.kernel_optimizer if is_shared else optimizer
+def _of_kernels(model):
+    """The optimizer of a model's kernels, and the variables that it trains, in order."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    variables = model.trainable_variables
+    if isinstance(optimizer, DensityOptimizer):
+        variables, _ = share_out(variables, variables)
+        optimizer = optimizer.kernel_optimizer
+    return optimizer, variables
 
 
 def _set_step(model, layer, phi):
@@ -381,18 +386,14 @@ def _set_step(model, layer, phi):
     layer.density.assign(Map(phi))
     ratio = (before / layer.density_map)[..., None, None]
     _multiply(kernel, ratio)
-    optimizer = _inner(model.optimizer)
+    optimizer, variables = _of_kernels(model)
     if not optimizer.built:
         return
     _, powers = _about(optimizer)
-    variables = model.trainable_variables
-    if isinstance(model.optimizer, DensityOptimizer):
-        variables, _ = share_out(variables, variables)
     place = next(i for i, variable in enumerate(variables) if variable is kernel)
     for name, power in {**powers, **_ALL_OPTIMIZERS}.items():
-        # One for each variable that is trained, in their order.
         slots = [v for v in optimizer.variables if v.name.endswith(f"_{name}")]
-        if slots:
+        if slots:  # One for each variable, in their order.
             _multiply(slots[place], ratio**power)
 
 

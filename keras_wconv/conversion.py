@@ -485,7 +485,7 @@ def hold_steps(
         ValueError: If a kernel has a constraint.
     """
     _keras.check_built(model)
-    report = ConversionReport()
+    report, is_changed = ConversionReport(), False
     for name, layer, holders in _convolutions(model):
         entry = functools.partial(ReportEntry, name, layer.kernel_size)
         density = getattr(layer, "density", None)
@@ -515,8 +515,10 @@ def hold_steps(
             _keras.build_like(new, layer)
             _assign(new, _keras.own_values(layer))
             _adopt(layer, new)
+            is_changed = True
             report.entries.append(entry(density=density.initial))
-    _keras.forget_traces(model)
+    if is_changed:
+        _keras.forget_traces(model)
     left = [entry for entry in report.left if entry.reason not in _NO_STEP_MEANT]
     if left:
         warnings.warn(
