@@ -370,7 +370,7 @@ def _about(optimizer):
 
 
 def _of_kernels(model):
-    """The optimizer of a model's kernels, and the variables that it trains, in order."""
+    """The optimizer of a model's kernels, and its variables in their order."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     variables = model.trainable_variables
     if isinstance(optimizer, DensityOptimizer):

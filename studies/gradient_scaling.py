@@ -84,7 +84,7 @@ def candidates(network):
     def scaled(hp):
         model = network()
         power = hp.Choice("power", [0.25, 0.5, 1.0])
-        return Scaled(model.inputs, model.outputs, power=power)
+        return Scaled(model.input, model.output, power=power)
 
     return {
         "baseline": Candidate("standard", lambda hp: network(), TUNE),

@@ -49,7 +49,7 @@ if [ "${1:-}" = --dry ]; then
 else
     times=(290 150 70)
     scaling=(--data .gpu/cifar10.npz --only vgg --only resnet18 --steps 1000 --seeds 5 --trials 6)
-    denoising=(--steps 6000 --data "${TMPDIR:-/tmp}/denoising")
+    denoising=(--steps 4000 --data "${TMPDIR:-/tmp}/denoising")
     if ls .whl/*.whl >/dev/null 2>&1; then
         site=${TMPDIR:-/tmp}/site
         "$python" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir \
