@@ -1,8 +1,11 @@
-"""What training shows: the learned densities over time."""
+"""What happens beside a training: densities are followed, or set anew."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import numbers
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +13,15 @@ import keras
 import numpy as np
 
 from . import visualization
+from ._dependence import gradient_factors
 from ._optional import require
 from ._types import PathLike
-from .inspection import effective_size, learned_layers
+from .conversion import hold_steps
+from .densities import Map
+from .inspection import effective_size, learned_layers, weighted_layers
+from .layers import StepDensity
+from .layers.base import kernel_variable
+from .optimizers import DensityOptimizer, share_out
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,3 +138,265 @@ class DensityLogger(keras.callbacks.Callback):
             for _, layer, parameter, index, number in rows:
                 self._writer.add_scalar(f"{layer}/{parameter}_{index}", number, epoch)
             self._writer.flush()
+
+
+# By optimizer: the power of the factors that Φ is, and by what power of a kernel's own
+# ratio its slots change with it. A gradient changes by the power -1. The step of SGD
+# grows with the gradient, so that Φ acts on it twice; that of the others does not.
+_OPTIMIZERS = {
+    keras.optimizers.SGD: (0.5, {"momentum": 1}),
+    keras.optimizers.Adam: (
+        1.0,
+        {"momentum": -1, "velocity": -2, "velocity_hat": -2},
+    ),
+    keras.optimizers.Nadam: (1.0, {"momentum": -1, "velocity": -2}),
+    keras.optimizers.Adamax: (1.0, {"momentum": -1, "norm": -1}),
+    keras.optimizers.RMSprop: (
+        1.0,
+        {"velocity": -2, "momentum": 1, "average_gradient": -1},
+    ),
+    keras.optimizers.Adagrad: (1.0, {"accumulator": -2}),
+    keras.optimizers.Lion: (1.0, {"momentum": -1}),
+}
+_ALL_OPTIMIZERS = {"average": 1, "gradient_accumulator": -1}
+
+
+class SpatialGradientScaling(keras.callbacks.Callback):
+    """Callback that scales the step of each tap of a model's convolutions.
+
+    Taps whose inputs tell more of the input under the middle tap take larger steps. The
+    factors G have a mean of 1 over a kernel. They come from the mutual information of
+    neighboring values in what the layer meets, which needs no training: `data` go
+    through the model once at the beginning and again every few epochs. With SGD the
+    gradient of the kernel is multiplied by G; with Adam, AdamW, Nadam, Adamax, RMSprop,
+    Adagrad and Lion, whose steps do not depend on the size of the gradient, the update
+    is.
+
+    It is made of a density Φ, √G for SGD and G for the others: when the training
+    begins, the convolutions of the model become weighted, in place, and at each renewal
+    Φ is set and the kernel divided by it, so that the function stays. What the
+    optimizer keeps of a kernel is changed with it: its momentum and its moments go on
+    as those of the effective kernel. Regularizers of kernels act on the effective one.
+    Clipping and Adam's epsilon see the gradient of the kernel, which is Φ times that of
+    the effective one.
+
+    After the training, `keras_wconv.fold(model)` is plain Keras. Φ is saved with the
+    model. A training that goes on from there, as by `keras.callbacks.BackupAndRestore`,
+    renews it at the same epochs.
+
+    Convolutions with a density of their own, transposed ones, subclasses of Keras's,
+    kernels of 1 and those that are not trained are left as they are.
+
+    Args:
+        data: inputs of the model as it meets them in training, such as one or two
+            hundred examples: an array, or what else the model takes. More make the
+            estimate better and slower.
+        every: int, epochs from one renewal to the next.
+        bins: int, of the histograms, of equal widths from the least to the most of a
+            channel. None is Sturges' rule, 1 + log2 of the number of values.
+        power: float, of the dependence that the factors are proportional to. Smaller
+            ones make milder factors; with 0 all are 1.
+        where: function of a layer, True for the convolutions to scale. None is all.
+
+    Attributes:
+        factors: dict by layer name, as of `keras_wconv.inspection.weighted_layers`, of
+            lists of the factors G, NumPy arrays, one for each renewal.
+        report: `keras_wconv.conversion.ConversionReport`, of which were left and why.
+
+    Raises:
+        ValueError: At the start of the training, if there is nothing to scale, a kernel
+            has a constraint, a layer does not meet `data`, or the optimizer is another.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_wconv
+    >>> model = keras.Sequential([
+    ...     keras.Input((8, 8, 1)),
+    ...     keras.layers.Conv2D(2, 3, name="conv"),
+    ... ])
+    >>> model.compile("sgd", "mse")
+    >>> x = np.random.default_rng(0).normal(size=(64, 8, 8, 1)).cumsum(1).cumsum(2)
+    >>> scaling = keras_wconv.callbacks.SpatialGradientScaling(x, every=5)
+    >>> history = model.fit(x, x[:, 1:-1, 1:-1], epochs=6, callbacks=[scaling],
+    ...                     verbose=0)
+    >>> first, second = scaling.factors["conv"]
+    >>> float(first.mean().round(6)), bool(first[1, 1] > first[0, 1] > first[0, 0])
+    (1.0, True)
+    >>> type(keras_wconv.fold(model).get_layer("conv")).__name__
+    'Conv2D'
+
+    Source: A. Detkov et al., Reparameterization through Spatial Gradient Scaling,
+    https://arxiv.org/abs/2303.02733. That the mutual information is normalized by the
+    entropies and summed over channels, and its `power`, are choices made here.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        every: int = 5,
+        bins: int | None = None,
+        power: float = 1.0,
+        where: Callable[[keras.Layer], bool] | None = None,
+    ):
+        super().__init__()
+        for name, value, least in (("every", every, 1), ("bins", bins, 2)):
+            is_int = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if not (is_int and value >= least) and not (
+                name == "bins" and bins is None
+            ):
+                raise ValueError(
+                    f"`{name}` must be an int of at least {least}. Received: "
+                    f"{name}={value!r}"
+                )
+        if not (isinstance(power, numbers.Real) and 0 <= power < np.inf):
+            raise ValueError(
+                "`power` must be a finite number of at least 0. Received: "
+                f"power={power!r}"
+            )
+        self.data = data
+        self.power = power
+        self.every = int(every)
+        self.bins = bins
+        self.where = where
+        self.factors = {}
+        self.report = None
+        self._layers = {}
+
+    def set_model(self, model):
+        # Backends make the training step after this and before `on_train_begin`.
+        super().set_model(model)
+        if not model.built:
+            model(self.data, training=False)
+        optimizer, _ = _of_kernels(model)
+        self._phi_power, _ = _about(optimizer)
+        self.report = hold_steps(model, self.where)
+        taken = [entry.name for entry in self.report.converted]
+        if not taken:
+            raise ValueError(
+                "`model` must have a convolution whose steps can be scaled. Received: "
+                f"{self.report}"
+            )
+        self._layers = {
+            name: layer
+            for name, layer in weighted_layers(model).items()
+            if isinstance(layer.density, StepDensity)
+            and (self.where is None or self.where(layer))
+        }
+
+    def on_train_begin(self, logs=None):
+        self.factors = {name: [] for name in self._layers}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        is_new = all((one.density_map == 1).all() for one in self._layers.values())
+        if epoch % self.every == 0 or is_new:  # Else it is a training that goes on.
+            self.renew()
+
+    def renew(self):
+        """Computes the factors of the model as it is now, and applies them."""
+        found = self._find_factors()
+        for name, factors in found.items():
+            self.factors[name].append(factors)
+            layer = self._layers[name]
+            _set_step(self.model, layer, factors**self._phi_power)
+
+    def _find_factors(self):
+        found = {name: [] for name in self._layers}
+
+        def note(name, layer, inputs):
+            if layer.data_format == "channels_first":
+                inputs = np.moveaxis(inputs, 1, -1)
+            is_causal = layer.padding == "causal"
+            found[name].append(
+                gradient_factors(
+                    inputs,
+                    layer.kernel_size,
+                    layer.dilation_rate,
+                    is_causal,
+                    self.bins,
+                    self.power,
+                )
+            )
+
+        with contextlib.ExitStack() as stack:
+            for name, layer in self._layers.items():
+                stack.enter_context(_inputs_of(layer, name, note))
+            self.model(self.data, training=False)
+        unseen = [name for name, factors in found.items() if not factors]
+        if unseen:
+            raise ValueError(
+                "`data` must reach every convolution that is scaled, in inference. "
+                "Leave out with `where` those that do not take part in it, and those "
+                "in wrappers that compile or vectorize what they hold. Received no "
+                f"inputs of {unseen}"
+            )
+        # A layer that is used several times meets several inputs.
+        return {name: np.mean(factors, axis=0) for name, factors in found.items()}
+
+
+@contextlib.contextmanager
+def _inputs_of(layer, name, note):
+    """Calls `note(name, layer, inputs)` whenever a layer is called, eagerly."""
+    call = layer.call
+
+    def noting(inputs, *args, **kwargs):
+        values = None
+        # In a wrapper that compiles or vectorizes, they have no values.
+        with contextlib.suppress(Exception):
+            values = keras.ops.convert_to_numpy(keras.ops.cast(inputs, "float32"))
+        if values is not None:
+            note(name, layer, values)
+        return call(inputs, *args, **kwargs)
+
+    layer.call = noting
+    try:
+        yield
+    finally:
+        del layer.call
+
+
+def _about(optimizer):
+    """Returns the power of the factors that Φ is, and the powers of the slots."""
+    for kind, about in _OPTIMIZERS.items():
+        if isinstance(optimizer, kind):
+            return about
+    names = ", ".join(kind.__name__ for kind in _OPTIMIZERS)
+    raise ValueError(
+        f"`optimizer` of the model must be one of {names}, or of their subclasses, for "
+        "what a density makes of a step to be known. Received: "
+        f"optimizer={optimizer}"
+    )
+
+
+def _of_kernels(model):
+    """The optimizer of a model's kernels, and its variables in their order."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    variables = model.trainable_variables
+    if isinstance(optimizer, DensityOptimizer):
+        variables, _ = share_out(variables, variables)
+        optimizer = optimizer.kernel_optimizer
+    return optimizer, variables
+
+
+def _set_step(model, layer, phi):
+    """Sets the density of a layer; its effective kernel and that one's step go on."""
+    kernel = kernel_variable(layer, layer.weighted_kernel)
+    before = layer.density_map
+    layer.density.assign(Map(phi))
+    ratio = (before / layer.density_map)[..., None, None]
+    _multiply(kernel, ratio)
+    optimizer, variables = _of_kernels(model)
+    if not optimizer.built:
+        return
+    _, powers = _about(optimizer)
+    place = next(i for i, variable in enumerate(variables) if variable is kernel)
+    for name, power in {**powers, **_ALL_OPTIMIZERS}.items():
+        slots = [v for v in optimizer.variables if v.name.endswith(f"_{name}")]
+        if slots:  # One for each variable, in their order.
+            _multiply(slots[place], ratio**power)
+
+
+def _multiply(variable, factor):
+    value = keras.ops.convert_to_numpy(variable).astype("float64")
+    variable.assign((value * factor).astype(variable.dtype))

@@ -50,6 +50,8 @@ _DENSITY_ATTRIBUTES = (
 _NO_DENSITY = "no density"
 _POINT = "a kernel of 1 has nothing to weight"
 _EXCLUDED = "`where` excludes it"
+_NOT_TRAINED = "its kernel is not trained"
+_NO_STEP_MEANT = (_EXCLUDED, _POINT, _NOT_TRAINED)
 # Relative and absolute rounding of each precision; smaller numbers may count as zero.
 _ROUNDING = {
     "float16": (2.0**-10, 2.0**-24),
@@ -465,6 +467,98 @@ def fold(
     if getattr(model, "compiled", False):
         _say_if_not_compiled(_keras.compile_like(folded, model, _kernel_optimizer))
     return (folded, trimming_plan.report) if return_report else folded
+
+
+def hold_steps(
+    model: keras.Layer, where: Callable[[keras.Layer], bool] | None = None
+) -> ConversionReport:
+    """Gives convolutions a `layers.StepDensity` of 1, in place; the function stays.
+
+    Unlike `to_weighted`, it keeps the optimizer of a compiled model, since the kernels
+    stay the variables that they are. Convolutions that have one already keep it. What
+    has no step to change is left: transposed convolutions, whose taps do not meet
+    neighbors of the input, densities of the user's, and kernels that are not trained.
+
+    Args:
+        model: a built model or layer.
+        where: function of a layer, True for the convolutions to take. None is all.
+
+    Raises:
+        ValueError: If a kernel has a constraint.
+    """
+    _keras.check_built(model)
+    report, is_changed = ConversionReport(), False
+    for name, layer, holders in _convolutions(model):
+        entry = functools.partial(ReportEntry, name, layer.kernel_size)
+        density = getattr(layer, "density", None)
+        if where is not None and not where(layer):
+            report.entries.append(entry(reason=_EXCLUDED))
+        elif isinstance(density, layers.StepDensity):
+            report.entries.append(entry(density=density.initial))
+        elif reason := _no_step(layer, holders):
+            report.entries.append(entry(reason=reason))
+        else:
+            density = layers.StepDensity(
+                densities.Map(np.ones(layer.kernel_size)),
+                layer.kernel_size,
+                causal=layer.padding == "causal",
+                dtype=layer.dtype_policy,
+                name="density",
+            )
+            weighted_class = _WEIGHTED[_PLAIN.get(type(layer), type(layer))]
+            new = weighted_class.from_config(
+                {
+                    **_plain_config(layer),
+                    **_effective_penalties(layer),
+                    "activation": None,
+                    "density": density,
+                }
+            )
+            _keras.build_like(new, layer)
+            _assign(new, _keras.own_values(layer))
+            _adopt(layer, new)
+            is_changed = True
+            report.entries.append(entry(density=density.initial))
+    if is_changed:
+        _keras.forget_traces(model)
+    left = [entry for entry in report.left if entry.reason not in _NO_STEP_MEANT]
+    if left:
+        warnings.warn(
+            f"The steps of {len(left)} of {len(report.entries)} convolutions are not "
+            f"scaled: {'; '.join(map(str, left[:5]))}{'; ...' * (len(left) > 5)}.",
+            stacklevel=3,
+        )
+    return report
+
+
+def _no_step(layer, holders):
+    """Why no density can change the step of a convolution, or None."""
+    if max(layer.kernel_size) == 1:
+        return _POINT
+    if _is_weighted(layer):
+        return "it has a density of its own"
+    if isinstance(
+        layer,
+        (
+            keras.layers.Conv1DTranspose,
+            keras.layers.Conv2DTranspose,
+            keras.layers.Conv3DTranspose,
+        ),
+    ):
+        return "transposed"
+    reason = _out_of_reach_in_place(layer, holders)
+    if reason is not None:
+        return reason
+    if not kernel_variable(layer, _kernel_name(layer)).trainable:
+        return _NOT_TRAINED
+    constraint = getattr(layer, penalties(layer)[1])
+    if constraint is not None:
+        raise ValueError(
+            "A constraint acts on a kernel that is divided by a density anew during "
+            f"the training. Leave layer {layer.name!r} out with `where`, or make it "
+            f"without. Received: {penalties(layer)[1]}={constraint}"
+        )
+    return None
 
 
 def _plain(layer, **overrides):

@@ -209,8 +209,8 @@ class DensityOptimizer(keras.optimizers.Optimizer):
     def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
-        self._positions = _share_out(variables, range(len(variables)))
-        parts = _share_out(variables, variables)
+        self._positions = share_out(variables, range(len(variables)))
+        parts = share_out(variables, variables)
         for optimizer, part in zip(self._both, parts, strict=True):
             optimizer.build(part)
         super().build(variables)
@@ -224,8 +224,8 @@ class DensityOptimizer(keras.optimizers.Optimizer):
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
-            parts = _share_out(trainable_variables, grads)
-            variables = _share_out(trainable_variables, trainable_variables)
+            parts = share_out(trainable_variables, grads)
+            variables = share_out(trainable_variables, trainable_variables)
         elif self.built:
             parts = [[grads[i] for i in positions] for positions in self._positions]
             variables = None, None
@@ -250,7 +250,7 @@ class DensityOptimizer(keras.optimizers.Optimizer):
         self.iterations.assign_add(1)
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
-        parts = _share_out(var_list, var_list)
+        parts = share_out(var_list, var_list)
         for optimizer, part in zip(self._both, parts, strict=True):
             optimizer.finalize_variable_values(part)
 
@@ -277,7 +277,7 @@ class DensityOptimizer(keras.optimizers.Optimizer):
         return cls(kernels, densities, name=config["name"])
 
 
-def _share_out(variables, things):
+def share_out(variables, things):
     """Splits things, one for each variable, into the kernels' and the densities'."""
     parts = [], []
     for variable, thing in zip(variables, things, strict=True):

@@ -9,7 +9,13 @@ from .conv_transpose import (
 )
 from .depthwise_conv import WeightedDepthwiseConv1D, WeightedDepthwiseConv2D
 from .effective_kernel import EffectiveKernelConstraint, EffectiveKernelRegularizer
-from .layer_density import FixedDensity, HeldDensity, LayerDensity, LearnedDensity
+from .layer_density import (
+    FixedDensity,
+    HeldDensity,
+    LayerDensity,
+    LearnedDensity,
+    StepDensity,
+)
 from .separable_conv import WeightedSeparableConv1D, WeightedSeparableConv2D
 
 __all__ = [
@@ -19,6 +25,7 @@ __all__ = [
     "HeldDensity",
     "LayerDensity",
     "LearnedDensity",
+    "StepDensity",
     "WeightedConv1D",
     "WeightedConv1DTranspose",
     "WeightedConv2D",

@@ -16,7 +16,13 @@ from .. import densities
 from .._types import Identifier, Tensor
 from ..densities import DensityLike
 from .effective_kernel import EffectiveKernelConstraint, EffectiveKernelRegularizer
-from .layer_density import FixedDensity, LayerDensity, LearnedDensity, check_bools
+from .layer_density import (
+    FixedDensity,
+    LayerDensity,
+    LearnedDensity,
+    StepDensity,
+    check_bools,
+)
 
 # In the docstring of every layer, after the arguments of its Keras class.
 _DENSITY_ARGUMENTS = """\
@@ -136,6 +142,11 @@ class WeightedConvolution(_Layer):
 
     def _make_density(self, density, trainable):
         if isinstance(density, LayerDensity):
+            if density.kernel_size != self.kernel_size:
+                raise ValueError(
+                    f"`density` must be made for kernel_size={self.kernel_size}. "
+                    f"Received: one for {density.kernel_size}"
+                )
             return density
         initial = densities.get(density)
         normalize = self.normalize_density
@@ -298,7 +309,7 @@ class WeightedConvolution(_Layer):
         name = config.get("name")
         try:
             if isinstance(config.get("density"), dict):
-                config = {**config, "density": densities.deserialize(config["density"])}
+                config = {**config, "density": _deserialize(config["density"])}
             return super().from_config(config)
         except Exception as error:
             # That of Keras shows the whole config, and what was wrong at its end.
@@ -309,10 +320,14 @@ class WeightedConvolution(_Layer):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        initial = None if self.density is None else self.density.initial
+        if isinstance(self.density, StepDensity):
+            density = keras.saving.serialize_keras_object(self.density)
+        else:
+            initial = None if self.density is None else self.density.initial
+            density = densities.serialize(initial)
         config.update(
             {
-                "density": densities.serialize(initial),
+                "density": density,
                 "normalize_density": self.normalize_density,
                 "density_trainable": self.density_trainable,
                 "density_per_channel": self.density_per_channel,
@@ -321,6 +336,13 @@ class WeightedConvolution(_Layer):
             }
         )
         return config
+
+
+def _deserialize(config):
+    """Returns what a config holds of a layer's `density`."""
+    if config.get("registered_name") == keras.saving.get_registered_name(StepDensity):
+        return StepDensity.from_config(config["config"])
+    return densities.deserialize(config)
 
 
 def penalties(layer: keras.Layer) -> tuple[str, str]:

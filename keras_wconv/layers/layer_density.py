@@ -404,6 +404,16 @@ class HeldDensity(LearnedDensity):
         pass
 
 
+@keras.saving.register_keras_serializable(package="keras_wconv")
+class StepDensity(HeldDensity):
+    """A density that changes the step of a training and not what is trained.
+
+    The kernel is divided by it whenever it is set. It is part of the state of a
+    training: files of a model have it, where other held densities are those that the
+    model was made with. `keras_wconv.callbacks.SpatialGradientScaling` makes it.
+    """
+
+
 def check_bools(**arguments: object) -> None:
     """Raises a `ValueError` for an argument that is not a bool, such as `"yes"`."""
     for name, value in arguments.items():
