@@ -6,6 +6,7 @@ import pytest
 from layer_checks import BACKEND, normal, to_numpy
 
 import keras_wconv
+from keras_wconv.applications import DnCNN
 from keras_wconv.layers.layer_density import HeldDensity
 
 LAYERS = {
@@ -52,7 +53,7 @@ def test_conversion_itself_has_bools_too(name):
 )
 def test_a_network_refuses_what_is_no_bool_without_a_density_too(name):
     with pytest.raises(ValueError, match=f"`{name}` must be True or False"):
-        keras_wconv.applications.DnCNN(3, 4, density=None, **{name: "yes"})
+        DnCNN(3, 4, density=None, **{name: "yes"})
 
 
 @pytest.mark.parametrize("name", ["causal", "normalize"])
