@@ -16,7 +16,7 @@ ONCE = [
     "experiments/cli_test.py",
     "experiments/planted_test.py",
     "experiments/report/*",
-    "experiments/study/find_test.py",
+    "experiments/find_test.py",
     "experiments/study/log_test.py",
     "experiments/study/tune_test.py",
     "experiments/tasks/batches_test.py",

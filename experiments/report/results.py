@@ -7,13 +7,15 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+import keras
 import numpy as np
 
+from ..._device import device
 from ..._files import write_atomically
-from . import verdict
+from ..study.log import cell_name, read
+from . import document, figures, verdict
 from .statistics import answer, simultaneous, summary
-
-ANSWER = "proposal - baseline"
+from .verdict import ANSWER
 
 
 class Results:
@@ -42,7 +44,7 @@ class Results:
         self.sides = settings["sides"]
         self.seeds = settings["seeds"]
         self._cells = {
-            _cell_name(size, steps): (size, steps) for size, steps in settings["cells"]
+            cell_name(size, steps): (size, steps) for size, steps in settings["cells"]
         }
         self._runs = {name: self._final_runs(name) for name in self._cells}
         self.cells = [name for name, runs in self._runs.items() if runs is not None]
@@ -68,8 +70,6 @@ class Results:
         Raises:
             ValueError: If it holds no complete comparison.
         """
-        from ..study.log import read
-
         folder = Path(folder)
         path = folder / "settings.json"
         if not path.exists():
@@ -308,8 +308,6 @@ class Results:
             command: str, that which gave the results, to be shown.
             task: `Task`, to add what the networks of the first seed make of its data.
         """
-        from . import document
-
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         write_atomically(self.folder / "results.json", text + "\n")
         document.write(self, command, task)
@@ -320,13 +318,9 @@ class Results:
         Returns:
             `matplotlib.figure.Figure`.
         """
-        from . import figures
-
         return figures.effects(self)
 
     def _repr_html_(self):
-        from . import document
-
         return document.overview(self).to_html(whole=False)
 
     # === How it is found ===
@@ -372,10 +366,6 @@ class Results:
 
 def environment():
     """Returns the versions, the machine and the git commit, if there is one."""
-    import keras
-
-    from ..._device import device
-
     backend = keras.backend.backend()
     packages = ("keras_wconv", "keras", backend, "numpy", "scipy", "keras-tuner")
     versions = {"python": platform.python_version()}
@@ -403,10 +393,6 @@ def environment():
         "device": device(),
         "commit": commit or None,
     }
-
-
-def _cell_name(size, steps):
-    return f"{steps} steps" if size is None else f"{size} examples, {steps} steps"
 
 
 def _number(value):
