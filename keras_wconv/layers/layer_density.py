@@ -282,7 +282,7 @@ class LearnedDensity(LayerDensity, keras.Layer):
             phi = densities.normalize(phi, ops, rank=len(self.kernel_size))
         return phi[self._channel_axes]
 
-    def price(self):
+    def price(self) -> Tensor:
         """Returns what the `KernelSize` that is the regularizer charges for the map."""
         phi = self.map()
         # A profile that is 1 everywhere is left to broadcasting.
