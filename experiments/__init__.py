@@ -1,11 +1,11 @@
 """Is one network better than another? Tasks, paired comparisons, and their reports."""
 
+from .comparison import compare
+from .find import search
 from .report.page import Page
 from .report.results import Results
 from .report.statistics import Effect
 from .study.candidate import Candidate
-from .study.compare import compare
-from .study.find import search
 from .study.sides import sides
 from .tasks import datasets
 from .tasks.classification import Classification

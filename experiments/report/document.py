@@ -6,6 +6,7 @@ import datetime
 import keras
 import numpy as np
 
+from ..study.log import model_path
 from . import figures
 from .page import Page
 
@@ -206,7 +207,7 @@ def _models(results):
     models = {}
     for side in ("baseline", "proposal"):
         name = results.choice(side)
-        path = results.folder / "models" / f"{results.cells[-1]}-{name}.keras"
+        path = model_path(results.folder, results.cells[-1], name)
         if path.exists():
             with contextlib.suppress(Exception):  # One's own classes may be missing.
                 models[name] = keras.saving.load_model(path, compile=False)

@@ -10,11 +10,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import keras
 import numpy as np
 
+from ..._device import device
 from ..._files import write_atomically
-from . import verdict
+from ..study.log import cell_name, read
+from . import document, figures, verdict
 from .statistics import answer, simultaneous, summary
+from .verdict import ANSWER
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,8 +26,6 @@ if TYPE_CHECKING:
     from ..._types import PathLike
     from ..tasks.task import Task
     from .statistics import Answer, Row
-
-ANSWER = "proposal - baseline"
 
 
 class Results:
@@ -57,7 +59,7 @@ class Results:
         self.sides: dict[str, list[str]] = settings["sides"]
         self.seeds: list[int] = settings["seeds"]
         self._cells = {
-            _cell_name(size, steps): (size, steps) for size, steps in settings["cells"]
+            cell_name(size, steps): (size, steps) for size, steps in settings["cells"]
         }
         self._runs = {name: self._final_runs(name) for name in self._cells}
         self.cells: list[str] = [
@@ -85,8 +87,6 @@ class Results:
         Raises:
             ValueError: If it holds no complete comparison.
         """
-        from ..study.log import read
-
         folder = Path(folder)
         path = folder / "settings.json"
         if not path.exists():
@@ -331,8 +331,6 @@ class Results:
             command: str, that which gave the results, to be shown.
             task: `Task`, to add what the networks of the first seed make of its data.
         """
-        from . import document
-
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         write_atomically(self.folder / "results.json", text + "\n")
         document.write(self, command, task)
@@ -343,13 +341,9 @@ class Results:
         Returns:
             `matplotlib.figure.Figure`.
         """
-        from . import figures
-
         return figures.effects(self)
 
     def _repr_html_(self) -> str:
-        from . import document
-
         return document.overview(self).to_html(whole=False)
 
     # === How it is found ===
@@ -395,10 +389,6 @@ class Results:
 
 def environment() -> dict[str, Any]:
     """Returns the versions, the machine and the git commit, if there is one."""
-    import keras
-
-    from ..._device import device
-
     backend = keras.backend.backend()
     packages = ("keras_wconv", "keras", backend, "numpy", "scipy", "keras-tuner")
     versions = {"python": platform.python_version()}
@@ -426,10 +416,6 @@ def environment() -> dict[str, Any]:
         "device": device(),
         "commit": commit or None,
     }
-
-
-def _cell_name(size, steps):
-    return f"{steps} steps" if size is None else f"{size} examples, {steps} steps"
 
 
 def _number(value):

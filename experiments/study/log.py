@@ -106,6 +106,25 @@ class RunLog:
                 raise
 
 
+def cell_name(examples, steps):
+    """Returns the name of a number of examples (None for all) and of steps.
+
+    Example:
+
+    >>> from keras_wconv.experiments.study.log import cell_name
+    >>> cell_name(None, 1000), cell_name(50, 1000)
+    ('1000 steps', '50 examples, 1000 steps')
+    """
+    return (
+        f"{steps} steps" if examples is None else f"{examples} examples, {steps} steps"
+    )
+
+
+def model_path(folder, cell, candidate):
+    """Returns where the model of a candidate's first seed is kept."""
+    return folder / "models" / f"{cell}-{candidate.replace('/', ' ')}.keras"
+
+
 def read(folder):
     """Returns the records in a folder.
 

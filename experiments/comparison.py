@@ -10,23 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from ...tuning.space import Space
-from ..report.results import Results, environment
-from . import identity, initial
-from .candidate import Candidate, with_values
-from .log import RunLog
-from .sides import sides
-from .train import Run, Runner
-from .tune import SEED, at_edges, score_as_it_is, seeds_of, tune
+from ..tuning.space import Space
+from .report.results import Results, environment
+from .study import identity, initial
+from .study.candidate import Candidate, with_values
+from .study.log import RunLog, cell_name, model_path
+from .study.sides import sides
+from .study.train import Run, Runner
+from .study.tune import SEED, at_edges, score_as_it_is, seeds_of, tune
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import keras_tuner as kt
 
-    from ..._density_choice import ModelDensity
-    from ..._types import PathLike
-    from ..tasks.task import Task
+    from .._density_choice import ModelDensity
+    from .._types import PathLike
+    from .tasks.task import Task
 
 SIDES = ("baseline", "proposal", "controls")
 
@@ -287,30 +285,14 @@ class _Plan:
             for seed in self.seeds:
                 save_as = None
                 if seed == self.seeds[0] and candidate.name not in controls:
-                    save_as = model_path(folder, task, size, candidate.name)
+                    save_as = model_path(
+                        folder, cell_name(size, task.total_steps), candidate.name
+                    )
                 record = runner.run(
                     Run(task, candidate, space, values, seed, "final", size, save_as)
                 )
             if record["device"] != "cpu" and candidate.name == chosen["baseline"]:
                 runner.run(Run(task, candidate, space, values, seed, "repeat", size))
-
-
-def model_path(folder: Path, task: Task, size: int | None, name: str) -> Path:
-    """Returns where the model of a candidate's first seed is kept."""
-    cell = cell_name(size, task.total_steps)
-    return folder / "models" / f"{cell}-{name.replace('/', ' ')}.keras"
-
-
-def cell_name(size: int | None, steps: int) -> str:
-    """Returns the name of a length of training and a number of examples.
-
-    Example:
-
-    >>> from keras_wconv.experiments.study.compare import cell_name
-    >>> cell_name(None, 1000), cell_name(50, 1000)
-    ('1000 steps', '50 examples, 1000 steps')
-    """
-    return f"{steps} steps" if size is None else f"{size} examples, {steps} steps"
 
 
 def _cells(task, budgets, examples):

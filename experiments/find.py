@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from ... import tuning
-from ..._files import FolderLock, whole_file, write_atomically
-from ...conversion import fold
-from .compare import compare
-from .sides import sides
+from .. import tuning
+from .._files import FolderLock, whole_file, write_atomically
+from ..conversion import fold
+from .comparison import compare
+from .study.log import model_path
+from .study.sides import sides
 
 if TYPE_CHECKING:
-    from ..._types import PathLike
-    from ..report.results import Results
-    from ..tasks.task import Task
-    from .candidate import Candidate
+    from .._types import PathLike
+    from .report.results import Results
+    from .study.candidate import Candidate
+    from .tasks.task import Task
 
 
 def search(
@@ -97,8 +98,7 @@ def search(
         confidence=confidence,
     )
     with FolderLock(folder):
-        name = results.choice("proposal")
-        path = folder / "models" / f"{results.cells[-1]}-{name}.keras"
+        path = model_path(folder, results.cells[-1], results.choice("proposal"))
         if path.exists():
             with whole_file(folder / "best.keras") as temporary:
                 shutil.copyfile(path, temporary)
