@@ -239,7 +239,7 @@ class SpatialGradientScaling(keras.callbacks.Callback):
         bins: int | None = None,
         power: float = 1.0,
         where: Callable[[keras.Layer], bool] | None = None,
-    ):
+    ) -> None:
         super().__init__()
         for name, value, least in (("every", every, 1), ("bins", bins, 2)):
             is_int = isinstance(value, numbers.Integral) and not isinstance(value, bool)
@@ -264,7 +264,7 @@ class SpatialGradientScaling(keras.callbacks.Callback):
         self.report = None
         self._layers = {}
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         # Backends make the training step after this and before `on_train_begin`.
         super().set_model(model)
         if not model.built:
@@ -285,15 +285,15 @@ class SpatialGradientScaling(keras.callbacks.Callback):
             and (self.where is None or self.where(layer))
         }
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.factors = {name: [] for name in self._layers}
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         is_new = all((one.density_map == 1).all() for one in self._layers.values())
         if epoch % self.every == 0 or is_new:  # Else it is a training that goes on.
             self.renew()
 
-    def renew(self):
+    def renew(self) -> None:
         """Computes the factors of the model as it is now, and applies them."""
         found = self._find_factors()
         for name, factors in found.items():

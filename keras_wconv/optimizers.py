@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -277,7 +277,9 @@ class DensityOptimizer(keras.optimizers.Optimizer):
         return cls(kernels, densities, name=config["name"])
 
 
-def share_out(variables, things):
+def share_out(
+    variables: Iterable[keras.Variable], things: Iterable[Any]
+) -> tuple[list[Any], list[Any]]:
     """Splits things, one for each variable, into the kernels' and the densities'."""
     parts = [], []
     for variable, thing in zip(variables, things, strict=True):

@@ -63,7 +63,7 @@ assert_type(layer.density_profiles, list[np.ndarray])
 assert_type(layer.density_trainable, bool)
 layer.effective_kernel.shape
 held: layers.LayerDensity | None = layer.density
-if isinstance(held, layers.LearnedDensity | layers.HeldDensity):
+if isinstance(held, layers.LearnedDensity | layers.HeldDensity | layers.StepDensity):
     held.assign([0.3, 0.9])
     assert_type(held.values(), dict[str, np.ndarray])
 elif isinstance(held, layers.FixedDensity):
@@ -121,7 +121,9 @@ except export.ExportError as error:
 # === Pictures and callbacks ===
 
 logger = callbacks.DensityLogger(Path("densities.csv"))
-weighted.fit(np.ones((2, 8, 8, 3)), callbacks=[logger])
+scaling = callbacks.SpatialGradientScaling(np.ones((2, 8, 8, 3)), every=2, power=0.5)
+weighted.fit(np.ones((2, 8, 8, 3)), callbacks=[logger, scaling])
+kernels, densities_of = optimizers.share_out(weighted.variables, [1, 2])
 visualization.summary(weighted, console=Console())
 print(visualization.fold_table(report), visualization.gain(layer))
 figure = visualization.plot_densities(weighted)
