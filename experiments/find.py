@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from .. import tuning
-from .._files import FolderLock, whole_file, write_atomically
+from .._files import whole_file, write_atomically
 from ..conversion import fold
+from ..tuning.folder_lock import FolderLock
 from .comparison import compare
 from .study.log import model_path
 from .study.sides import sides

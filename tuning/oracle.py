@@ -12,9 +12,9 @@ import keras_tuner as kt
 from keras_tuner.engine.hyperparameters import Fixed, HyperParameters
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from .._files import FolderLock
 from . import _keras_tuner
 from .direct_l import DirectLSearch
+from .folder_lock import FolderLock
 from .space import Space, check_searchable, is_range
 
 Objective = str | kt.Objective | Sequence[str | kt.Objective] | None

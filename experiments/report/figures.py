@@ -109,14 +109,14 @@ def curves(results, cell=None):
     Returns None if trainings had one epoch, or lost their numbers.
     """
     means = {}
-    for name, losses in results.curves(cell).items():
-        if losses.shape[1] > 1 and np.isfinite(losses).all():
-            means[name] = losses.mean(0)
+    for name, (epochs, losses) in results.curves(cell).items():
+        if len(epochs) > 1 and np.isfinite(losses).all():
+            means[name] = epochs, losses.mean(0)
     if not means:
         return None
     with new(size=(8, 4)) as (figure, axes):
-        for name, losses in means.items():
-            axes.plot(np.arange(1, len(losses) + 1), losses, label=name)
+        for name, curve in means.items():
+            axes.plot(*curve, label=name)
         axes.set(xlabel="epoch", ylabel="training loss", yscale="log")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize="small")

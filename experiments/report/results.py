@@ -153,12 +153,19 @@ class Results:
             for name, runs in self._runs[self._cell(cell)].items()
         }
 
-    def curves(self, cell: str | None = None) -> dict[str, np.ndarray]:
-        """Returns the training losses by candidate, arrays of `(seeds, epochs)`."""
-        return {
-            name: np.array([[_number(x) for x in run["curve"]] for run in runs], float)
-            for name, runs in self._runs[self._cell(cell)].items()
-        }
+    def curves(
+        self, cell: str | None = None
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Returns epochs and the training losses there, by candidate.
+
+        The epochs are an array, the losses one of `(seeds, epochs)`. Of a long
+        training the log has 50 epochs.
+        """
+        found = {}
+        for name, runs in self._runs[self._cell(cell)].items():
+            curves = np.array([run["curve"] for run in runs], float)
+            found[name] = curves[0, :, 0].astype(int), curves[:, :, 1]
+        return found
 
     def failures(self, cell: str | None = None) -> dict[str, int]:
         """Returns how many runs of each candidate failed, a dict."""

@@ -5,9 +5,13 @@ import math
 import os
 from pathlib import Path
 
-from ..._files import FolderLock, write_atomically
+import numpy as np
+
+from ..._files import write_atomically
+from ...tuning.folder_lock import FolderLock
 
 VERSION = 1
+CURVE_POINTS = 50
 
 
 class RunLog:
@@ -123,6 +127,22 @@ def cell_name(examples, steps):
 def model_path(folder, cell, candidate):
     """Returns where the model of a candidate's first seed is kept."""
     return folder / "models" / f"{cell}-{candidate.replace('/', ' ')}.keras"
+
+
+def thinned(losses):
+    """Returns a training curve for a record: `[epoch, loss]`, at most 50 of them.
+
+    The first and the last epoch are there, and others evenly between.
+
+    Example:
+
+    >>> from keras_wconv.experiments.study.log import thinned
+    >>> thinned([0.9, 0.7, 0.6])
+    [[1, 0.9], [2, 0.7], [3, 0.6]]
+    """
+    last = len(losses) - 1
+    kept = np.linspace(0, last, min(len(losses), CURVE_POINTS)).round().astype(int)
+    return [[epoch + 1, losses[epoch]] for epoch in kept.tolist()]
 
 
 def read(folder):

@@ -13,6 +13,7 @@ from ..._device import device
 from ..._files import whole_file
 from . import identity, initial
 from .candidate import with_values
+from .log import thinned
 
 
 class Runner:
@@ -92,7 +93,7 @@ class Runner:
                 **about,
                 **_scores(task, model, "validation", run.stage),
                 **(_scores(task, model, "test", run.stage) if run.reports else {}),
-                "curve": bar.losses,
+                "curve": thinned(bar.losses),
                 "parameters": int(model.count_params()),
                 "device": device(),
                 "seconds": round(time.perf_counter() - begin, 2),

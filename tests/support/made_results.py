@@ -90,7 +90,7 @@ def record(name, seed, validation, test, direction="max", chance=0.0):
         "initial": f"{seed}",
         **scores("validation", validation),
         **scores("test", test),
-        "curve": [2.0, 1.0],
+        "curve": [[1, 2.0], [2, 1.0]],
         "parameters": 7,
         "device": "cpu",
         "seconds": 1.0,
