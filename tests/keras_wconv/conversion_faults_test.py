@@ -274,9 +274,9 @@ def test_folding_takes_the_optimizer_of_the_kernels():
     weighted = keras_wconv.to_weighted(penalized(), 0.5, density_trainable=True)
     weighted.compile(keras_wconv.optimizers.density_optimizer("sgd"), "mse")
     # By class: names count up, and are others in Keras before 3.15.
-    assert type(keras_wconv.fold(weighted).optimizer) is keras.optimizers.SGD
+    assert isinstance(keras_wconv.fold(weighted).optimizer, keras.optimizers.SGD)
     keras_wconv.fold(weighted, in_place=True)
-    assert type(weighted.optimizer) is keras.optimizers.SGD
+    assert isinstance(weighted.optimizer, keras.optimizers.SGD)
 
 
 def test_folding_says_what_it_cannot_compile():
