@@ -19,10 +19,16 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(ROOMS)
 	    --editable ".[all,tensorflow,jax,torch,dev]"
 	touch $@
 
-# Find the density of a denoiser on photographs, and show what it brought: 36 runs.
-demo: venv
-	KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/keras-wconv search \
-	    --trials 9 --seeds 6 --epochs 2 --batch-size 8 --output runs/demo
+# What the package is for, on shipped photographs: 60 short runs, and a page to look at.
+# It installs what it needs alone. JAX is a small backend that compiles these runs fast.
+demo: $(VENV)/.demo
+	KERAS_BACKEND=$${KERAS_BACKEND:-jax} $(BIN)/python -m studies.demo
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	test -e $(VENV)/.installed || { $(PYTHON) -m venv $(VENV) && \
+	    $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    --config-settings editable_mode=strict --editable ".[cli,jax]"; }
+	touch $@
 
 # The suite under each backend, and ruff; one summary. CONTRIBUTING.md says what it leaves
 # to `make test-all`.

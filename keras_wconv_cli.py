@@ -199,7 +199,7 @@ def _stopped(options):
     if options.command not in ("compare", "search"):
         return "stopped. Nothing was kept; the same command begins again."
     command = options.command_line.replace(" --overwrite", "")
-    return f"stopped. Finished trainings are kept. To go on: {command}"
+    return f"stopped. Finished runs are kept. To go on: {command}"
 
 
 class _Mistake(Exception):

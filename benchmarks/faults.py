@@ -241,7 +241,8 @@ class Faults:
     def two_processes(self):
         folder = self.folder / "two"
         first = _start("search", folder)
-        while not (folder / ".lock").exists():
+        # The lock file is there before it is locked; this one comes after.
+        while not (folder / ".lock.pid").exists():
             time.sleep(0.01)
         # It waits, or it might end while the others still import.
         first.send_signal(signal.SIGSTOP)

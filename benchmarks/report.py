@@ -45,12 +45,6 @@ COSTS = (  # of the README: label, benchmark, which of its rows, the columns' va
         (FIXED, "learned", None),
     ),
     ("Time of inference, folded", "inference", NETWORKS, ("folded", None, AGAIN)),
-    (
-        "Time of a trial of a search, to that of `keras_tuner.Tuner`",
-        "search",
-        {},
-        (FIXED, None, None),
-    ),
 )
 SUMMARY = (  # of the page, line by line: label, benchmark, which of its rows
     *(
@@ -132,19 +126,9 @@ def costs(results):
                 )
                 if variant is not None
             ]
-            cells.append(summarize([as_time(row) for row in rows]))
+            cells.append(summarize(rows))
         lines.append(table_line(label, *cells))
     return "\n".join(lines)
-
-
-def as_time(row):
-    """Returns a row with a speed-up as the ratio of times that it is."""
-    if "speed_up" not in row:
-        return row
-    lower, median, upper = (
-        row["speed_up"][key] for key in ("lower", "median", "upper")
-    )
-    return {"ratio": {"lower": 1 / upper, "median": 1 / median, "upper": 1 / lower}}
 
 
 def summary(results):

@@ -97,7 +97,7 @@ detector = keras.Model(inputs, outputs)
 
 `in_place=True` changes the layers of the model that you have: those of the backbone, which is
 a model within the model, and the one that hides in a layer of one's own. `where=` chooses.
-The report says what became of each convolution, and kernels of 1 x 1 have nothing to weight.
+The report says what became of each convolution. Kernels of 1 x 1 have nothing to weight.
 """
 
 train, test = pictures(64 if quick else 512), pictures(65)
@@ -156,7 +156,8 @@ print("folded, largest difference:", np.abs(difference).max())
 The same call serves a `keras.Model` that you subclassed, such as most dehazing and
 restoration networks: call it once, so that it is built, then
 `keras_wconv.to_weighted(model, density, in_place=True)`. Convolutions of blocks, of lists of
-layers and of KerasHub's backbones are found, however deep they are.
+layers and of KerasHub's backbones (tried with its version 0.32) are found, however deep they
+are.
 """
 
 

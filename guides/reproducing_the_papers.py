@@ -57,6 +57,8 @@ import functools
 import os
 
 import keras
+import matplotlib.pyplot as plt
+import numpy as np
 
 from keras_wconv import WeightedConv2D, visualization
 from keras_wconv.applications import VGG16, DnCNN
@@ -142,3 +144,13 @@ the standard deviation of the signal to 1.8e-8 of what it was. The controls "one
 (the same gain without the shape) and "permuted" (the same values in other places) tell
 whether that is what helped.
 """
+
+layers = np.arange(14)
+figure, axes = plt.subplots(figsize=(6, 3.5))
+for layer in papers.layers:
+    axes.semilogy(layers, visualization.gain(layer) ** (layers / 2), label=layer.name)
+axes.set(
+    xlabel="layers without normalization", ylabel="standard deviation of the signal"
+)
+axes.legend()
+plt.show()

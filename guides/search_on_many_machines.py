@@ -160,6 +160,13 @@ tuner.results_summary(num_trials=3)
 visualization.plot_search(tuner)
 
 """
+The best density, as a picture:
+"""
+
+best = tuning.density(tuner.get_best_hyperparameters()[0], kernel_size=3)
+visualization.plot_densities(WeightedConv2D(1, 3, density=best))
+
+"""
 ## How many workers?
 
 The points of one batch can be trained at once, those of the next not before the last of

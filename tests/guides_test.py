@@ -17,7 +17,7 @@ FIRST = [path for path in GUIDES if path.stem == "weighted_convolution_in_five_m
     "guide", first(*FIRST, *sorted({*GUIDES} - {*FIRST})), ids=lambda path: path.stem
 )
 def test_guide_runs(guide, tmp_path):
-    # GUIDE_QUICK shortens the trainings of the guides that have long ones.
+    # GUIDE_QUICK shortens the runs of the guides that have long ones.
     environment = {**os.environ, "MPLBACKEND": "agg", "GUIDE_QUICK": "1"}
     result = subprocess.run(
         [sys.executable, str(guide)],

@@ -1,6 +1,7 @@
 """The figures of a comparison. They read on a light and on a dark page."""
 
 import contextlib
+import itertools
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def cells(results):
 def curves(results, cell=None):
     """Draws the training loss of each candidate: the mean over the seeds.
 
-    Returns None if trainings had one epoch, or lost their numbers.
+    Returns None if the runs had one epoch, or a loss that is not finite.
     """
     means = {}
     for name, (epochs, losses) in results.curves(cell).items():
@@ -115,8 +116,10 @@ def curves(results, cell=None):
     if not means:
         return None
     with new(size=(8, 4)) as (figure, axes):
-        for name, curve in means.items():
-            axes.plot(*curve, label=name)
+        # Curves often lie on each other: another dash, and none hides the one below.
+        styles = itertools.cycle(["-", "--", "-.", ":"])
+        for (name, curve), style in zip(means.items(), styles, strict=False):
+            axes.plot(*curve, style, label=name)
         axes.set(xlabel="epoch", ylabel="training loss", yscale="log")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize="small")

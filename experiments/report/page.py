@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 
 from ..._files import whole_file, write_atomically
 from ..._optional import require
+from .figures import GRAY
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -296,9 +297,10 @@ def _side_by_side(rows):
         for ax, (version, (picture, text)) in zip(line, row.items(), strict=True):
             picture = np.clip(np.squeeze(picture), 0, 1)
             ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
-            ax.set_title(f"{version}\n{text}", fontsize=9)
+            ax.set_title(f"{version}\n{text}", fontsize=9, color=GRAY)
             ax.set_axis_off()
     plt.close(figure)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=160)
+    # Tight: a title may be wider than a single picture.
+    figure.savefig(buffer, format="png", dpi=160, transparent=True, bbox_inches="tight")
     return buffer.getvalue()

@@ -77,6 +77,9 @@ class Batches(keras.utils.PyDataset):
         return self.steps
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        if step >= self.steps:
+            # What ends a `for` loop: Keras before 3.11 has no `__iter__` there.
+            raise IndexError(f"There are {self.steps} batches. Received: {step}")
         epoch = self.epoch
         with self._lock:
             self._pool = self._pool or ThreadPoolExecutor(self._threads)

@@ -453,8 +453,8 @@ class Task:
     ) -> keras.callbacks.History:
         """Trains a compiled network.
 
-        With the same seed and backend, two trainings of the same initial network end
-        the same, whether or not one of them was killed and resumed on the way.
+        With the same seed and backend, two runs of the same initial network end the
+        same, whether or not one of them was killed and resumed on the way.
 
         Args:
             model: compiled `keras.Model`.

@@ -107,12 +107,12 @@ def has_bfloat16_conv3d():
     return True
 
 
-# JAX compiles each anew.
+# TensorFlow and JAX compile each anew.
 POLICIES = ["mixed_bfloat16", "float32"]
-IS_JAX = keras.backend.backend() == "jax"
+COUNT = 2 if keras.backend.backend() == "torch" else 1
 
 
-@pytest.mark.parametrize("policy", first(*POLICIES, count=1 if IS_JAX else 2))
+@pytest.mark.parametrize("policy", first(*POLICIES, count=COUNT))
 def test_trains_a_step(network, policy):
     build, x = network
     if x.ndim == 5 and policy == "mixed_bfloat16" and not has_bfloat16_conv3d():

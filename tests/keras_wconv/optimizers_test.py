@@ -393,7 +393,7 @@ def test_names_and_configs_are_accepted(given):
     if given == "config":
         given = keras.optimizers.serialize(keras.optimizers.SGD(name="sgd"))
     kernels, densities = both(density_optimizer(given))
-    assert type(kernels) is keras.optimizers.SGD
+    assert isinstance(kernels, keras.optimizers.SGD)
     assert densities.name == "density_adam"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import reference
 from keras import layers
+from keras_versions import KERAS
 from layer_checks import normal, to_numpy
 from runtimes import BACKEND, FORMATS, WRITTEN
 
@@ -97,6 +98,8 @@ def smallest_that_moves_nothing(convolve, size, padding, factors, zeros):
 def test_zeros_go_and_no_output_moves(name, filters, convolve, paddings, arguments):
     """Against NumPy: outputs with the large kernel, and the smallest size that fits."""
     rank = rank_of(name)
+    if "Transpose" in name and BACKEND == "torch" and KERAS < (3, 15):
+        paddings = ("valid",)  # See families_test.py.
     factors = [(1, 1), (2, 1), (3, 1), (1, 2)]
     cases = list(itertools.product(paddings, factors, [(5, 1), (5, 2), (6, 1)]))
     # JAX compiles each anew; five has no factor in common with what varies.

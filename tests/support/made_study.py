@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_wconv.experiments import Candidate, Classification, datasets
 
-# Tracing takes TensorFlow longer than these trainings do; JAX is slow without.
+# Tracing takes TensorFlow longer than these runs do; JAX is slow without.
 EAGERLY = keras.backend.backend() != "jax"
 
 

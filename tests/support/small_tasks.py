@@ -8,7 +8,7 @@ import numpy as np
 from keras_wconv.applications import VGG, DnCNN
 from keras_wconv.experiments import Classification, Denoising, datasets
 
-# Tracing takes TensorFlow longer than these trainings do; JAX is slow without.
+# Tracing takes TensorFlow longer than these runs do; JAX is slow without.
 EAGERLY = keras.backend.backend() != "jax"
 
 

@@ -13,7 +13,7 @@ from keras_wconv.layers import EffectiveKernelRegularizer
 from keras_wconv.optimizers import density_optimizer
 from keras_wconv.tuning.kept_model import KeptModel
 
-# Tracing takes TensorFlow longer than these trainings do; JAX is slow without.
+# Tracing takes TensorFlow longer than these runs do; JAX is slow without.
 EAGERLY = keras.backend.backend() != "jax"
 
 

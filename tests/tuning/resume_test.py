@@ -19,7 +19,7 @@ X = np.random.default_rng(0).random((32, 6, 6, 1), "float32")
 Y = np.random.default_rng(1).integers(0, 3, 32)
 DATA = {"x": X, "y": Y, "batch_size": 8, "validation_data": (X[:16], Y[:16])}
 EPOCHS = 5
-EAGERLY = keras.backend.backend() != "jax"  # faster for trainings that are this short
+EAGERLY = keras.backend.backend() != "jax"  # faster for runs that are this short
 
 
 def build(hp, rate=0.05, dtype=None):
@@ -200,7 +200,7 @@ def test_search_killed_by_the_system_ends_with_the_same_scores(tmp_path):
 
 
 class Epochs(keras.callbacks.Callback):
-    """Counts the epochs of all trainings."""
+    """Counts the epochs of all runs."""
 
     seen = []
 

@@ -16,7 +16,7 @@ from keras_wconv.tuning import _keras_tuner
 X = np.random.default_rng(0).random((24, 6, 6, 2), "float32")
 Y = np.random.default_rng(1).integers(0, 3, 24)
 DATA = {"x": X, "y": Y, "batch_size": 12, "validation_data": (X[:8], Y[:8])}
-# Tracing takes TensorFlow longer than these trainings do; JAX is slow without.
+# Tracing takes TensorFlow longer than these runs do; JAX is slow without.
 EAGERLY = keras.backend.backend() != "jax"
 
 
@@ -95,7 +95,7 @@ def make_tuner(directory, hypermodel=build_small, **arguments):
 
 
 class Recorded(kt.HyperModel):
-    """Records the histories of the trainings, and which models they were of."""
+    """Records the histories of the runs, and which models they were of."""
 
     def __init__(self, build):
         super().__init__()

@@ -1,10 +1,11 @@
 """The log: torn lines, other settings, files of an earlier version."""
 
+import itertools
 import json
 
 import pytest
 
-from keras_wconv.experiments.study.log import RunLog, read
+from keras_wconv.experiments.study.log import RunLog, read, thinned
 
 
 def settings(**shared):
@@ -79,3 +80,15 @@ def test_a_log_of_an_earlier_version_is_refused_with_the_way_out(tmp_path):
         RunLog(tmp_path, settings())
     with pytest.raises(ValueError, match="runs without a digest"):
         read(tmp_path)
+
+
+def test_a_long_curve_keeps_its_ends_and_what_lies_evenly_between():
+    losses = [1 / epoch for epoch in range(1, 401)]
+    curve = thinned(losses)
+    epochs = [epoch for epoch, _ in curve]
+    assert len(curve) == 50 and epochs[0] == 1 and epochs[-1] == 400
+    # 399 epochs in 49 steps.
+    assert {b - a for a, b in itertools.pairwise(epochs)} == {8, 9}
+    assert all(loss == losses[epoch - 1] for epoch, loss in curve)
+    assert thinned(losses[:50]) == [[i + 1, loss] for i, loss in enumerate(losses[:50])]
+    assert thinned([]) == []
