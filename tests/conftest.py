@@ -31,7 +31,7 @@ ONCE = [
     "experiments/cli_test.py",
     "experiments/planted_test.py",
     "experiments/report/*",
-    "experiments/comparison_test.py::test_callbacks_are_made_for_each_run",
+    "experiments/comparison_test.py::test_tensorboard_follows_each_run",
     "experiments/comparison_test.py::test_lengths_and_numbers_of_examples*",
     "experiments/comparison_test.py::test_trials_that_do_not_divide*",
     "experiments/comparison_test.py::test_what_*",

@@ -169,21 +169,25 @@ def test_lengths_and_numbers_of_examples_are_cells(tmp_path):
     assert "All lengths" in (tmp_path / "report.md").read_text()
 
 
-def test_callbacks_are_made_for_each_run(tmp_path):
+def test_tensorboard_follows_each_run(tmp_path):
+    """Callbacks are made for each run: those of Keras write beside each other."""
     names = []
 
-    class Quiet(keras.callbacks.Callback):
-        pass
+    def callbacks(name):
+        names.append(name)
+        return [keras.callbacks.TensorBoard(tmp_path / "logs" / name)]
 
     compare(
         Stripes(),
-        tmp_path,
+        tmp_path / "results",
         candidate("one"),
         candidate("two", lambda hp: sequential(filters=5)),
         seeds=(0, 1),
-        callbacks=lambda name: names.append(name) or [Quiet()],
+        callbacks=callbacks,
     )
     assert len(set(names)) == 4 and all("/" not in name for name in names)
+    for name in names:
+        assert list((tmp_path / "logs" / name).rglob("events.out.tfevents*"))
 
 
 def test_a_dtype_policy_holds_for_the_networks_and_no_longer(tmp_path):
