@@ -5,8 +5,13 @@ Their constants and optima are those of Gablonsky, "DIRECT Version 2.0 User Guid
 """
 
 import dataclasses
+import functools
 import math
+import operator
 from collections.abc import Callable
+
+# Python's own sum is more exact since 3.12: equal values would be other ones there.
+_sum = functools.partial(functools.reduce, operator.add)
 
 _SHEKEL_A = (
     (4, 4, 4, 4),
@@ -77,8 +82,8 @@ def branin(x, y):
 
 def shekel(terms):
     def function(*x):
-        return -sum(
-            1 / (sum((xi - ai) ** 2 for xi, ai in zip(x, a, strict=True)) + c)
+        return -_sum(
+            1 / (_sum((xi - ai) ** 2 for xi, ai in zip(x, a, strict=True)) + c)
             for a, c in zip(_SHEKEL_A[:terms], _SHEKEL_C[:terms], strict=True)
         )
 
@@ -87,10 +92,12 @@ def shekel(terms):
 
 def hartman(exponents, centers):
     def function(*x):
-        return -sum(
+        return -_sum(
             c
             * math.exp(
-                -sum(a * (xi - p) ** 2 for xi, a, p in zip(x, row, center, strict=True))
+                -_sum(
+                    a * (xi - p) ** 2 for xi, a, p in zip(x, row, center, strict=True)
+                )
             )
             for c, row, center in zip(_HARTMAN_C, exponents, centers, strict=True)
         )
@@ -114,7 +121,7 @@ def six_hump_camel(x, y):
 
 def shubert(x, y):
     def factor(z):
-        return sum(j * math.cos((j + 1) * z + j) for j in range(1, 6))
+        return _sum(j * math.cos((j + 1) * z + j) for j in range(1, 6))
 
     return factor(x) * factor(y)
 
