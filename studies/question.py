@@ -7,7 +7,6 @@ kernel with another rate and another decay, which are tuned.
 
 import argparse
 import functools
-import json
 from pathlib import Path
 
 import keras
@@ -143,8 +142,3 @@ def arguments(description, names=(), data=None):
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=14)
     return parser.parse_args()
-
-
-def write_json(path, content):
-    """Writes JSON that a reader of the repository can read."""
-    path.write_text(json.dumps(content, indent=1) + "\n")
