@@ -1,6 +1,6 @@
 """Study H: the start, the rate and the price of a learned density.
 
-One training each, nothing tuned: the recipe of the time series. The kernels are of 33.
+One training each, nothing tuned: recipe and largest kernels of `studies.series`.
 
 - Starts: sigma is a 16th, an eighth, a quarter or a half of the kernel, learned at
   three rates, beside the same widths held fixed.

@@ -125,13 +125,14 @@ def load(name):
     return Results.load(folder) if (folder / "runs.jsonl").exists() else None
 
 
-def arguments(description, names=(), data=None):
+def arguments(description, names=(), data=None, trials=14):
     """Reads the arguments of a study's command.
 
     Args:
         description: str.
         names: what `--only` chooses from.
         data: default of `--data`, the folder of the data, where a study has one.
+        trials: int, default of `--trials`, the runs that tune each candidate.
     """
     parser = argparse.ArgumentParser(description=description)
     if names:
@@ -140,5 +141,5 @@ def arguments(description, names=(), data=None):
         parser.add_argument("--data", type=Path, default=data)
         parser.add_argument("--examples", type=int, action="append")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--trials", type=int, default=14)
+    parser.add_argument("--trials", type=int, default=trials)
     return parser.parse_args()
