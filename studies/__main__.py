@@ -24,6 +24,17 @@ PAGE = ROOT / "docs" / "does_it_help.md"
 FIGURE = ROOT / "docs" / "images" / "few_examples.svg"
 PRICES = ROOT / "docs" / "images" / "price_of_size.svg"
 MARKS = ("<!-- studies -->", "<!-- end of studies -->")
+SIDES = ("baseline", "proposal")
+SMALL = {
+    "DnCNN, 7 layers, 3x3": "small_kernels/dncnn_3",
+    "DnCNN, 5 layers, 7x7": "small_kernels/dncnn_7",
+    "VGG, 3x3, CIFAR-10": "small_kernels/vgg",
+}
+SCALED = {
+    "VGG": "gradient_scaling/vgg",
+    "narrow VGG": "gradient_scaling/vgg_narrow",
+    "ResNet18": "gradient_scaling/resnet18",
+}
 README = ROOT / "README.md"
 README_MARKS = (
     "<!-- Written by python -m studies from its logs. -->",
@@ -276,6 +287,31 @@ def draw_prices(prices):
     return figure
 
 
+def load_answers(folders):
+    """Returns the results by title of those studies that are on file."""
+    found = {title: load(folder) for title, folder in folders.items()}
+    return {title: one for title, one in found.items() if one}
+
+
+def answers_table(studies):
+    """Returns the answer of each length of training: proposal less baseline."""
+    lines = []
+    for title, found in studies.items():
+        scale, unit = found.settings["scale"], found.settings["unit"]
+        for cell in found.cells:
+            values, failed = found.metrics(cell=cell), found.failed(cell=cell)
+            effect = found.effects(cell)["proposal - baseline"].effect
+            means = [
+                f"{scale * values[name][~failed[name]].mean():.2f} ({name})"
+                for name in (found.choice(side, cell) for side in SIDES)
+            ]
+            lines.append(
+                [title, cell, *means, effect.format(scale, unit), len(found.seeds)]
+            )
+    columns = ["network", "training", "baseline", "proposal", "difference", "seeds"]
+    return markdown_table(columns, lines)
+
+
 SETTING = (
     "Points of accuracy, or dB of PSNR, of difference from the standard network of the "
     "best size: mean and half of the 95 % interval over ten seeds. Kernel size, width, "
@@ -302,6 +338,24 @@ def text(rows, studies):
             f"**{name}, {cell}.** {results.verdict(cell)}"
             for name, (results, _) in studies.items()
             for cell in results.cells
+        ]
+    small, scaled = load_answers(SMALL), load_answers(SCALED)
+    if small:
+        parts += [
+            "### Small kernels, plenty of examples",
+            "The question of the first paper, on photographs and on CIFAR-10, with the "
+            "published coefficients. Learning rate and one factor of all initial "
+            "kernels are tuned on both sides with the same number of runs. Mean of the "
+            "test metric, and the difference with its 95 % interval. `python -m "
+            "studies.small_kernels` runs it.",
+            answers_table(small),
+        ]
+    if scaled:
+        parts += [
+            "### Spatial Gradient Scaling",
+            "CIFAR-10; learning rate and weight decay are tuned on both sides with the "
+            "same number of runs. `python -m studies.gradient_scaling` runs it.",
+            answers_table(scaled),
         ]
     if starts:
         parts += [
