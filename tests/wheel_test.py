@@ -1,6 +1,8 @@
 """The built wheel, in an environment that holds nothing else of this repository."""
 
 import os
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -32,6 +34,39 @@ def wheel(tmp_path_factory):
     options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(target)]
     subprocess.run([*pip, "wheel", *options, str(source)], check=True, cwd=target)
     return next(target.glob("*.whl"))
+
+
+def metadata(monkeypatch, **environment):
+    """What setup.py says, in an environment of these variables."""
+    said = {}
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("setuptools.setup", lambda **kwargs: said.update(kwargs))
+    runpy.run_path(str(ROOT / "setup.py"))
+    return said
+
+
+def test_links_of_readme_work_on_a_package_index(monkeypatch):
+    said = metadata(
+        monkeypatch,
+        GITHUB_SERVER_URL="https://git.example",
+        GITHUB_REPOSITORY="some/one",
+        GITHUB_REF_NAME="v1.2.3",
+    )
+    text = said["long_description"]
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert len(targets) > 20
+    assert all(target.startswith("https://") for target in targets)
+    assert "(https://git.example/some/one/raw/v1.2.3/docs/images/" in text
+    assert "(https://git.example/some/one/blob/v1.2.3/docs/faq.md)" in text
+    assert said["project_urls"]["Homepage"] == "https://git.example/some/one/"
+
+
+def test_without_an_address_readme_is_as_it_is(monkeypatch):
+    said = metadata(monkeypatch)
+    assert said["long_description"] == (ROOT / "README.md").read_text()
+    assert said["project_urls"] == {}
 
 
 def test_wheel_holds_the_rooms_and_no_tests(wheel):
