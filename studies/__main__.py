@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 PAGE = ROOT / "docs" / "does_it_help.md"
 FIGURE = ROOT / "docs" / "images" / "few_examples.svg"
+EXAMPLES = ROOT / "docs" / "images" / "networks_by_examples.svg"
 PRICES = ROOT / "docs" / "images" / "price_of_size.svg"
 MARKS = ("<!-- studies -->", "<!-- end of studies -->")
 SIDES = ("baseline", "proposal")
@@ -149,6 +150,38 @@ def network_rows(title, found, examples):
     return rows
 
 
+def draw_examples(studies):
+    """Draws the test metric against the number of examples, a panel for each study."""
+    size = (4.2 * len(studies), 3.4)
+    with figures.new(1, len(studies), size=size) as (figure, grid):
+        for axes, (title, (found, examples)) in zip(
+            np.atleast_1d(grid), studies.items(), strict=True
+        ):
+            scale = found.settings["scale"]
+            for label, name in {
+                "standard, size tuned": "baseline",
+                "largest kernel": "standard, large",
+                "largest kernel, learned density": "proposal",
+            }.items():
+                means, halves = [], []
+                for cell in found.cells:
+                    chosen = name
+                    if name in SIDES:
+                        chosen = found.choice(name, cell)
+                    kept = ~found.failed(cell=cell)[chosen]
+                    values = scale * found.metrics(cell=cell)[chosen][kept]
+                    means.append(values.mean())
+                    halves.append(linear_prior.interval(values)[1])
+                axes.errorbar(examples, means, halves, fmt="o-", capsize=3, label=label)
+            axes.set_xscale("log")
+            axes.set_xticks(examples, [f"{count:,}" for count in examples])
+            axes.minorticks_off()
+            metric = "PSNR, dB" if found.settings["unit"] == "dB" else "accuracy, %"
+            axes.set(title=title, xlabel="training examples", ylabel=metric)
+        axes.legend(fontsize="small", loc="lower right")
+    return figure
+
+
 def _interval(row, name, digits=1):
     effect = row["effects"][name]
     if not np.isfinite(effect.low):
@@ -215,7 +248,8 @@ def load_sizes():
 def _mean(found, name, metric=None):
     """Returns a test metric of a candidate with its deviation over the seeds, text."""
     values = found.settings["scale"] * found.metrics(metric=metric)[name]
-    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
+    digits = 2 if found.settings["unit"] == "dB" else 1
+    return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
 
 
 def starts_table(starts):
@@ -312,6 +346,16 @@ def answers_table(studies):
     return markdown_table(columns, lines)
 
 
+def means_table(found):
+    """Returns the test metric of each candidate: its mean, deviation and failures."""
+    lines = [
+        [name, _mean(found, name), f"{int(failed.sum())} of {len(failed)}"]
+        for name, failed in found.failed().items()
+    ]
+    unit = found.settings["unit"]
+    return markdown_table(["candidate", f"test, {unit}", "failed runs"], lines)
+
+
 SETTING = (
     "Points of accuracy, or dB of PSNR, of difference from the standard network of the "
     "best size: mean and half of the 95 % interval over ten seeds. Kernel size, width, "
@@ -331,6 +375,8 @@ def text(rows, studies):
         found = {name: network_rows(name, *one) for name, one in studies.items()}
         parts += ["### Networks", SETTING]
         parts.append(network_table([row for rows in found.values() for row in rows]))
+        if any(len(examples) > 1 for _, examples in studies.values()):
+            parts.append("![By examples](images/networks_by_examples.svg)")
         of_series = [row for n in series.SETS if n in found for row in found[n]]
         if len(of_series) > 1:
             parts.append(series_summary(of_series))
@@ -356,6 +402,15 @@ def text(rows, studies):
             "CIFAR-10; learning rate and weight decay are tuned on both sides with the "
             "same number of runs. `python -m studies.gradient_scaling` runs it.",
             answers_table(scaled),
+        ]
+    recipes = load("recipes")
+    if recipes:
+        parts += [
+            "### The published recipe for a learned density",
+            "DnCNN of 5 layers with kernels of 7, photographs, 1,000 steps, mean and "
+            "standard deviation over ten seeds, nothing tuned. `python -m "
+            "studies.recipes` runs it.",
+            means_table(recipes),
         ]
     if starts:
         parts += [
@@ -433,6 +488,9 @@ def main():
     studies = load_networks()
     for found, _ in studies.values():
         found.save()
+    several = {name: one for name, one in studies.items() if len(one[1]) > 1}
+    if several:
+        _save(draw_examples(several), EXAMPLES)
     write_atomically(PAGE, page_with(PAGE.read_text(), text(rows, studies)))
     written = page_with(README.read_text(), readme_table(rows), README_MARKS)
     write_atomically(README, written)
