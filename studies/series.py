@@ -28,7 +28,8 @@ SETS = {  # with the published numbers of training series
 }
 SIZES = (3, 5, 9, 17, 33, 65)
 FOLDS = 3
-STEPS, FILTERS = 400, (8, 16, 16)
+EPOCHS, STEPS = 40, 10  # Of a set of 20 series an epoch would be one step.
+FILTERS = (8, 16, 16)
 
 
 class Series(question.Trimmed, Classification):
@@ -90,13 +91,14 @@ def question_of(name):
     task = Series(
         loaded,
         None,
-        epochs=20,
+        epochs=EPOCHS,
         batch_size=min(16, len(loaded.train[0])),
         learning_rate=5e-3,
         optimizer=keras.optimizers.AdamW,
         weight_decay=1e-2,
         schedule="cosine",
-    ).with_steps(STEPS)
+    )
+    task.steps_per_epoch = STEPS
     # A longer kernel would have taps that no value ever meets.
     sizes = [size for size in SIZES if size <= shape[0]]
     build = functools.partial(network, shape=shape, classes=loaded.classes)
