@@ -15,8 +15,10 @@ def tune(run, task, candidate, space, trials, examples=None):
 
     DIRECT-L searches with one seed. Its three best are then trained with two fresh
     seeds, and the best mean of these is chosen: the seed of the search would choose
-    whoever is lucky with it. With a task of `folds` each of these scores is the mean
-    over the folds of a cross-validation, for the three best over those of another one.
+    whoever is lucky with it. Values of which a run fails are given up at once, and the
+    next best take their place while there are runs left. With a task of `folds` each
+    score is the mean over the folds of a cross-validation, for the three best over
+    those of another one.
 
     Args:
         run: function of a `train.Run` that returns its record.
@@ -28,7 +30,7 @@ def tune(run, task, candidate, space, trials, examples=None):
 
     Returns:
         The dict of the values, their mean score on the validation split (the lower the
-        better, infinite if a run failed), and the number of runs.
+        better, infinite if a run failed), and the number of runs, `trials` at most.
     """
     sign = -1 if task.direction == "max" else 1
     count = 0
@@ -40,8 +42,9 @@ def tune(run, task, candidate, space, trials, examples=None):
             count += 1
             record = run(Run(task, candidate, space, values, seed, "tuning", examples))
             value = record["validation"][task.monitor]
-            failed = value is None or record["failed_validation"]
-            scores.append(math.inf if failed else sign * value)
+            if value is None or record["failed_validation"]:
+                return math.inf
+            scores.append(sign * value)
         return sum(scores) / len(scores)
 
     first, fresh = seeds_of(task)
@@ -58,8 +61,15 @@ def tune(run, task, candidate, space, trials, examples=None):
             if len(tried) == points:
                 break
     tried.sort(key=lambda one: one[0])
-    best = [(score(values, fresh), values) for _, values in tried[:kept]] or tried[:1]
-    reached, values = min(best, key=lambda one: one[0])
+    again = []
+    for _, values in tried:
+        trained = sum(math.isfinite(reached) for reached, _ in again)
+        if trained == kept or trials - count < len(fresh):
+            break
+        again.append((score(values, fresh), values))
+    reached, values = min(again or tried, key=lambda one: one[0])
+    if math.isinf(reached) and len(again) < len(tried):
+        _, values = tried[len(again)]  # No run of it failed so far.
     return values, reached, count
 
 

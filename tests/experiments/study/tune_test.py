@@ -77,6 +77,32 @@ def test_a_trial_is_the_mean_of_its_folds(trials, points):
     assert reached == pytest.approx(-(values["x"] + mean))
 
 
+@pytest.mark.parametrize("best", [1, 2, 4])
+def test_who_fails_on_a_fresh_seed_makes_room_for_the_next(best):
+    """The best of the first seed fail on every other one; five can be tried again."""
+    *_, runs = tuned(lambda values, seed: values["x"], 18)
+    ranked = sorted((one.values["x"] for one in runs[:12]), reverse=True)
+
+    def score(values, seed):
+        lucky = values["x"] in ranked[:best] and seed != tune.SEED
+        return None if lucky else values["x"]
+
+    values, reached, count, _ = tuned(score, 18)
+    assert values["x"] == ranked[best]
+    assert reached == pytest.approx(-ranked[best])
+    assert 18 - 1 <= count <= 18
+
+
+def test_if_all_that_are_tried_again_fail_the_next_is_taken():
+    def score(values, seed):
+        return values["x"] if seed == tune.SEED else None
+
+    values, reached, count, runs = tuned(score, 18)
+    again = [one.values["x"] for one in runs[12:]]
+    assert values["x"] not in again
+    assert (reached, count) == (math.inf, 17)
+
+
 def test_failed_runs_are_never_the_best():
     def score(values, seed):
         return None if values["x"] > 1.5 else 0.5 if values["x"] > 0.9 else 0.2
