@@ -267,7 +267,8 @@ def _print_results(results):
     if chance is not None:
         table.add_row("knowing nothing", f"{scale * chance:.2f}", "")
     for name, one in results.summaries().items():
-        table.add_row(name, f"{scale * one['mean']:.2f}", str(one["failed"]))
+        mean = f"{scale * one['mean']:.2f}" if one["count"] else "–"
+        table.add_row(name, mean, str(one["failed"]))
     Console().print(table)
     print(results.verdict())
 

@@ -1,7 +1,6 @@
 """The report of a comparison: what was asked, what came out, and how it was done."""
 
 import contextlib
-import datetime
 
 import keras
 import numpy as np
@@ -164,11 +163,11 @@ def _add_candidates(page, results, cell):
         [
             "candidate",
             "side",
-            "chosen by, validation",
-            f"test {results.metric}",
+            "validation",
+            "test",
             "deviation",
             "failed",
-            "runs to tune",
+            "tuning runs",
             "tuned values",
         ],
         rows,
@@ -188,7 +187,7 @@ def _add_runs(page, results):
             [
                 name,
                 *(
-                    f"{scale * value:.3f} ×" if bad else float(scale * value)
+                    f"{_shown(scale * value)} ×" if bad else float(scale * value)
                     for value, bad in zip(of_one, failed[name], strict=True)
                 ),
             ]
@@ -239,7 +238,6 @@ def _facts(results, command):
         "Command": f"`{command}`" if command else None,
         "Seeds": ", ".join(map(str, results.seeds)),
         "Time of all runs": f"{minutes} min {rest} s",
-        "Written": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
         "Versions": ", ".join(versions),
         "Commit": machine["commit"],
         "Machine": f"{machine['system']}, {machine['machine']}, "
@@ -250,6 +248,10 @@ def _facts(results, command):
 
 def _number(value):
     return float(value) if np.isfinite(value) else "–"
+
+
+def _shown(value):
+    return f"{value:.3f}" if np.isfinite(value) else "–"
 
 
 def _p(value):

@@ -547,18 +547,6 @@ def holm_adjusted(p_values: ArrayLike) -> np.ndarray:
     return np.minimum(adjusted, 1)
 
 
-def holm(p_values: ArrayLike, alpha: float = 0.05) -> list[bool]:
-    """Returns which of a family of tests stay significant by Holm's method.
-
-    Example:
-
-    >>> from keras_wconv.experiments.report import statistics
-    >>> statistics.holm([0.01, 0.04, 0.03])
-    [True, False, False]
-    """
-    return (holm_adjusted(p_values) <= alpha).tolist()
-
-
 @dataclasses.dataclass(frozen=True)
 class Row:
     """An effect as one row of a table: what holds for all rows at once.

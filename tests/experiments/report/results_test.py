@@ -5,6 +5,8 @@ import pytest
 from made_results import record, results
 from scipy import stats
 
+from keras_wconv.experiments import cli
+
 ANSWER = "proposal - baseline"
 
 
@@ -58,6 +60,16 @@ def test_no_difference_is_said_with_what_is_excluded():
     assert (
         f"A difference of {margin:.3g} or more, either way, is excl" in found.verdict()
     )
+
+
+def test_where_all_runs_of_a_side_failed_there_is_a_dash_and_no_nan(tmp_path, capsys):
+    found = results({"a": np.full(3, np.nan), "b": np.array([2.0, 3.1, 4.2])})
+    found.folder = tmp_path
+    found.save()
+    cli._print_results(found)
+    printed, report = capsys.readouterr().out, (tmp_path / "report.md").read_text()
+    assert "–" in printed and "nan" not in printed
+    assert "| a | – × | – × | – × |" in report and "nan" not in report
 
 
 def test_too_few_pairs_say_so():
