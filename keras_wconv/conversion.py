@@ -435,8 +435,10 @@ def fold(
     check_bools(return_report=return_report, in_place=in_place)
     if in_place and trim is not None:
         raise ValueError(
-            "`trim` changes the shapes of kernels, which a copy alone can have. "
-            f"Received: trim={trim} with in_place=True. Leave one of them out."
+            "`trim` changes the shapes of kernels, which only a copy can have: files "
+            "of a subclassed model are read by code that makes the old shapes. Leave "
+            "one of the two out; keras_wconv.inspection.effective_size(layer) says "
+            f"which size to build. Received: trim={trim} with in_place=True"
         )
     trimming_plan = trimming.plan(model, trim)
     if in_place:
