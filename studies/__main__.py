@@ -25,6 +25,13 @@ FIGURE = ROOT / "docs" / "images" / "few_examples.svg"
 EXAMPLES = ROOT / "docs" / "images" / "networks_by_examples.svg"
 PRICES = ROOT / "docs" / "images" / "price_of_size.svg"
 MARKS = ("<!-- studies -->", "<!-- end of studies -->")
+LINEAR_EXAMPLES = 50
+README_ROWS = {  # by study and number of examples
+    ("Set12", 1): ("Denoiser of 3 layers", "1 picture"),
+    ("Set12", 380): ("Denoiser of 3 layers", "380 pictures"),
+    ("ArrowHead", 36): ("ArrowHead", "36 series"),
+    ("OSULeaf", 200): ("OSULeaf", "200 series"),
+}
 SIDES = ("baseline", "proposal")
 SMALL = {
     "DnCNN, 7 layers, 3x3": "small_kernels/dncnn_3",
@@ -183,12 +190,16 @@ def draw_examples(studies):
 
 
 def _interval(row, name, digits=1):
-    effect = row["effects"][name]
-    if not np.isfinite(effect.low):
-        text = f"{effect.mean * row['scale']:+.{digits}f}"
-        return text.replace("-", "\N{MINUS SIGN}")
-    half = (effect.high - effect.low) / 2 * row["scale"]
-    text = f"{effect.mean * row['scale']:+.{digits}f} ± {half:.{digits}f}"
+    effect, scale = row["effects"][name], row["scale"]
+    half = (effect.high - effect.low) / 2
+    return _signed(effect.mean * scale, half * scale, digits)
+
+
+def _signed(mean, half, digits):
+    """Returns a difference with half of its interval, which may be missing, as text."""
+    text = f"{mean:+.{digits}f}"
+    if np.isfinite(half):
+        text += f" ± {half:.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -436,28 +447,44 @@ def text(rows, studies):
     return "\n\n".join(parts)
 
 
-def readme_table(rows):
-    """Returns README's table: the linear study in three differences."""
-    lines = []
-    for examples in sorted({row["examples"] for row in rows}):
-        own = [row for row in rows if row["examples"] == examples]
-        large = [
-            row for row in own if row["candidate"] == f"standard {linear_prior.SIZE}"
-        ]
-        found = linear_prior.chosen(own, "density")
-        cells = []
-        for rival in (large, own):
-            other = linear_prior.chosen(rival, "standard")
-            mean, half = linear_prior.interval(found - other)
-            cells.append(f"{mean:+.2f} ± {half:.2f} dB".replace("-", "\N{MINUS SIGN}"))
-        lines.append([f"{examples:,}", f"{found.mean():.2f} dB", *cells])
-    columns = (
-        "examples",
-        "kernel of 15, density",
-        "less the same kernel without",
-        "less the best of five sizes",
+def readme_table(rows, studies):
+    """Returns README's table: differences from the best standard size."""
+    own = [row for row in rows if row["examples"] == LINEAR_EXAMPLES]
+    large = [row for row in own if row["candidate"] == f"standard {linear_prior.SIZE}"]
+    best = linear_prior.chosen(own, "standard")
+    differences = (
+        linear_prior.chosen(large, "standard") - best,
+        linear_prior.chosen(own, "density") - best,
     )
-    return markdown_table(columns, lines)
+    cells = [_signed(*linear_prior.interval(one), 2) for one in differences]
+    lines = [
+        [
+            "One linear denoiser",
+            f"{LINEAR_EXAMPLES} patches",
+            f"{best.mean():.2f} dB",
+            *cells,
+            *("\N{EN DASH}",) * 2,
+        ]
+    ]
+    for (title, count), (label, examples) in README_ROWS.items():
+        if title not in studies:
+            continue
+        for row in network_rows(title, *studies[title]):
+            if row["examples"] != count:
+                continue
+            digits, unit = (2, "dB") if row["unit"] == "dB" else (1, "%")
+            names = ("large", "width tuned", "learned", "learned, trimmed")
+            lines.append(
+                [
+                    label,
+                    examples,
+                    f"{row['baseline']:.{digits}f} {unit}, {row['size']}",
+                    *(_interval(row, name, digits) for name in names),
+                ]
+            )
+    columns = ("", "examples", "best standard, size", "largest kernel")
+    kinds = ("density, width tuned", "learned", "learned, trimmed")
+    return markdown_table([*columns, *kinds], lines)
 
 
 def page_with(page, written, marks=MARKS):
@@ -492,7 +519,7 @@ def main():
     if several:
         _save(draw_examples(several), EXAMPLES)
     write_atomically(PAGE, page_with(PAGE.read_text(), text(rows, studies)))
-    written = page_with(README.read_text(), readme_table(rows), README_MARKS)
+    written = page_with(README.read_text(), readme_table(rows, studies), README_MARKS)
     write_atomically(README, written)
 
 

@@ -18,10 +18,10 @@ def pages():
     return pages
 
 
-def test_readme_shows_the_linear_study(pages):
-    rows = pages.read_linear()
+def test_readme_shows_what_the_logs_say(pages):
+    rows, studies = pages.read_linear(), pages.load_networks()
     readme = pages.README.read_text()
-    table = pages.readme_table(rows)
+    table = pages.readme_table(rows, studies)
     assert pages.page_with(readme, table, pages.README_MARKS) == readme
 
 
