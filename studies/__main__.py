@@ -223,6 +223,21 @@ def network_table(rows, names=None):
     return markdown_table([*columns, "trimmed size", "its cost"], lines)
 
 
+def costs_table(studies):
+    """Returns what it took to tune each candidate and to train it once more."""
+    lines = []
+    for title, (found, examples) in studies.items():
+        cells = []
+        for name in ("standard, size tuned", "width tuned", "learned"):
+            tuning = [one["seconds"] for one in found.tried(name)]
+            final = [one["seconds"] for one in found.runs if one["candidate"] == name]
+            minutes = (sum(tuning) + np.mean(final)) / 60
+            cells.append(f"{len(tuning)} + 1, {minutes:.1f} min")
+        lines.append([title, f"{examples[-1]:,}", *cells])
+    columns = ["data", "examples", "standard, size tuned", "width tuned", "learned"]
+    return markdown_table(columns, lines)
+
+
 def series_summary(rows):
     """Returns what all sets of series say together, as that field says it."""
     names = ("width tuned", "learned", "learned, trimmed")
@@ -391,6 +406,11 @@ def text(rows, studies):
         of_series = [row for n in series.SETS if n in found for row in found[n]]
         if len(of_series) > 1:
             parts.append(series_summary(of_series))
+        parts += [
+            "What each took, runs to tune and one to train, on one core of a machine "
+            "that did other things beside it:",
+            costs_table(studies),
+        ]
         parts += [
             f"**{name}, {cell}.** {results.verdict(cell)}"
             for name, (results, _) in studies.items()
