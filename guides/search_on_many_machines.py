@@ -137,10 +137,10 @@ command:
 
     KERASTUNER_TUNER_ID=chief python search.py
 
-Running workers wait a minute for the chief, and then continue. A trial that was running is
-assigned again, and the first worker to report it completes it. The points are the same as
-without the interruption. After a minute without a chief, a worker exits with a message. Start
-it again, too. A search in a single process resumes in the same way after Ctrl-C.
+Running workers wait up to a minute for the chief, and continue when it is back. A trial that
+was running is assigned again, and the first worker to report it completes it. The points are
+the same as without the interruption. After a minute without a chief, a worker exits with a
+message. Start it again, too. A search in a single process also resumes after Ctrl-C.
 
 At the end, the chief checks every 20 seconds whether all known workers have left, and then
 exits as well. This guide does not wait for that. A worker that comes later finds no chief,
