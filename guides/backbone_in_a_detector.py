@@ -3,7 +3,7 @@ Title: A weighted backbone in a detector
 Author: The keras_wconv authors
 Date created: 2026/11/28
 Last modified: 2026/11/28
-Description: Make the backbone of a larger model weighted, train it whole, and fold it.
+Description: Make the backbone of a larger model weighted, train the model, and fold it.
 """
 
 """
@@ -11,10 +11,10 @@ Description: Make the backbone of a larger model weighted, train it whole, and f
 
 A detector, a segmentation network or a dehazing network is a backbone with something on top.
 The backbone often comes from `keras.applications` or KerasHub, with weights, and the rest is
-your own. This guide makes the convolutions of such a backbone weighted where it stands,
-without a change of its outputs, trains the whole model, and folds it again.
+your own code. This guide makes the convolutions of such a model weighted in place, without
+changing its outputs, trains the whole model, and folds it again.
 
-The model finds bright squares in noise. It is small, so that the guide runs in a minute.
+The model finds bright squares in noise. It is small, so the guide runs in a minute.
 """
 
 import os
@@ -47,9 +47,9 @@ def pictures(count, size=64):
 """
 ## The detector
 
-Features of three scales of a MobileNetV2 are brought to one size and added, as in a feature
-pyramid. A head says for each cell of 8 x 8 pixels how likely the center of a square is. Give
-`weights="imagenet"` to start from the published weights.
+As in a feature pyramid, features of a MobileNetV2 at three scales are resized and added. For
+each cell of 8 x 8 pixels, a head predicts the probability that it contains the center of a
+square. Pass `weights="imagenet"` to start from the published weights.
 """
 
 backbone = keras.applications.MobileNetV2(
@@ -62,7 +62,7 @@ backbone = keras.Model(
 
 
 class Pyramid(layers.Layer):
-    """Brings features of several scales to the size of the first, and adds them."""
+    """Resizes features of several scales to the size of the first, and adds them."""
 
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -95,9 +95,9 @@ detector = keras.Model(inputs, outputs)
 """
 ## Weighted, in place
 
-`in_place=True` changes the layers of the model that you have: those of the backbone, which is
-a model within the model, and the one that hides in a layer of one's own. `where=` chooses.
-The report says what became of each convolution. Kernels of 1 x 1 have nothing to weight.
+`in_place=True` changes the layers of your model itself: those of the backbone, which is a
+nested model, and the one inside the custom layer. `where=` selects convolutions. The report
+says what happened to each of them. Kernels of 1 x 1 have nothing to weight.
 """
 
 train, test = pictures(64 if quick else 512), pictures(65)
@@ -114,14 +114,14 @@ for entry in report.entries:
     if entry.density is not None:
         print(entry)
 print("weighted:", len(weighted_layers(detector)), "convolutions")
-print("largest difference of the outputs:", np.abs(before - after).max())
+print("largest difference between the outputs:", np.abs(before - after).max())
 keras_wconv.visualization.plot_densities(weighted_layers(detector)["pyramid/smooth"])
 
 """
-## Train it whole
+## Train the whole model
 
-Nothing else changes. In a real project compare this with the same training of the plain
-detector, with several seeds: see "Does it help on my data?".
+Nothing else changes. In a real project, compare this with the same training of the plain
+detector, using several seeds: see "Does it help on my data?".
 """
 
 detector.compile(keras.optimizers.Adam(2e-3), "binary_crossentropy")
@@ -141,8 +141,8 @@ plt.show()
 """
 ## Fold it
 
-`fold` in place gives plain Keras layers back to every part of the model. It saves, loads and
-exports without keras_wconv.
+`fold` in place restores plain Keras layers in every part of the model. It then saves, loads
+and exports without keras_wconv.
 """
 
 keras_wconv.fold(detector, in_place=True)
@@ -151,18 +151,17 @@ difference = detector.predict(test[0], verbose=0) - found
 print("folded, largest difference:", np.abs(difference).max())
 
 """
-## Dehazing, and networks that you subclass
+## Dehazing, and subclassed networks
 
-The same call serves a `keras.Model` that you subclassed, such as most dehazing and
-restoration networks: call it once, so that it is built, then
-`keras_wconv.to_weighted(model, density, in_place=True)`. Convolutions of blocks, of lists of
-layers and of KerasHub's backbones (tried with its version 0.32) are found, however deep they
-are.
+The same call works for a subclassed `keras.Model`, such as most dehazing and restoration
+networks. Call the model once, so that it is built, and then
+`keras_wconv.to_weighted(model, density, in_place=True)`. It finds convolutions in blocks, in
+lists of layers and in KerasHub backbones (tested with version 0.32), however deep they are.
 """
 
 
 class Haze(keras.Model):
-    """Estimates the haze of a picture, and takes it away: K(x) x - K(x) + 1."""
+    """Estimates the haze of a picture and removes it: K(x) x - K(x) + 1."""
 
     def __init__(self):
         super().__init__()
@@ -186,4 +185,4 @@ clear = dehazing(test[0][:2])
 keras_wconv.to_weighted(dehazing, "gaussian", in_place=True, density_trainable=True)
 print("weighted:", list(weighted_layers(dehazing)))
 difference = keras.ops.convert_to_numpy(dehazing(test[0][:2]) - clear)
-print("largest difference of the outputs:", np.abs(difference).max())
+print("largest difference between the outputs:", np.abs(difference).max())

@@ -3,24 +3,24 @@ Title: Does it help on my data?
 Author: The keras_wconv authors
 Date created: 2026/11/21
 Last modified: 2026/11/28
-Description: Compare any two Keras models, so that the answer holds.
+Description: Compare any two Keras models, with an answer that you can trust.
 """
 
 """
 ## The fair question
 
 Train two networks once each, and one of them will be better. That says little: another
-seed may turn it round, and so may another learning rate.
+seed or another learning rate may reverse the order.
 
 `experiments.compare` trains both with several seeds, on the same batches and from the same
-initial values. It tunes both with the same number of runs, and looks at the test split
-once. Then it says in sentences what the runs allow to be said, and no more. It knows
-nothing about densities: it compares any two Keras models.
+initial values. It tunes both with the same number of runs, and uses the test split only
+once. Then it states in sentences what the runs show, and no more. It compares any two Keras
+models and knows nothing about densities.
 
 ## Two networks, fifteen lines
 
-Here are kernels of 3 against kernels of 5, on arrays. The handwritten digits of
-scikit-learn stand for your own.
+This example compares kernels of 3 with kernels of 5. The handwritten digits of scikit-learn
+stand in for your arrays.
 """
 
 import os
@@ -72,40 +72,39 @@ results = compare(
 print(results.verdict())
 
 """
-- A **task** is data, a recipe and a metric. The recipe compiles all candidates alike, so
-  `build` returns a model that is not compiled. `Regression` and `Denoising` are tasks, too.
-- A **candidate** is a name and a function that builds a model. Whatever the function asks
-  of `hp`, a `keras_tuner.HyperParameters`, is tuned: here the dropout. `tune=` names what
-  is tuned of the recipe: `"learning_rate"`, `"weight_decay"`, and `"start"`, one factor of
-  all initial convolution kernels.
-- Each side may be a list of candidates. The one that is best on the validation split is
-  compared.
-- `trials=` is the number of runs that tune each side. Both sides get the same number.
-- The folder has a line of `runs.jsonl` for each finished run. Kill the comparison, call it
-  again, and it goes on. More `seeds=` add to what is there. If the data, a network or the
-  recipe has changed, the folder is refused, and you are told what has changed.
+- A **task** consists of data, a recipe and a metric. The recipe compiles all candidates in
+  the same way, so `build` returns an uncompiled model. `Regression` and `Denoising` are
+  tasks, too.
+- A **candidate** is a name and a function that builds a model. Every hyperparameter that
+  the function requests from `hp`, a `keras_tuner.HyperParameters`, is tuned: here the
+  dropout. `tune=` names the parts of the recipe to tune: `"learning_rate"`,
+  `"weight_decay"`, and `"start"`, one factor for all initial convolution kernels.
+- Each side may be a list of candidates. The best one on the validation split is compared.
+- `trials=` is the number of runs that tune each side. It is the same for both sides.
+- The folder has `runs.jsonl`, with a line for each finished run. If the comparison is
+  killed, call it again and it continues. More `seeds=` add to the existing runs. If the
+  data, a network or the recipe has changed, the folder is refused, and you are told why.
 
 ## Reading the answer
 
 The first sentence of the verdict is the answer. It says "better" or "worse" only if a t
-test *and* a test that needs no normal distribution say so, which fewer than six seeds
-cannot do. In a notebook, a line with `results` alone shows the verdict and the table of
-effects.
+test *and* a test that does not assume a normal distribution agree, which needs at least six
+seeds. In a notebook, a line with just `results` shows the verdict and the table of effects.
 
 "No difference was shown" does not mean that there is none. The verdict says how large a
 difference is excluded. The interval covers initial values and batches; other data are
-another experiment. More seeds make it narrower, by the square root of their number.
-`seeds_for` plans them, here for one percentage point:
+another experiment. It shrinks with the square root of the number of seeds. `seeds_for`
+tells how many you need, here for one percentage point:
 """
 
 answer = results.effects()["proposal - baseline"].effect
 print(answer.format(100, "points"))
-print("Seeds to show one point, and the interval of that:", answer.seeds_for(0.01))
+print("Seeds needed to show one point, with an interval:", answer.seeds_for(0.01))
 
 """
-A run **failed** if its metric is not finite, or no better than knowing nothing: the most
-frequent class, the noisy input, the median. Failed runs are counted apart, and never
-dropped in silence. Means are those of the runs that trained.
+A run has **failed** if its metric is not finite, or no better than a trivial answer: the
+most frequent class, the noisy input, the median. Failed runs are counted separately, never
+silently dropped. Means are taken over the runs that trained.
 """
 
 for name, one in results.summaries().items():
@@ -113,13 +112,13 @@ for name, one in results.summaries().items():
     print("    tuned:", results.values(name))
 
 """
-The verdict names a tuned value that lies at the edge of its range: a wider range may change
-the answer. It also says whether the candidates start from the same initial values. Those
-of other shapes, as here, share the batches of a seed alone.
+The verdict names any tuned value at the edge of its range, where a wider range may change
+the answer. It also says whether the candidates start from the same initial values. If their
+shapes differ, as here, the runs of a seed only share their batches.
 
 The folder has `report.md` and `report.html` with all runs and figures, and `results.json`
-with all numbers. They are made of the files alone: `Results.load("sizes")` brings the
-results back, without data or models.
+with all numbers. They are made from the files alone: `Results.load("sizes")` loads the
+results again, without data or models.
 """
 
 results.plot()
@@ -127,21 +126,21 @@ results.plot()
 """
 ## The standard question about a density
 
-A density below 1 does two simple things besides its shape. It makes the initial kernels
-smaller, and it makes the steps of their training smaller. A standard network can have both
-for free. So the question is not "is the weighted network better than the standard one?" but
+Apart from its shape, a density below 1 does two simple things: it makes the initial kernels
+smaller, and it makes the training steps smaller. A standard network can have both for free.
+So the question is not "is the weighted network better than the standard one?" but
 
 > Is it better than a standard network whose **start and learning rate were tuned over the
 > same ranges, with as many runs**?
 
-`density=` in place of the two sides asks it, of the network of the task:
+To ask it about the network of a task, pass `density=` instead of the two sides:
 
 | side | candidates | tuned for each |
 |---|---|---|
-| baseline | standard; standard from Glorot's start | learning rate, factor of the start |
-| proposal | weighted; weighted from Glorot's start; weighted, with a normalized density | the same, over the same ranges |
+| baseline | standard; standard with Glorot's start | learning rate, factor of the start |
+| proposal | weighted; weighted with Glorot's start; weighted, with a normalized density | the same, over the same ranges |
 
-Each side shares its `trials` out among its candidates: a multiple of six goes out evenly.
+Each side divides its `trials` among its candidates, so use a multiple of six.
 """
 
 results = compare(
@@ -155,8 +154,8 @@ results = compare(
 print(results.verdict())
 
 """
-Do you not know the density beforehand? With `search=` in place of `density=`, DIRECT-L
-tunes its coefficients together with the rest:
+If you do not know the density beforehand, pass `search=` instead of `density=`. DIRECT-L
+then tunes its coefficients together with the rest:
 
 ```python
 from keras_wconv import tuning
@@ -165,8 +164,8 @@ find = functools.partial(tuning.density, kernel_size=3)
 compare(task, "search", search=find)
 ```
 
-A network of your own is a function of `density` that hands it on to weighted layers.
-`experiments.sides` makes candidates of it, and a list of them is yours to change:
+For your own network, write a function that passes its argument `density` to weighted
+layers. `experiments.sides` turns it into lists of candidates, which you may change:
 
 ```python
 def network(density=None, **options):
@@ -179,29 +178,29 @@ both["baseline"].append(Candidate("kernel size tuned", build, tune="learning_rat
 compare(task, "mine", **both)
 ```
 
-Do that if the kernels are large. The honest rival of a density on a large kernel is a
+Do this if the kernels are large: the fair competitor of a density on a large kernel is a
 standard network whose kernel *size* is tuned.
 
 ## Why: controls
 
-Controls explain the answer. They never give it.
+Controls explain the answer, but do not change it. A *tap* is one position of a kernel.
 
-| control | what it is |
+| control | meaning |
 |---|---|
-| standard as it is, weighted as it is | nothing tuned: what you see before you tune |
+| standard as it is, weighted as it is | nothing is tuned |
 | one factor | one number, the root mean square of the density, at every tap: if it does as well, the shape does not matter |
-| permuted | the values of the density in other places: if it does as well, it does not matter which taps are weak |
-| start alone | a standard network that starts at the weighted one's effective kernels |
+| permuted | the values of the density, moved to other taps: if it does as well, it does not matter which taps are weak |
+| start alone | a standard network that starts at the effective kernels of the weighted one |
 | step alone | a weighted network that starts at the standard kernels |
-| not normalized | the weighted network, its density as it was given |
+| not normalized | the weighted network, its density not normalized |
 | learned | a density that is trained with the kernels |
 
-"One factor", "permuted" and "start alone" look at the density layer by layer. They need a
-network whose layers have names of their own and whose `density=` takes a function of a layer's
-name and kernel size, as the builders of `keras_wconv.applications` do.
+"One factor", "permuted" and "start alone" need the density of each layer. The layers of the
+network must have explicit names, and its `density=` must accept a function of a layer's name
+and kernel size, as in the builders of `keras_wconv.applications`.
 
-Each control is compared with the baseline. Several intervals will often have one that
-leaves out 0 by chance; `adjusted` corrects for that.
+Each control is compared with the baseline. Among several intervals, one often excludes 0 by
+chance; `adjusted` corrects for that.
 """
 
 for name, row in results.adjusted().items():
@@ -213,10 +212,10 @@ results.plot()
 """
 ## Few examples, short training
 
-A smaller start helps most where training is short, and a prior where examples are few.
-`budgets=` repeats the comparison at several lengths of training, each with its whole
-schedule of the learning rate. `examples=` repeats it on smaller training splits, for as
-many steps. Each is tuned anew.
+A smaller start helps most where training is short, a prior where examples are few.
+`budgets=` repeats the comparison for several lengths of training, each with a complete
+learning rate schedule. `examples=` repeats it on smaller training splits, with the same
+number of steps. Each of these comparisons is tuned separately.
 """
 
 results = compare(
@@ -235,14 +234,14 @@ for cell, row in results.table().items():
 """
 ## Watch it
 
-`callbacks=` is a function of a run's name that returns Keras callbacks. This one writes the
-curves of every run for TensorBoard:
+`callbacks=` takes a function that is given the name of a run and returns Keras callbacks.
+This one logs the curves of every run for TensorBoard:
 
 ```python
 compare(..., callbacks=lambda name: [keras.callbacks.TensorBoard(f"logs/{name}")])
 ```
 
-MLflow and Weights & Biases want a run of their own for each of ours:
+MLflow and Weights & Biases need a separate run for each of ours:
 
 ```python
 def with_mlflow(name):
@@ -256,21 +255,21 @@ def with_wandb(name):
     return [wandb.integration.keras.WandbMetricsLogger()]
 ```
 
-Use callbacks to look, not to steer. What one changes in the training is no part of what a
-run is known by.
+Use callbacks to watch, not to change the training: a run's identity does not include what a
+callback changes.
 
-`dtype_policy="mixed_float16"`, or `"mixed_bfloat16"`, trains all networks in mixed
-precision. Its runs are other runs than those in float32, and want a folder of their own.
+`dtype_policy="mixed_float16"` or `"mixed_bfloat16"` trains all networks in mixed precision.
+These runs differ from those in float32 and need a separate folder.
 
 ## Your own data
 
-`datasets.Dataset` takes `(inputs, targets)` of arrays, lists or tensors, a
+`datasets.Dataset` takes `(inputs, targets)` as arrays, lists or tensors, a
 `tf.data.Dataset`, a `keras.utils.PyDataset` or a PyTorch `DataLoader`. `validation=` and
-`test=` are splits or parts, such as `0.2`. Labels may be strings. For denoising, a folder
-of pictures is enough: `Denoising.photographs(data=datasets.image_folder("my pictures"))`.
+`test=` are splits, or fractions such as `0.2`. Labels may be strings. For denoising, a
+folder of images is enough: `Denoising.photographs(data=datasets.image_folder("my pictures"))`.
 
-The command asks the standard question of a folder of classes, of pictures, of an `.npz` or
-a `.csv` file. `--plan` says how many runs there will be and how long they take:
+The command asks the standard question about a folder of classes or images, or an `.npz` or
+`.csv` file. `--plan` says how many runs there will be and how long they take:
 
     keras-wconv compare --task my_folder --plan
 """

@@ -7,14 +7,14 @@ Description: Why a density saves a large kernel when examples are few, and how t
 """
 
 """
-## The size of a kernel is a question
+## Which kernel size?
 
-A large kernel can see more, and has more to get wrong. With few examples the taps far away
-learn noise. The usual answer is to try several sizes. A density is another one: take a
-large kernel, and tell it that far taps are less likely to matter. Weight decay makes that
-a prior which a long training does not undo; see "How it works".
+A large kernel sees more, but also has more weights to get wrong. With few examples, the far
+*taps* (positions of the kernel) learn noise. The usual remedy is to try several sizes. A
+density is another: take a large kernel, and tell it that far taps are less likely to matter.
+Weight decay turns this into a prior that long training does not undo; see "How it works".
 
-Here it is first in a network that has an exact answer, then in one that is trained.
+The first example is a network that has an exact answer, the second one is trained.
 """
 
 import os
@@ -33,9 +33,9 @@ keras.utils.set_random_seed(0)
 """
 ## One linear layer
 
-A single linear kernel of 15 x 15 denoises the pixel in its middle. Weight decay gives its
-best weights in one formula, ridge regression. A smaller kernel is one whose outer taps are
-zero, and a density multiplies the inputs by Φ before the regression.
+A single linear kernel of 15 x 15 denoises the pixel at its center. With weight decay, its
+best weights follow from one formula, ridge regression. A smaller kernel is one whose outer
+taps are zero, and a density multiplies the inputs by Φ before the regression.
 """
 
 SIZE = 15
@@ -46,7 +46,7 @@ pictures = [data.camera(), data.coins(), data.moon(), data.astronaut().mean(-1)]
 
 
 def patches(part, count):
-    """Noisy patches of a third of each picture, and the clean pixels in their middle."""
+    """Noisy patches from a third of each picture, and their clean center pixels."""
     clean = []
     for _ in range(count):
         picture = pictures[rng.integers(len(pictures))]
@@ -59,7 +59,7 @@ def patches(part, count):
 
 
 def psnr(phi, train, validation, test):
-    """That on the test patches, with the weight decay that is best for validation."""
+    """PSNR on the test patches, with the weight decay that is best on validation."""
     best = (-np.inf, None)
     inputs, targets = train[0] * phi, train[1]
     for decay in np.logspace(-5, 2, 15):
@@ -105,16 +105,16 @@ ax.legend()
 plt.show()
 
 """
-With 50 patches the large kernel loses 3 dB to the small one; with a density it does not.
-With thousands of patches they come together: the data have taken over. Over the best of the
-small kernels, which is another one for each number of examples, the density gains a few
-tenths of a decibel. That you need not know which one it is may be worth more.
+With 50 patches, the large kernel is 3 dB worse than the small one; with a density it is not.
+With thousands of patches the kernels perform alike, since the data now decide. The best of
+the small kernels differs with the number of examples. The density gains a few tenths of a
+decibel over it, and, perhaps more important, you need not know which one it is.
 
 ## A network that learns how far to look
 
-Now a network of three layers with kernels of 33, on 60 short series. Each class has a
-motif of its own, at a random place in noise. `density="gaussian"` begins with a sigma of a
-eighth of the kernel, 4.1 taps, and learns one for each layer.
+Next comes a network of three layers with kernels of 33, trained on 60 short series. Each
+class has its motif, at a random position in noise. `density="gaussian"` starts with a sigma
+of an eighth of the kernel, 4.1 taps, and learns one for each layer.
 """
 
 
@@ -149,12 +149,12 @@ def network(kernel_size, **density):
 
 
 """
-`momentum=0.9`, since this training is short: after a few hundred steps, Keras's default of
-0.99 still remembers where the moving statistics began, and the network would be another
-one at inference than in training. For the same reason a density that is a family is
-normalized by default: it leaves the size of the signal as it is.
+The training is short, so `momentum=0.9`: after a few hundred steps, Keras's default of 0.99
+still remembers the initial moving statistics, and the network would behave differently at
+inference and in training. For the same reason, families of densities are normalized by
+default, which keeps the variance of the signal.
 
-Sigma is learned by an optimizer of its own, `density_optimizer`.
+`density_optimizer` trains sigma with a separate optimizer.
 """
 
 epochs = 2 if QUICK else 40
@@ -181,8 +181,8 @@ log = keras_wconv.callbacks.DensityLogger()
 print(f"33, learned Gaussian: {fit(weighted, [log]):.1%}")
 
 """
-One training of each says little about accuracy: repeat it with other seeds, or let
-`experiments.compare` do that. It says how far each layer came to look.
+One training run of each network says little about accuracy. Repeat it with other seeds, or
+use `experiments.compare`. The log shows how far each layer learned to look.
 """
 
 for name, values in log.history.items():
@@ -193,8 +193,8 @@ log.figure()
 """
 ## A price on size
 
-If a smaller kernel is worth something to you, say how much. `KernelSize` adds to the loss
-what the effective taps of each layer cost.
+If smaller kernels are worth something to you, say how much. `KernelSize` adds a penalty to
+the loss for the effective number of taps of each layer.
 """
 
 priced = network(
@@ -203,15 +203,15 @@ priced = network(
     density_trainable=True,
     density_regularizer=keras_wconv.regularizers.KernelSize(1e-2),
 )
-print(f"with a price: {fit(priced):.1%}")
+print(f"33, with a price on size: {fit(priced):.1%}")
 print([f"{layer.density.values()['sigma']:.2f}" for layer in priced.layers[::3][:3]])
 
 """
 ## Ship it
 
-The density folds into the kernel, and what is left is plain Keras. `trim` also takes away
-the outer taps that do next to nothing, here those that make up at most 1 % of a kernel's
-norm: a network that began with kernels of 33 leaves with smaller ones.
+The density folds into the kernel, which leaves plain Keras. `trim` also removes outer taps
+that contribute next to nothing, here those that make up at most 1 % of a kernel's norm. A
+network that started with kernels of 33 ends with smaller ones.
 """
 
 folded, report = keras_wconv.fold(priced, trim=0.01, return_report=True)

@@ -1,5 +1,5 @@
 """
-Title: From a pretrained Keras model to a weighted one, and out again
+Title: From a pretrained Keras model to a weighted one and back
 Author: The keras_wconv authors
 Date created: 2026/11/21
 Last modified: 2026/11/28
@@ -7,17 +7,17 @@ Description: Convert a trained model without changing an output, fine-tune, fold
 """
 
 """
-## The model that you already have
+## A model that you already have
 
-Nobody wants to write a network anew to try another convolution. `to_weighted` copies a
-Functional or Sequential model, nested ones and those of `keras.applications` included,
-with its convolutions weighted; `fold` copies it back into plain Keras layers.
+You need not rewrite a network to try another convolution. `to_weighted` copies a Functional
+or Sequential model with its convolutions weighted, including nested models and those of
+`keras.applications`. `fold` copies it back into plain Keras layers.
 
     model = keras.applications.ConvNeXtTiny(weights="imagenet")
     weighted = keras_wconv.to_weighted(model, {4: "gaussian", 2: None, 7: "gaussian"})
 
-So that it runs anywhere, this guide makes its own "pretrained" model, on the
-handwritten digits that ship with scikit-learn, and loads it from a file.
+To run anywhere, this guide trains its own "pretrained" model on the handwritten digits that
+come with scikit-learn, and loads it from a file.
 """
 
 import os
@@ -63,10 +63,10 @@ pretrained.fit(x_train, y_train, epochs=epochs, batch_size=64, verbose=0)
 print(pretrained.evaluate(x_test, y_test, verbose=0, return_dict=True))
 
 """
-## Weighted, and not one output changed
+## Weighted, with the same outputs
 
-`preserve="function"`, the default, divides every kernel by its density, so that the
-product is the kernel that was trained. The report says what became of each convolution.
+`preserve="function"`, the default, divides every kernel by its density, so that their
+product is the trained kernel. The report says what happened to each convolution.
 """
 
 weighted, report = keras_wconv.to_weighted(pretrained, [0.7], return_report=True)
@@ -77,33 +77,33 @@ after = weighted.predict(x_test, verbose=0)
 print("largest difference:", np.abs(before - after).max())
 
 """
-The table shows each layer's profile and its gain, the factor that the density puts on
-the variance of a signal at random kernels. Here the kernels make up for it.
+The table shows the profile of each layer and its gain, the factor by which the density
+changes the variance of a signal with random kernels. Here the kernels compensate for it.
 """
 
 visualization.summary(weighted)
 visualization.plot_densities(weighted)
 
 """
-Other ways to say which density goes where:
+There are other ways to choose densities:
 
 - `{3: [0.7], 7: [0.25, 0.15, 0.55]}`, by kernel size;
 - `lambda name, kernel_size: [0.7] if name.startswith("conv1") else None`, by layer;
 - `where=lambda layer: layer.strides == (1, 1)`, for some convolutions only;
-- `density_trainable=True`, to learn the coefficients from the density given.
+- `density_trainable=True`, to learn the coefficients, starting from the given density.
 
-A density with a zero in it cannot be divided by. `preserve="kernel"` keeps the kernels
-as they are, whatever the density, and changes the outputs.
+A kernel cannot be divided by a density that contains a zero. `preserve="kernel"` keeps the
+kernels, whatever the density, and changes the outputs.
 
 ## Fine-tune
 
-What does the density do, if the function is that of the plain model? It changes the
-*steps*. With plain SGD, the trained kernel Φ·w moves as it would without density, with
-its gradient multiplied by Φ²; with Adam, its update is multiplied by Φ. Taps with a
-small density are held closer to what they were pretrained to.
+What does the density do if the function is that of the plain model? It changes the *steps*.
+With plain SGD, the effective kernel Φ·w moves as without a density, but with its gradient
+multiplied by Φ²; with Adam, its update is multiplied by Φ. Taps (positions of the kernel)
+with a small density stay closer to their pretrained values.
 
-The copy is not compiled, as the optimizer's state belonged to the old kernels. For a
-fair comparison, the plain model is trained on for as long.
+The copy is not compiled, as the optimizer's state belonged to the old kernels. For a fair
+comparison, the plain model is fine-tuned for as long.
 """
 
 for name, model in (("standard", pretrained), ("weighted", weighted)):
@@ -119,8 +119,8 @@ for name, model in (("standard", pretrained), ("weighted", weighted)):
 """
 One run on small data decides nothing. `experiments.compare` repeats it with several seeds,
 tunes the learning rate of both sides, and answers with an interval. Seeds have to change
-something: here each draws a new head, the same one for both sides. A task standardizes its
-inputs unless it is told otherwise, and the trained model wants them as they are.
+something: here each seed draws a new head, the same one for both sides. A task standardizes
+its inputs by default, but the trained model needs them unchanged.
 """
 
 pretrained.save("trained.keras")
@@ -163,14 +163,14 @@ print(results.verdict())
 results.plot()
 
 """
-"Does it help on my data?" has the rest; `keras_wconv.tuning` searches for the density.
+For more, see "Does it help on my data?". `keras_wconv.tuning` searches for the density.
 
-## Train from scratch: mind the gains
+## Training from scratch: mind the gains
 
-Without a trained function to preserve, gains multiply through the layers of a network
-that has no normalization. `normalize_density=True` divides Φ by its root mean square.
-Here are the thirteen convolutions of an untrained VGG16, of the same initial kernels,
-and the variance of its outputs relative to the standard network's.
+Without a trained function to preserve, gains multiply through the layers of a network that
+has no normalization. `normalize_density=True` divides Φ by its root mean square. The next
+example takes the thirteen convolutions of an untrained VGG16, with the same initial kernels,
+and prints the variance of its outputs relative to that of the standard network.
 """
 
 vgg = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
@@ -184,15 +184,14 @@ for normalize in (False, True):
     print(f"normalize_density={normalize}: {ratio:.2g} of the standard variance")
 
 """
-The plain density leaves about 2e-5 of the variance, the normalized one about all of it.
-That is for 0.7 at 64 pixels: on pictures of 32, stronger densities such as 0.5 or 0.3 miss
-it by more than a factor of 3. `python -m benchmarks --only variance` measures both.
+The plain density leaves about 2e-5 of the variance, the normalized one nearly all of it.
+This holds for 0.7 at 64 pixels. On images of 32 pixels, stronger densities such as 0.5 or
+0.3 are off by more than a factor of 3. `python -m benchmarks --only variance` measures both.
 
 ## Fold and export
 
-The folded model holds `Conv2D` where the weighted one has `WeightedConv2D`, under the
-same names. It loads where keras_wconv is not installed, and costs what the model that
-you began with costs.
+The folded model has a `Conv2D` in place of each `WeightedConv2D`, with the same names. It
+loads where keras_wconv is not installed, and costs the same as the original model.
 """
 
 folded = keras_wconv.fold(weighted)
@@ -202,9 +201,9 @@ difference = folded.predict(x_test, verbose=0) - weighted.predict(x_test, verbos
 print("largest difference:", np.abs(difference).max())
 
 """
-`export` folds and hands the model to `keras.Model.export`. TensorFlow's backend writes
-every format, JAX's writes SavedModels, PyTorch's ONNX; where a backend cannot, the error
-says so.
+`export` folds the model and calls `keras.Model.export`. The TensorFlow backend writes every
+format, JAX writes SavedModels, PyTorch writes ONNX. Where a backend cannot write a format,
+the error says so.
 """
 
 if keras.backend.backend() == "jax":
@@ -219,13 +218,13 @@ else:
     print("onnxruntime, largest difference:", np.abs(difference).max())
 
 """
-## People who trained with the published PyTorch layers
+## If you trained with the published PyTorch layers
 
-Their state dictionaries load into a weighted model, paired with its layers in order or
-by `names`:
+Their state dictionaries load into a weighted model, matched to its layers by order or by
+`names`:
 
     keras_wconv.pytorch.load_state_dict(model, "state.pt")
 
-Keys, shapes and densities that do not match are listed, and then nothing is loaded. The
-page "Moving from wConv 2.0" says which name is which.
+Keys, shapes and densities that do not match are listed, and nothing is loaded. The page
+"Moving from wConv 2.0" has a table of names.
 """

@@ -3,20 +3,20 @@ Title: Large kernels: learn how far a layer looks
 Author: The keras_wconv authors
 Date created: 2026/11/25
 Last modified: 2026/11/28
-Description: Give a depthwise kernel a Gaussian density whose width is learned.
+Description: Give a depthwise kernel a Gaussian density with a learned width.
 """
 
 """
 ## Why a width
 
-Networks such as ConvNeXt look around with depthwise kernels of 7 x 7, and others with
-kernels of up to 31 x 31. Few tasks need all of such a kernel in every channel, and none
-says beforehand how much. A Gaussian density answers with one number: its standard
-deviation sigma, in taps. A narrow one looks at a pixel's neighbors, a wide one at
-everything that the kernel can reach, and a gradient leads from one to the other.
+Networks such as ConvNeXt use depthwise kernels of 7 x 7, others kernels of up to 31 x 31.
+Few tasks need all of such a kernel in every channel, and it is hard to say in advance how
+much they need. A Gaussian density describes this with one number: its standard deviation
+sigma, in *taps* (positions along the kernel). A narrow one sees the neighbors of a pixel, a
+wide one everything that the kernel covers, and gradient descent moves between them.
 
 `density_trainable=True` learns sigma, and `density_per_channel=True` learns one for each
-channel. Its logarithm is what is trained, so that it stays positive. `"gaussian"` begins
+channel. The trained weight is its logarithm, which keeps sigma positive. `"gaussian"` starts
 at an eighth of the kernel.
 """
 
@@ -36,10 +36,10 @@ keras.utils.set_random_seed(0)
 """
 ## Does it find the width?
 
-Here is a task whose answer is known. Two channels of noise are smoothed, the first with
-a Gaussian of sigma 0.8, the second with one of sigma 3. A layer with a kernel of 15 that
-starts at sigma 1.5 is to compute the same. Its raw kernel is held at ones, since it
-could make any window by itself.
+Here is a task with a known answer. Two channels of noise are smoothed, the first with a
+Gaussian of sigma 0.8, the second with one of sigma 3. A layer with a kernel of 15, starting
+at sigma 1.5, has to learn this. Its raw kernel is fixed at ones, since it could form any
+window by itself.
 """
 
 truth = [0.8, 3.0]
@@ -64,14 +64,14 @@ model.fit(*steps, batch_size=16, shuffle=False, verbose=0)
 print("learned:", layer.density.values()["sigma"].round(2), "true:", truth)
 
 """
-In a network the raw kernel is trained, too. Both then describe the window, and sigma is
-no longer a measurement of the data: it says where the training puts the weight.
+In a network, the raw kernel is trained, too. Both then describe the window, and sigma no
+longer measures the data: it shows where the training puts the weight.
 
 ## A network with large kernels
 
-`ConvNeXt` takes a kernel of any size. This small one has kernels of 15 x 15, whose
-widths are learned for each channel, and is trained on made pictures: noise with stripes
-that are narrow or wide.
+`ConvNeXt` takes kernels of any size. This small one has kernels of 15 x 15 and learns a
+width for each channel. It is trained on synthetic images: noise with stripes that are narrow
+or wide.
 """
 
 
@@ -94,12 +94,12 @@ model = ConvNeXt(
     density_trainable=True,
     density_per_channel=True,
 )
-print(model.count_params(), "parameters, of them densities:")
+print(model.count_params(), "parameters, including these densities:")
 print({w.path: w.shape for w in model.trainable_weights if "/density/" in w.path})
 
 """
-The widths want a larger learning rate than the kernels, and no weight decay, which would
-pull the logarithm to 0 and sigma to 1. `density_optimizer` sees to both.
+The widths need a larger learning rate than the kernels, and no weight decay, which would
+pull the logarithm to 0 and sigma to 1. `density_optimizer` takes care of both.
 """
 
 optimizer = keras_wconv.optimizers.density_optimizer(
@@ -117,10 +117,10 @@ model.fit(
 print("held out:", model.evaluate(*pictures(128), verbose=0))
 
 """
-## Look at them
+## Look at the widths
 
-The table, which `keras-wconv show model.keras` prints for a file, has the quartiles of
-the effective number of taps over the channels, and the narrowest and the widest one.
+The table, which `keras-wconv show model.keras` prints for a file, has the quartiles of the
+effective number of taps over the channels, and the narrowest and the widest channel.
 """
 
 keras_wconv.visualization.summary(model)
@@ -130,8 +130,8 @@ for name, weighted in weighted_layers(model).items():
 keras_wconv.visualization.plot_densities(model)
 
 """
-`DensityLogger` keeps the effective sizes of each epoch: the side of a kernel that holds 99 %
-of its norm.
+`DensityLogger` records effective sizes after each epoch: the side of the part of a kernel
+that holds 99 % of its norm.
 """
 
 keras_wconv.visualization.plot_sizes(widths.sizes)
@@ -139,8 +139,8 @@ keras_wconv.visualization.plot_sizes(widths.sizes)
 """
 ## Ship it
 
-The widths fold into the kernels. What is left is plain Keras, as fast as a network that
-never had a density.
+The widths fold into the kernels. The result is plain Keras, as fast as a network that never
+had a density.
 """
 
 folded = keras_wconv.fold(model)
@@ -149,10 +149,10 @@ difference = model.predict(images, verbose=0) - folded.predict(images, verbose=0
 print("folded, largest difference:", np.abs(difference).max())
 
 """
-## A network that you have already
+## A network that you already have
 
-Fixed widths do not change what a pretrained network computes: kernels are divided by the
-density. From there, training moves the center of each kernel faster than its rim.
+Converting a pretrained network does not change its outputs, since the kernels are divided by
+the density. From there, training moves the center of each kernel faster than its edges.
 
 ```python
 model = keras.applications.ConvNeXtTiny()
@@ -163,8 +163,8 @@ weighted = keras_wconv.to_weighted(
 
 ## Does it help?
 
-That is a question for your data. The honest rival of a density on a large kernel is a
-standard network whose kernel size is tuned, with as many runs:
+That depends on your data. The fair competitor of a density on a large kernel is a standard
+network whose kernel size is tuned with as many runs:
 
 ```python
 def network(size, **density):
@@ -183,5 +183,5 @@ results = compare(
         "15, width learned", lambda hp: network(15, **learned), tune="learning_rate"))
 ```
 
-See "Does it help on my data?" for the task, and for how to read the answer.
+"Does it help on my data?" explains the task and how to read the answer.
 """

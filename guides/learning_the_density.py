@@ -9,10 +9,10 @@ Description: Train the coefficients with the kernels, layer by layer, and watch 
 """
 ## Instead of a search
 
-A density is a few numbers for the whole network when it is searched for. It can be
-learned instead, with a gradient, and then each layer has its own. That costs one
-training run instead of many, and two things need care: the coefficients want a larger
-learning rate than the kernels, and no weight decay, which would pull them to 0.
+A search finds a few numbers that the whole network shares. You can learn the density by
+gradient descent instead, and each layer then has a separate one. This takes one training run
+instead of many. Two things need care: the coefficients need a larger learning rate than the
+kernels, and no weight decay, which would pull them to 0.
 """
 
 import os
@@ -28,8 +28,8 @@ QUICK = "GUIDE_QUICK" in os.environ  # The tests run this guide with one epoch.
 """
 ## One layer
 
-`density_trainable=True` makes the coefficients weights of a child layer named
-`density`. They start at what is given; ones start at the standard convolution.
+`density_trainable=True` turns the coefficients into weights of a sublayer named `density`.
+They start from the given values; with ones, from the standard convolution.
 """
 
 layer = keras_wconv.WeightedConv2D(8, 5, density=[1.0, 1.0], density_trainable=True)
@@ -37,13 +37,13 @@ layer.build((None, None, None, 3))
 print([weight.path for weight in layer.density.weights])
 
 """
-One profile for both axes has two coefficients, as here. `[[1, 1], [1, 1]]` learns one
-for each axis, and a NumPy array of the kernel's shape learns every value of the map.
+Here both axes share a profile, which has two coefficients. `[[1, 1], [1, 1]]` learns a
+profile for each axis, and a NumPy array of the kernel's shape learns every value of the map.
 
 ## Two optimizers
 
-`density_optimizer` puts the coefficients into the care of a second optimizer. The
-authors of the method use a rate of 1e-2 with warm restarts for them.
+`density_optimizer` trains the coefficients with a second optimizer. The authors of the
+method use a learning rate of 1e-2 with warm restarts for them.
 """
 
 optimizer = keras_wconv.optimizers.density_optimizer(
@@ -52,26 +52,25 @@ optimizer = keras_wconv.optimizers.density_optimizer(
 )
 
 """
-The tasks of `keras_wconv.experiments` do this by themselves when the network has
-learned densities.
+The tasks of `keras_wconv.experiments` do this by themselves when the network has learned
+densities.
 
-The authors' latest recipe is there as a whole, weight decay on the coefficients included.
-They begin at `density=[0.27, 0.17, 0.54]` with kernels of 7. Those coefficients are small:
-with batch normalization and a training of a few hundred steps only, add
-`normalize_density=True`.
+The authors' latest recipe is included, too, with its weight decay on the coefficients. It
+starts from `density=[0.27, 0.17, 0.54]` with kernels of 7. These coefficients are small: with
+batch normalization and only a few hundred training steps, add `normalize_density=True`.
 """
 
 optimizer = keras_wconv.optimizers.published_optimizer(steps_per_epoch=500)
 
 """
-A kernel of any size has a density with a single number to learn, `density="gaussian"`: see
-[Large kernels](large_kernels.ipynb). A price on its taps trades accuracy for speed:
-`density_regularizer=keras_wconv.regularizers.KernelSize(1e-3)`.
+`density="gaussian"` has a single number to learn for a kernel of any size: see
+[Large kernels](large_kernels.ipynb). A penalty on its effective size trades accuracy for
+speed: `density_regularizer=keras_wconv.regularizers.KernelSize(1e-3)`.
 
 ## A network
 
-Here is a denoiser whose seven layers learn a density each, followed by `DensityLogger`.
-It writes a CSV file, and with `log_dir=` scalars for TensorBoard.
+Here is a denoiser in which each of the seven layers learns a density, watched by
+`DensityLogger`. The callback writes a CSV file, and with `log_dir=` scalars for TensorBoard.
 """
 
 recipe = {"epochs": 1, "steps_per_epoch": 2} if QUICK else {}
@@ -89,9 +88,9 @@ for name, weights in densities.history.items():
 densities.figure()
 
 """
-## Keep it
+## Ship it
 
-A learned density folds like a fixed one: the result is plain Keras.
+A learned density folds like a fixed one. The result is plain Keras.
 """
 
 folded = keras_wconv.fold(model)
@@ -101,9 +100,9 @@ keras_wconv.visualization.plot_densities(model)
 """
 ## Was it worth it?
 
-A comparison answers with an interval: the network with learned densities against the
-standard one, and beside them one whose density is fixed. Nothing is tuned here; see "Does
-it help on my data?" for what a fair standard network needs.
+A comparison answers with an interval. It compares the network with learned densities with
+the standard one, and adds one with a fixed density. Nothing is tuned here; see "Does it help
+on my data?" for what a fair standard network needs.
 """
 
 Candidate = experiments.Candidate

@@ -3,16 +3,16 @@ Title: Search for the density of a classifier
 Author: The keras_wconv authors
 Date created: 2026/11/21
 Last modified: 2026/11/21
-Description: A KerasTuner script to copy: DIRECT-L finds the density of a small network.
+Description: Find the density of a small network with DIRECT-L, in a KerasTuner script.
 """
 
 """
 ## The data and the network
 
-Handwritten digits that come with scikit-learn, 8 x 8 pixels each, in three parts: one to
-train on, one to choose by, one to report. The network is an ordinary one. Its density is
-asked of `hp`, as any other hyperparameter: for kernels of 5 two coefficients, in the
-ranges that are published for them.
+The data are handwritten digits from scikit-learn, 8 x 8 pixels each, in three parts: one to
+train on, one to choose by, one to report. The network is an ordinary one. Its density comes
+from `hp`, like any other hyperparameter: two coefficients for kernels of 5, in the published
+ranges.
 """
 
 import os
@@ -55,16 +55,16 @@ def build(hp):
 ## The search
 
 `tuning.DirectL` is a KerasTuner tuner: `search`, `results_summary`, `get_best_models` and
-the rest are as you know them. Three things differ.
+the rest work as usual. Three things differ.
 
-- The points come from DIRECT-L. The first is the middle of all ranges, and the search ends
+- DIRECT-L chooses the points. The first is the middle of all ranges, and the search ends
   before `max_trials` if it has reached its resolution, a hundredth of each range.
-- One compiled model serves all trials, since they differ in nothing but their densities.
-- All trials draw the same random numbers: the same initial kernels, the same batches. What
-  they differ by is the density, and not luck.
+- One compiled model serves all trials, since they only differ in their densities.
+- All trials use the same random numbers, so they have the same initial kernels and the same
+  batches. They differ in the density, not in luck.
 
-Choose by the validation loss rather than by the accuracy, which cannot tell two good
-densities apart. Stop this script whenever you like: started again, it goes on.
+Choose by the validation loss rather than the accuracy, which cannot distinguish two good
+densities. You can stop this script at any time: start it again and it continues.
 """
 
 quick = "GUIDE_QUICK" in os.environ
@@ -89,8 +89,9 @@ visualization.plot_search(tuner)
 """
 ## Is it better, or was it lucky?
 
-The best of many scores flatters. So the best density starts over, beside the standard
-convolution, on seeds that the search has not seen. Each pair starts from the same kernels.
+The best of many scores is too optimistic. So the best density is trained from scratch,
+beside the standard convolution, with seeds that the search has not used. Each pair starts
+from the same kernels.
 """
 
 
@@ -105,18 +106,18 @@ def accuracy(density, seed):
 best = tuning.density(tuner.get_best_hyperparameters()[0], kernel_size=5)
 seeds = range(101, 103) if quick else range(101, 106)
 differences = [accuracy(best, seed) - accuracy(None, seed) for seed in seeds]
-print(f"density {np.round(best, 3)}: test accuracy, less that of the standard network,")
-print(f"{100 * np.mean(differences):+.2f} points on average, for each seed:")
+print(f"density {np.round(best, 3)}, test accuracy minus that of the standard network:")
+print(f"{100 * np.mean(differences):+.2f} points on average; for each seed:")
 print("  ".join(f"{100 * difference:+.2f}" for difference in differences))
 
 """
-If these numbers do not have one sign, the density is not what made the difference. For
-confidence intervals and for controls that tell where a difference comes from, see
-`keras-wconv search` and `keras-wconv compare`, which do all of the above for a task.
+If these numbers differ in sign, the density did not make the difference. `keras-wconv search`
+and `keras-wconv compare` do all of this for a task, with confidence intervals and with
+controls that show where a difference comes from.
 
 ## Ship it
 
-A fixed density folds into the kernels. What remains is a model of plain Keras layers.
+A fixed density folds into the kernels. The result is a model of plain Keras layers.
 """
 
 weighted = tuner.get_best_models()[0]

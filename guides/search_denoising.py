@@ -3,15 +3,16 @@ Title: Search for the density of a denoiser
 Author: The keras_wconv authors
 Date created: 2026/11/21
 Last modified: 2026/11/28
-Description: A KerasTuner script to copy: DIRECT-L finds the density of a small DnCNN.
+Description: Find the density of a small DnCNN with DIRECT-L, in a KerasTuner script.
 """
 
 """
 ## The data
 
-Patches of photographs that come with scikit-image, and the same with white Gaussian noise
-of standard deviation 25/255. The noise is drawn once, so that every trial is trained and
-judged on the same pictures. Whole photographs, not patches, are kept apart for validation.
+The data are patches of photographs from scikit-image, and the same patches with white
+Gaussian noise of standard deviation 25/255. The noise is drawn once, so all trials train on
+the same images and are scored on the same images. Whole photographs, not patches, are held
+out for validation.
 """
 
 import os
@@ -51,9 +52,9 @@ noisy, noisy_validation = with_noise(clean), with_noise(clean_validation)
 """
 ## The network
 
-`applications.DnCNN` takes a density for each size of kernel; this one has kernels of 3
-alone, and so one coefficient. Denoisers are measured by the peak signal-to-noise ratio. A
-KerasTuner objective that is to be maximized says so.
+`applications.DnCNN` takes a density for each kernel size; this one only has kernels of 3,
+and so one coefficient. The metric for denoisers is the peak signal-to-noise ratio (PSNR).
+KerasTuner needs to know that it is to be maximized.
 """
 
 
@@ -66,14 +67,14 @@ def build(hp):
 
 
 """
-`psnr` is a function. One of your own has to be registered for all trials to share a model,
-with `keras.saving.register_keras_serializable`: that they differ in nothing but densities
-is read off their configs.
+`psnr` is a function. Trials share a model only if their configs show that they differ in
+nothing but densities, so register any custom metric with
+`keras.saving.register_keras_serializable`.
 
 ## The search
 
-With one coefficient, a dozen trials tell most of what there is to know. The PSNR of the
-noisy pictures is printed beside that of the denoiser: no denoiser may be worse.
+With one coefficient, a dozen trials are nearly enough. The PSNR of the noisy images is
+printed beside that of the denoiser, which should not be lower.
 """
 
 tuner = tuning.DirectL(
@@ -93,24 +94,24 @@ tuner.search(
 )
 
 noisy_psnr = keras.ops.mean(psnr(clean_validation, noisy_validation))
-print(f"noisy pictures {float(noisy_psnr):6.2f} dB")
+print(f"noisy images   {float(noisy_psnr):6.2f} dB")
 for trial in tuner.oracle.get_best_trials(4):
     coefficient = trial.hyperparameters["density_3_1"]
     print(f"density {coefficient:.3f}  {trial.score:6.2f} dB")
 visualization.plot_search(tuner)
 
 """
-The first trial of a range around 1 is the standard convolution, exactly. Look at how far
-the best is above it, and then whether it stays there on other seeds and other pictures:
+The first trial of a range around 1 is exactly the standard convolution. See how far the best
+trial is above it. Whether it stays there on other seeds and other images is a question for
 
     keras-wconv search --task photographs
 
-asks that. It tunes the density, the learning rate and the start of the weighted network,
-gives the standard network as many runs for its learning rate and start, and trains both
-anew on other seeds. `--task FOLDER` takes your own pictures, and `--plan` says how many runs
-there will be and how long they take. In Python it is `experiments.search`.
+It tunes the density, the learning rate and the start of the weighted network, gives the
+standard network as many runs for its learning rate and start, and trains both again on other
+seeds. `--task FOLDER` uses your own images, and `--plan` says how many runs there will be
+and how long they take. In Python, call `experiments.search`.
 
-Numbers do not show what kind of error is left. Look at a patch, too: clean, with noise, and
+Numbers do not show what kind of error is left. Look at patches, too: clean, noisy, and
 denoised by the best network of the search.
 """
 
@@ -126,14 +127,14 @@ for axes, title in zip(grid[0], ("clean", "with noise", "denoised"), strict=True
 plt.show()
 
 """
-Shorter runs make a search cheap, if they rank densities as whole ones do. Train two or three
-densities both ways before you rely on it.
+Shorter runs make a search cheap if they rank densities as full runs do. Train two or three
+densities both ways before you rely on that.
 
-## A density for each size of kernel, for each stage, for each axis
+## A density for each kernel size, stage or axis
 
-A network with several sizes of kernel takes a dict, and one that is to have a density for
-each stage a function of a layer's name and kernel size. Names keep the coefficients apart.
-A tuple of sizes gives each axis a profile of its own.
+A network with several kernel sizes takes a dict. For a density per stage, pass a function of
+a layer's name and kernel size; `name=` keeps the coefficients apart. A tuple of sizes gives
+each axis a separate profile.
 """
 
 hp = keras_tuner.HyperParameters()
@@ -152,16 +153,16 @@ by_axis = tuning.density(hp, kernel_size=(3, 5), name="wide")
 print(list(hp.values))
 
 """
-Each coefficient is a dimension of the search. DIRECT-L is at its best with few: begin with
-one density for the whole network. On five test functions (5 seeds, after 15, 30 and 60
-trials; `benchmarks/results`) its median best was better than random search's in 15 of 15
-cases, and better than Bayesian optimization's in 7 of 9 in two dimensions, but in 1 of 6 in
-three and six. `tuning.DensityTuner` runs `keras_tuner.oracles.BayesianOptimizationOracle`
-with one compiled step, too. What DIRECT-L has in any dimension: it needs no random numbers,
-so that any number of workers tries the same points.
+Each coefficient is a dimension of the search. DIRECT-L works best with few: start with one
+density for the whole network. On five test functions (5 seeds, after 15, 30 and 60 trials;
+see `benchmarks/results`), its median best was better than random search's in 15 of 15 cases.
+It was better than that of Bayesian optimization in 7 of 9 cases in two dimensions, but only
+in 1 of 6 in three and six. `tuning.DensityTuner` also runs
+`keras_tuner.oracles.BayesianOptimizationOracle` with one compiled step. In any dimension,
+DIRECT-L needs no random numbers, so any number of workers tries the same points.
 
 A choice among *families* of densities is an `hp.Choice`, with the coefficients of each family
-in a conditional scope. `DirectL` leaves out what is not active, and tries nothing twice.
+in a conditional scope. `DirectL` ignores inactive hyperparameters and tries nothing twice.
 """
 
 
@@ -179,7 +180,7 @@ of_any_family(hp)
 print([one.name for one in hp.space])
 
 """
-The same holds for any search space: put `tuning.density` into a hypermodel that has an
-`hp.Choice` of optimizers, an `hp.Int` of filters and an `hp.Float` learning rate, and search
-with `tuning.DirectL` in place of `keras_tuner.BayesianOptimization`.
+This works in any search space. Add `tuning.density` to a hypermodel that has an `hp.Choice`
+of optimizers, an `hp.Int` of filters and an `hp.Float` learning rate, and search with
+`tuning.DirectL` instead of `keras_tuner.BayesianOptimization`.
 """

@@ -3,32 +3,32 @@ Title: Search on many machines
 Author: The keras_wconv authors
 Date created: 2026/11/21
 Last modified: 2026/11/21
-Description: One chief, many workers, the same points; and what to do when a worker dies.
+Description: Share a search among many workers, and handle a worker or chief that dies.
 """
 
 """
 ## Who does what
 
-A search can be shared by as many processes as you like, on one machine or on many. One of
-them, the *chief*, runs DIRECT-L: it hands out trials and takes their scores. It trains
-nothing. The others, the *workers*, build the model, ask for a trial, train, report, and ask
-again. All of them run the same script; KerasTuner reads from the environment which is which:
+Any number of processes can share a search, on one machine or on many. One of them, the
+*chief*, runs DIRECT-L: it assigns trials and collects their scores, but trains nothing. The
+others, the *workers*, ask for a trial, build and train the model, report, and ask again. All
+run the same script. KerasTuner reads their roles from the environment:
 
     export KERASTUNER_ORACLE_IP=10.0.0.1 KERASTUNER_ORACLE_PORT=8000
     KERASTUNER_TUNER_ID=chief    python search.py      # on 10.0.0.1
     KERASTUNER_TUNER_ID=worker0  python search.py      # on each machine that trains,
-    KERASTUNER_TUNER_ID=worker1  python search.py      # with an ID of its own
+    KERASTUNER_TUNER_ID=worker1  python search.py      # with a unique ID
 
-All need the same `directory`, on a file system that they share: the chief keeps the search
-there, the workers the weights of their trials. The chief has to be reached at that address
-and port, and there is no password: keep it inside your network.
+All need the same `directory` on a shared file system: the chief stores the search there, the
+workers the weights of their trials. The workers must be able to reach the chief at that
+address and port. There is no password, so keep it inside your network.
 
-The scores alone decide where the search goes. So any number of workers tries the very same
-points as one process, and in `directory` you find the same trials.
+Only the scores decide where the search goes. So any number of workers tries the same points
+as one process, and `directory` then holds the same trials.
 
 ## The script
 
-It is an ordinary search. Nothing in it knows of chief or workers.
+It is an ordinary search. Nothing in it depends on the chief or the workers.
 """
 
 import os
@@ -76,10 +76,10 @@ def search():
 
 
 """
-## Tried on one machine
+## A test on one machine
 
-Three processes on the loopback address stand for three machines. This file is the script:
-where it finds an ID in the environment it takes part, otherwise it starts the three.
+Here, three processes on the loopback address take the place of three machines. This file is
+the script: if the environment contains an ID it takes part, otherwise it starts the three.
 """
 
 if "KERASTUNER_TUNER_ID" in os.environ:
@@ -107,17 +107,18 @@ chief, worker = start("chief"), start("worker0")
 """
 ## When a worker dies
 
-The chief does not notice. It waits for the trial that the worker has, and since DIRECT-L
-needs all scores of a batch before it can say where to go next, the others soon wait, too.
-The rule is: **start it again with the same ID.** The chief then hands it the trial that it
-had, with nothing of what the dead one may have reported. A worker with a new ID gets trials
-that nobody had, and the search would still wait for the missing one.
+The chief does not notice. It waits for that worker's trial, and since DIRECT-L needs all
+scores of a batch before it can choose new points, the other workers soon wait, too. The rule
+is: **start it again with the same ID.** The chief then assigns it the same trial again, and
+discards anything that it had reported for that trial. A worker with a new ID would get new
+trials, and the search would still wait for the missing one.
 
-A trial of hours need not begin anew: with `tuning.DirectL(..., resume_trials=True)` it goes
-on after its last finished epoch, and ends with the score of one that was never killed, to
-the last bit. A warning says what it cannot take up, such as the position in a generator.
+A trial that takes hours need not start over. With `tuning.DirectL(..., resume_trials=True)`,
+it continues after its last complete epoch, and its score is bit-identical to that of a trial
+that was never killed. A warning names anything that cannot be restored, such as the position
+in a generator.
 
-Here `worker0` dies in the first trial, and is started again together with another:
+Here `worker0` dies in the first trial, and is started again together with another worker:
 """
 
 while not any(Path("searches/many_machines").glob("trial_*/trial.json")):
@@ -131,25 +132,24 @@ for name, worker in workers.items():
 """
 ## When the chief dies
 
-Its files are whole at every moment. Start it again in the same folder, with the command
-that it had:
+Its files are consistent at all times. Start it again in the same folder, with the same
+command:
 
     KERASTUNER_TUNER_ID=chief python search.py
 
-The workers that still run wait for it for a minute and go on. A trial that was running is
-handed out once more; whichever worker reports it first ends it. The points are those of a
-search that was never disturbed. After a minute without a chief a worker ends with one line
-that says so: start it again, too. The same goes for a search of one process, which you stop
-with Ctrl-C and start again.
+Running workers wait up to a minute for the chief, and continue when it is back. A trial that
+was running is assigned again, and the first worker to report it completes it. The points are
+the same as without the interruption. After a minute without a chief, a worker exits with a
+message. Start it again, too. A search in a single process also resumes after Ctrl-C.
 
-At the end the chief looks every 20 seconds whether all workers that it knows have left, and
-then ends as well. Here there is no need to wait for that. A worker that comes later finds no
-chief, and ends after a minute. So may one that was in a trial when the chief died, if the
+At the end, the chief checks every 20 seconds whether all known workers have left, and then
+exits as well. This guide does not wait for that. A worker that comes later finds no chief,
+and exits after a minute. So may a worker that was in a trial when the chief died, if the
 others finish the search without it.
 
-## What came of it
+## The results
 
-The directory has the whole search, and whoever takes the chief's ID reads it.
+The directory has the whole search. To read it, use the ID of the chief.
 """
 
 chief.terminate()
@@ -160,7 +160,7 @@ tuner.results_summary(num_trials=3)
 visualization.plot_search(tuner)
 
 """
-The best density, as a picture:
+This is the best density:
 """
 
 best = tuning.density(tuner.get_best_hyperparameters()[0], kernel_size=3)
@@ -169,10 +169,10 @@ visualization.plot_densities(WeightedConv2D(1, 3, density=best))
 """
 ## How many workers?
 
-The points of one batch can be trained at once, those of the next not before the last of
-them is done. The guide "Training on many devices" measures the batches: they keep two
-workers busy nearly all of the time and four for most of it. More workers than a batch has
-points gain nothing: give each of them more devices instead.
+The points of one batch can be trained in parallel, but the next batch has to wait for all of
+them. The guide "Training on many devices" measures the batches: they keep two workers busy
+nearly all the time, and four most of the time. More workers than points in a batch gain
+nothing: give each worker more devices instead.
 
-An idle worker asks again four times a second. `idle_pause` is the argument for more or less.
+An idle worker asks again four times a second; `idle_pause` changes that.
 """

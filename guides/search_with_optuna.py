@@ -3,7 +3,7 @@ Title: Search with Optuna
 Author: The keras_wconv authors
 Date created: 2026/11/28
 Last modified: 2026/11/28
-Description: DIRECT-L as an Optuna sampler: one storage, two processes, a pruner, the dashboard.
+Description: DIRECT-L as an Optuna sampler, with two processes, a pruner and the dashboard.
 """
 
 """
@@ -11,14 +11,14 @@ Description: DIRECT-L as an Optuna sampler: one storage, two processes, a pruner
 
     pip install "keras_wconv[optuna,tensorflow]"     # or jax, or torch
 
-`tuning.DirectLSampler` is an Optuna sampler. Everything else is as you know it from Optuna:
-`study.optimize`, storages, pruners, the dashboard. `tuning.density` declares the
-coefficients of a density with the trial, in the ranges that are published for them. The
-first trial is the middle of all ranges, for kernels of 3 the standard convolution.
+`tuning.DirectLSampler` is an Optuna sampler. Everything else works as usual in Optuna:
+`study.optimize`, storages, pruners, the dashboard. `tuning.density` asks the trial for the
+coefficients of a density, in the published ranges. The first trial is the middle of all
+ranges; for kernels of 3, this is the standard convolution.
 
-The storage is the only state. Each trial is given the next point of a search that is told
-anew what the finished trials came to, so that any number of workers, killed and started
-again, try the points that one worker tries.
+The storage holds the only state. For each trial, the search is rebuilt from the values of
+the finished trials and gives the next point. So any number of workers, even if they are
+killed and started again, tries the same points as one worker.
 """
 
 import os
@@ -44,12 +44,12 @@ train, validation = slice(0, 1000), slice(1000, 1400)
 """
 ## A Keras model
 
-An objective builds the model, trains it and returns the value. DIRECT-L takes the same
-value for the same point: the seed is that of all trials, so that they start from the same
-kernels and see the same batches.
+An objective builds the model, trains it and returns the value. DIRECT-L expects the same
+value for the same point. So all trials have the same seed, start from the same kernels and
+see the same batches.
 
 `KerasPruningCallback` comes with `pip install optuna-integration`. It reports the loss of
-each epoch, and ends trials that the study's pruner gives up. Such a trial counts with the
+each epoch, and stops trials that the study's pruner gives up. Such a trial counts with the
 last value that it reported.
 """
 
@@ -84,13 +84,14 @@ def objective(trial):
 """
 ## Two processes, one storage
 
-Each process runs the same script. A file of SQLite is enough on one machine, a database or a
-[journal](https://optuna.readthedocs.io/en/stable/reference/storages.html) for many. The
-space is declared, since two workers begin at once: where it is not, the sampler takes the
-parameters of the first trial that ends.
+Each process runs the same script. An SQLite file is enough on one machine; many machines
+need a database or a
+[journal](https://optuna.readthedocs.io/en/stable/reference/storages.html). The space is
+declared because two workers start at once. Without it, the sampler would take the parameters
+from the first trial that finishes.
 
-This file is the script: where the environment says so it takes part, otherwise it starts
-the two.
+This file is the script: with `OPTUNA_WORKER` in the environment it takes part, otherwise it
+starts the two processes.
 """
 
 STORAGE = "sqlite:///digits.db"
@@ -127,14 +128,14 @@ def start():
     return subprocess.Popen([sys.executable, __file__], env=environment)
 
 
-Path("digits.db").unlink(missing_ok=True)  # Otherwise the search would go on.
+Path("digits.db").unlink(missing_ok=True)  # Otherwise the old search would continue.
 study = open_study()
 workers = [start(), start()]
 
 """
 ## Watch it
 
-In another terminal, while it runs or later:
+In another terminal, during the search or later:
 
     pip install optuna-dashboard
     optuna-dashboard sqlite:///digits.db
@@ -142,15 +143,15 @@ In another terminal, while it runs or later:
 ![The dashboard: the values, the importance of both coefficients, the timeline of the
 trials](../images/optuna_dashboard.png)
 
-It shows the search of this guide when it was over. The green line is the trial of the worker
+This is the search of this guide after it finished. The green line is the trial of the worker
 that is killed below.
 
 ## When a worker dies
 
-Start another one, or none: there is nothing to repair. What the dead one had finished is in
-the storage. The point that it was at is tried again as soon as a worker finds all other
-points of the batch taken; its trial stays `RUNNING` in the storage. Here one is killed
-early, and another takes its place:
+Start another one, or none: there is nothing to repair. The results of the dead worker are in
+the storage. Its unfinished point is tried again as soon as another worker finds all other
+points of the batch taken; its trial remains `RUNNING` in the storage. Here one worker is
+killed early, and another takes its place:
 """
 
 while sum(bool(trial.params) for trial in study.trials) < 2:
@@ -166,31 +167,31 @@ print("best:", study.best_value, study.best_params)
 visualization.plot_search(study)
 
 """
-That is also what a worker does that has nothing else to do, since Optuna cannot let it wait:
-near the end of a batch you see values twice, and only the first that ends is told to the
-search. Two workers are busy with new points nearly all of the time. More workers than a
-batch has points, 6 to 11 on average, gain nothing.
+An idle worker also repeats a point that another is still training, since Optuna cannot make
+it wait. So near the end of a batch some points appear twice; the search uses the trial that
+finishes first. Two workers are busy with new points nearly all the time. More workers than
+points in a batch, 6 to 11 on average, gain nothing.
 
-With a pruner the values depend on which trials were finished before, and so may the points
-of two workers differ from those of one.
+With a pruner, the values depend on which trials have finished before. So two workers may try
+different points from one.
 
 ## Which sampler?
 
-On five functions that optimizers are compared on, after 15, 30 and 60 trials, the best that
-DIRECT-L had found was better than random search's in 15 of 15 cases, than that of TPE,
-Optuna's default, in 8, of CMA-ES in 9 and of the Gaussian process in 7 (medians of five
-runs, `python -m benchmarks --only optuna_samplers`). In three and six dimensions the
-Gaussian process was better in 5 of 6. DIRECT-L draws no random numbers, knows a whole batch
-at once, and begins in the middle of the ranges.
+On five test functions for optimizers, after 15, 30 and 60 trials, the best value of DIRECT-L
+was better than that of random search in 15 of 15 cases, of TPE, Optuna's default, in 8, of
+CMA-ES in 9 and of the Gaussian process in 7 (medians of five runs,
+`python -m benchmarks --only optuna_samplers`). In three and six dimensions, the Gaussian
+process was better in 5 of 6 cases. DIRECT-L uses no random numbers, knows a whole batch in
+advance, and starts in the middle of the ranges.
 
-The best of many scores flatters. Train the best density again beside the standard network,
-on seeds that the search has not seen, as the guide on classification does.
+The best of many scores is too optimistic. Train the best density again beside the standard
+network, with seeds that the search has not used, as the guide on classification does.
 
-## A PyTorch model of your own
+## Your own PyTorch model
 
-With Keras's PyTorch backend its layers are `torch.nn.Module`s: put one where your model has
-an `nn.Conv2d`, and train it with the loop that you have. A layer is built for the shape of
-its input before the optimizer asks for its parameters.
+With Keras's PyTorch backend, its layers are `torch.nn.Module`s. Use one in place of an
+`nn.Conv2d`, and keep your training loop. Build the layer for the shape of its input before
+you pass its parameters to the optimizer.
 """
 
 if keras.backend.backend() == "torch":

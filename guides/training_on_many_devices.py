@@ -3,21 +3,20 @@ Title: Training on many devices
 Author: The keras_wconv authors
 Date created: 2026/11/21
 Last modified: 2026/11/21
-Description: One weighted network on several devices, and one search on several machines.
+Description: Train a weighted network on several devices, and search on several machines.
 """
 
 """
-## Nothing to do
+## Weighted layers need no special care
 
-A fixed density is a constant of the layer, a learned one a small weight, replicated like
-a bias. So a weighted network goes through each backend's own way to many devices as any
-network does, and comes out with the weights that one device would have given; a test of
-this package holds both kinds to that, on two devices.
+A fixed density is a constant of the layer, a learned one a small weight, replicated like a
+bias. So a weighted network trains on many devices like any other network, and ends with the
+same weights as on one device. A test of this package checks this for both, on two devices.
 
 ## Several devices on one machine
 
-This guide makes two devices out of a CPU, so that it runs anywhere. With real
-accelerators leave out the lines that do that. They must come before the backend starts.
+This guide makes two devices out of a CPU, so it runs anywhere. With real accelerators, leave
+out the lines that do this. They must run before the backend starts.
 """
 
 import contextlib
@@ -33,7 +32,7 @@ import keras_wconv
 
 def two_devices():
     if keras.backend.backend() == "jax":
-        # Every model that is made from here on is replicated, every batch is split.
+        # From here on, every model is replicated and every batch is split.
         devices = keras.distribution.list_devices()
         data_parallel = keras.distribution.DataParallel(devices=devices)
         keras.distribution.set_distribution(data_parallel)
@@ -72,7 +71,7 @@ print(model.layers[-1].density_profiles[0])
 keras_wconv.visualization.plot_densities(model)
 
 """
-PyTorch runs a process for each device, started by `torchrun --nproc-per-node 2 train.py`.
+PyTorch runs one process per device, started by `torchrun --nproc-per-node 2 train.py`.
 A Keras model is a `torch.nn.Module`:
 
     torch.distributed.init_process_group("nccl")           # on CPUs "gloo"
@@ -91,18 +90,18 @@ A Keras model is a `torch.nn.Module`:
 
 ## Several machines, one search
 
-A search is trials that know nothing of each other, so it scales without any of that: a
-chief hands out points, workers train them. The guide "Search on many machines" starts one,
-and loses a worker on the way. The points depend on the scores alone: any number of workers
+The trials of a search are independent, so a search scales without any of this: a chief
+assigns points, workers train them. The guide "Search on many machines" runs such a search
+and loses a worker on the way. The points depend only on the scores, so any number of workers
 tries the same ones.
 
 ## How many workers are worth it
 
-DIRECT-L asks for points in batches, and can say nothing of the next batch before the last
-point of this one is told. A batch of `b` equal trials takes `w` workers the time of
-`ceil(b / w)` of them, so that the batches say what a worker more is worth. Here they are
-measured, on a smooth function whose minimum is not in the middle. No training is needed:
-the engine takes milliseconds.
+DIRECT-L proposes points in batches, and cannot choose the next batch before it knows all
+values of this one. `w` workers take the time of `ceil(b / w)` trials for a batch of `b` equal
+trials. So the batch sizes show how much an additional worker gains. Here they are measured
+on a smooth function whose minimum is not in the middle. This needs no training and takes
+milliseconds.
 """
 
 import math
@@ -131,7 +130,7 @@ def speedup(sizes, workers):
     return sum(sizes) / sum(math.ceil(size / workers) for size in sizes)
 
 
-print(f"{EVALUATIONS} trials: how many times faster than one worker")
+print(f"{EVALUATIONS} trials: speedup over one worker")
 figure, axes = plt.subplots(figsize=(6, 3.5))
 print("dimensions  mean batch " + "".join(f"{w:>4} workers" for w in WORKERS))
 for dimensions in (1, 2, 3, 4, 6, 9):
@@ -142,12 +141,12 @@ for dimensions in (1, 2, 3, 4, 6, 9):
         WORKERS, [speedup(sizes, w) for w in WORKERS], "o-", label=f"{dimensions}"
     )
 axes.plot(WORKERS, WORKERS, ":", color="gray", label="ideal")
-axes.set(xlabel="workers", ylabel="times faster than one")
+axes.set(xlabel="workers", ylabel="speedup over one worker")
 axes.legend(title="dimensions")
 plt.show()
 
 """
-On this function, that is
+The result on this function is
 
 | dimensions | mean batch | 2 workers | 4 workers | 8 workers | 16 workers |
 |---|---|---|---|---|---|
@@ -158,8 +157,8 @@ On this function, that is
 | 6 | 15.0 | 1.9 | 3.5 | 6.7 | 10.0 |
 | 9 | 20.0 | 1.9 | 3.8 | 6.7 | 10.0 |
 
-A density for kernels of 3 is one dimension, for kernels of 5 two, of 7 three; a network
-with all three sizes has six. Two workers are nearly always busy, four most of the time,
-and no number of workers is faster than the mean batch. Devices beyond that are better
-spent inside a trial: several for each worker, as above.
+A density for kernels of 3 has one dimension, for kernels of 5 two, of 7 three; a network
+with all three sizes has six. Two workers are nearly always busy, four most of the time, and
+the speedup never exceeds the mean batch size. Further devices are better used within a
+trial: several for each worker, as above.
 """

@@ -3,23 +3,23 @@ Title: Weighted convolution in five minutes
 Author: The keras_wconv authors
 Date created: 2026/11/21
 Last modified: 2026/11/21
-Description: Replace Conv2D by WeightedConv2D, look at the density, train, fold, ship.
+Description: Replace Conv2D with WeightedConv2D, plot the density, train, fold and ship.
 """
 
 """
 ## What it is
 
-A convolution multiplies each neighbor of a pixel by a weight and adds up. All taps of
-the kernel start alike and learn at the same rate, whether they touch the pixel or lie
-three pixels away. A *weighted* convolution multiplies the kernel by a spatial density Φ,
-1 at the center and something else further out. Weights far from the center then start
-smaller, and take smaller steps, than those near it:
+A convolution multiplies each neighbor of a pixel by a weight and adds up the products. All
+taps, as the positions of a kernel are called, start alike and learn at the same rate,
+whether they lie on the pixel or three pixels away. A *weighted* convolution multiplies the
+kernel by a spatial density Φ, which is 1 at the center and takes other values further out.
+With a density below 1, weights far from the center start smaller and take smaller steps:
 
     weighted_conv(x, w) = conv(x, w * Φ)
 
-Φ is an outer product of symmetric profiles. For a kernel of 5 the profile is
-`d1, d2, 1, d2, d1`: two coefficients, outermost first. The number of weights does not
-grow, and after training Φ multiplies into the kernel for good.
+Φ is an outer product of symmetric profiles. For a kernel of 5, the profile is
+`d1, d2, 1, d2, d1`: two coefficients, outermost first. The number of weights stays the
+same, and after training Φ is multiplied into the kernel for good.
 """
 
 import keras
@@ -36,8 +36,8 @@ keras_wconv.visualization.plot_densities(layer)
 ## Replace a layer
 
 `WeightedConv2D` takes every argument of `keras.layers.Conv2D`. With `density=None`, the
-default, it *is* that layer. Here are two small networks that differ in the density
-alone, and start from the same kernels.
+default, it *is* that layer. Here are two small networks that differ only in the density
+and start from the same kernels.
 """
 
 
@@ -62,8 +62,8 @@ print(standard.count_params(), weighted.count_params())
 """
 ## Train it
 
-Nothing changes in `compile` and `fit`. The task is to undo a blur; the data is made
-here, so that this guide runs anywhere in seconds.
+`compile` and `fit` work as usual. The task is to undo a blur. The data are synthetic, so
+this guide runs anywhere in seconds.
 """
 
 rng = np.random.default_rng(0)
@@ -81,13 +81,13 @@ for name, model in {"standard": standard, "weighted": weighted}.items():
     print(name, model.evaluate(blurred, sharp, verbose=0))
 
 """
-One run on made data says nothing about which is better. The guide "Does it help on my
-data?" shows how to find out without fooling yourself.
+One run on synthetic data does not tell which is better. The guide "Does it help on my
+data?" shows how to find out.
 
 ## Learn the density
 
-A fixed density is a constant. With `density_trainable=True` its coefficients are weights
-of the layer's child `density`, with an optimizer of their own.
+A fixed density is a constant. With `density_trainable=True`, its coefficients are weights
+of the sublayer `density`, and can have a separate optimizer.
 """
 
 learned = keras.Sequential(
@@ -111,8 +111,8 @@ keras_wconv.visualization.plot_densities(learned)
 """
 ## Other shapes of density
 
-A list for each axis serves kernels of different sides; families and whole maps go
-beyond the separable form.
+A kernel that is not square takes a list of coefficients for each axis. Families and whole
+maps are not limited to outer products.
 """
 
 keras_wconv.WeightedConv2D(8, (5, 3), density=[[0.2, 0.8], [0.7]])
@@ -121,8 +121,8 @@ keras_wconv.WeightedConv2D(8, 7, density=keras_wconv.densities.Radial("inverse")
 keras_wconv.WeightedConv2D(8, 3, density=np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]]))
 
 """
-A mistake is an error at the call that makes it. The coefficients of this profile are
-its first half only:
+A mistake raises an error at once. Here a full profile is given instead of the coefficients,
+which are only its first half:
 """
 
 try:
@@ -133,8 +133,8 @@ except ValueError as error:
 """
 ## Fold and ship
 
-`fold` returns the model with plain Keras layers and the effective kernels. It needs no
-keras_wconv where it is loaded, and costs nothing.
+`fold` returns the model with plain Keras layers and the effective kernels. It loads without
+keras_wconv, at no extra cost.
 """
 
 folded = keras_wconv.fold(weighted)
@@ -147,7 +147,7 @@ folded.save("folded.keras")
 """
 ## Next
 
-`keras_wconv.to_weighted` makes a model that you already have weighted,
-`keras_wconv.applications` has networks ready-made, and `keras-wconv search` finds the
-density with DIRECT-L.
+`keras_wconv.to_weighted` converts a model that you already have,
+`keras_wconv.applications` has ready-made networks, and `keras-wconv search` finds a density
+with DIRECT-L.
 """
