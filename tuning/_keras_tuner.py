@@ -1,4 +1,4 @@
-"""The only place that uses what KerasTuner does not document.
+"""The only place that uses undocumented parts of KerasTuner.
 
 Checked with KerasTuner 1.4.8. Why each is needed:
 
@@ -42,7 +42,7 @@ CHIEF_TIMEOUT = 60  # seconds
 
 
 class Oracle(kt.Oracle):
-    """An oracle whose files are whole at every moment, whenever it is killed.
+    """An oracle whose files stay valid whenever it is killed.
 
     Attributes:
         is_space_open: bool, whether `HyperModel.fit` will declare more of the space.
@@ -83,39 +83,39 @@ class Oracle(kt.Oracle):
         self._save_trial(trial)
 
     def load_trial(self, trial_id):
-        """Returns a trial as its file has it, or None without a whole file."""
+        """Returns a trial from its file, or None if there is no valid file."""
         try:
             return Trial.from_state(json.loads(self._trial_path(trial_id).read_text()))
         except (FileNotFoundError, ValueError):
             return None
 
     def load_state(self):
-        """Returns the state as the oracle's file has it.
+        """Returns the state from the oracle's file.
 
         Raises:
-            ValueError: If the file is absent or damaged, which a kill cannot do.
+            ValueError: If the file is absent or damaged, which no kill can cause.
         """
         path = Path(self._get_oracle_fname())
         try:
             return json.loads(path.read_text())
         except (FileNotFoundError, ValueError) as error:
             raise ValueError(
-                f"The search cannot go on: {path} is absent or damaged. Restore it, or "
-                "begin again with `overwrite=True` or another `project_name`."
+                f"The search cannot resume: {path} is absent or damaged. Restore it, "
+                "or start again with `overwrite=True` or another `project_name`."
             ) from error
 
     def run_again(self, trial_id):
-        """Hands a trial out before any new one."""
+        """Hands out a trial before any new one."""
         if trial_id not in self._retry_queue:
             self._retry_queue.append(trial_id)
 
     def show_begun(self, trial):
-        """Shows the beginning of a trial that this process has not begun."""
+        """Shows the start of a trial that another process started."""
         if trial.trial_id not in self._display.trial_start:
             self._display.on_trial_begin(trial)
 
     def forget_retry(self, trial_id):
-        """Does not run a trial again."""
+        """Takes a trial off the list of those to run again."""
         self._retry_queue = [one for one in self._retry_queue if one != trial_id]
 
     @property
@@ -125,9 +125,9 @@ class Oracle(kt.Oracle):
 
 
 class Tuner(kt.Tuner):
-    """A tuner with whole files, and a method to replace the model of a trial.
+    """A tuner whose files stay valid, with a method to replace the model of a trial.
 
-    As a worker, it waits for a chief that is being started again.
+    As a worker, it waits for a chief that restarts.
     """
 
     def __init__(self, *args, **kwargs):
@@ -144,12 +144,12 @@ class Tuner(kt.Tuner):
         return super()._try_build(hp)
 
     def build_briefly(self, hp):
-        """Builds the model of a trial to be looked at and dropped.
+        """Builds the model of a trial only to inspect it.
 
-        `_try_build` collects garbage twice from all that the backends have loaded,
-        which takes as long as a few steps of training. This does not: see `collected`.
+        `_try_build` collects garbage twice, in everything that the backends have
+        loaded, which takes as long as a few training steps. See `collected`.
         """
-        keras.utils.clear_session(free_memory=False)  # Names begin anew.
+        keras.utils.clear_session(free_memory=False)  # Restarts the numbering of names.
         return self._build_hypermodel(hp)
 
     def save(self):
@@ -161,7 +161,7 @@ class Tuner(kt.Tuner):
     def reload(self):
         if not self._is_worker():
             self.oracle.is_space_open = _declares_in_fit(self.hypermodel)
-            # What is declared now, for the oracle to compare with what it saved.
+            # Declares the current space, which the oracle compares with the saved one.
             self._populate_initial_space()
         super().reload()
 
@@ -171,8 +171,8 @@ class Tuner(kt.Tuner):
     def declare_space_of_fit(self, args, kwargs):
         """Registers the hyperparameters that `HyperModel.fit` declares.
 
-        It is called with the arguments of `search`, up to its first training, once for
-        each conditional scope.
+        `fit` is called with the arguments of `search` until it trains, once for each
+        conditional scope.
         """
         hypermodel = self.hypermodel
         if not _declares_in_fit(hypermodel):
@@ -184,7 +184,7 @@ class Tuner(kt.Tuner):
             for name in _TRAINS:
                 setattr(model, name, _begin_training)
             callbacks = list(kwargs.get("callbacks") or ())
-            # What else it raises is for the trial to tell.
+            # Other errors are reported by the trial.
             with contextlib.suppress(_TrainingBegins, Exception):
                 hypermodel.fit(hp, model, *args, **{**kwargs, "callbacks": callbacks})
             return model
@@ -224,7 +224,7 @@ _TRAINS = ("call", "evaluate", "fit", "predict", "test_on_batch", "train_on_batc
 
 
 def _declares_in_fit(hypermodel):
-    """Whether a hypermodel has a `fit` of its own that asks for hyperparameters."""
+    """Whether a hypermodel overrides `fit` and asks for hyperparameters there."""
     fit = getattr(type(hypermodel), "fit", None)
     if fit is None or fit is kt.HyperModel.fit:
         return False
@@ -239,7 +239,7 @@ def _declares_in_fit(hypermodel):
 
 
 class _TrainingBegins(BaseException):
-    """No `Exception`: the user's `fit` may catch those."""
+    """Not an `Exception`: the user's `fit` may catch those."""
 
 
 def _begin_training(*args, **kwargs):
@@ -253,9 +253,9 @@ class _Hypermodel(kt.HyperModel):
 
 
 class _PatientStub:
-    """A worker's connection, which asks again where the chief died during an answer.
+    """A worker's connection that asks again if the chief dies during an answer.
 
-    To KerasTuner the error of the connection is a failure of the trial.
+    KerasTuner would count the connection error as a failure of the trial.
     """
 
     def __init__(self, stub):
@@ -286,7 +286,7 @@ class _PatientStub:
 
 @contextlib.contextmanager
 def collected():
-    """Frees at the end what the block made and dropped, and walks through nothing else.
+    """Frees the garbage of a block at its end, without scanning anything older.
 
     While the collector is paused, all new objects stay in its youngest generation.
     """
@@ -301,14 +301,14 @@ def collected():
 
 
 class Collection:
-    """Collects all garbage now and then, for at most a part of the time.
+    """Collects all garbage from time to time, within a share of the total time.
 
-    Trainings leave cycles that hold their data. To walk through all that the backends
-    have loaded takes as long as a few steps of training: after each trial of seconds
-    that is nothing, after each of milliseconds it would be most of the time.
+    Training leaves reference cycles that hold its data. A full collection scans
+    everything that the backends have loaded, which takes as long as a few training
+    steps. After a trial of milliseconds that would be most of the time.
 
     Args:
-        share: float, the part of the time.
+        share: float, the largest part of the time.
     """
 
     def __init__(self, share=0.02):

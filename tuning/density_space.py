@@ -156,7 +156,7 @@ def _gaussian(hp, name, sizes, ranges, causal, per_axis):
 
 
 def _sigma(hp, name, size, given, causal):
-    # What a causal kernel sees is on one side, and twice as far.
+    # A causal kernel looks to one side only, and twice as far.
     given = (0.5, 2.0 * size if causal else float(size)) if given is None else given
     try:
         low, high = map(float, given)
@@ -188,7 +188,7 @@ def _coefficients(hp, prefix, count, ranges):
             f"of {prefix!r}, outermost first. Received: {ranges}"
         )
     return [
-        # The standard convolution where that is possible.
+        # By default the standard convolution, if the range allows it.
         _float(hp, f"{prefix}_{number}", low, high, min(max(1.0, low), high))
         for number, (low, high) in enumerate(ranges, start=1)
     ]

@@ -1,4 +1,4 @@
-"""Folders of one process."""
+"""Locks that keep other processes out of a folder."""
 
 import contextlib
 import os
@@ -14,15 +14,15 @@ from .._types import PathLike
 class FolderLock:
     """Keeps other processes out of a folder until it is released.
 
-    The process itself may hold a folder several times. The system releases what a
-    process held, however it ends; a folder that cannot have locks (read-only ones, some
-    network drives) is left without.
+    A process may lock the same folder several times. The system releases the locks of a
+    process, however it ends. A folder that does not support locks (read-only ones, some
+    network drives) stays unlocked.
 
     Args:
-        folder: str or `pathlib.Path` of a folder that is there.
+        folder: str or `pathlib.Path`, an existing folder.
 
     Raises:
-        ValueError: If another process holds the folder; the message has its id.
+        ValueError: If another process holds the folder; its ID is in the message.
 
     Example:
 
@@ -45,7 +45,7 @@ class FolderLock:
             process = holder.read_text() if holder.exists() else "unknown"
             raise ValueError(
                 f"The folder {str(folder)!r} is in use by process {process}, and two "
-                "would mix their results. End that process, or give another folder."
+                "would mix their results. End that process, or use another folder."
             ) from error
         except (OSError, NotImplementedError):
             return

@@ -1,4 +1,4 @@
-"""One compiled model for trials that differ in densities and learning rates alone."""
+"""One compiled model for trials that differ only in densities and learning rates."""
 
 import functools
 import hashlib
@@ -15,17 +15,17 @@ from ..layers.layer_density import precision
 
 
 class KeptModel:
-    """A copy of a model that can start over as one of other densities or rates.
+    """A copy of a model that can start over with other densities or learning rates.
 
     The copy holds each fixed density as a weight that is not trained, and its optimizer
-    a constant learning rate as a variable: new ones are assigned, and the compiled
-    training step stays. Schedules are part of the step.
+    holds a constant learning rate as a variable. New values are assigned to them, so
+    the training step is compiled once. Schedules are part of the step.
 
     Args:
         model: Compiled functional or sequential `keras.Model`.
 
     Raises:
-        ValueError: If the config of the model does not tell all that it is.
+        ValueError: If the config of the model does not describe it completely.
     """
 
     def __init__(self, model):
@@ -58,10 +58,10 @@ class KeptModel:
         self.start_as(model)
 
     def start_as(self, model):
-        """Takes the state of a model just built, its densities and learning rates.
+        """Takes the state, the densities and the learning rates of a new model.
 
         Returns:
-            `None`, or what stands in the way: a string.
+            `None`, or a string that says why it cannot.
         """
         if self.model.optimizer is not self._optimizer:
             return "the training compiles the model again"
@@ -94,7 +94,7 @@ class KeptModel:
     @staticmethod
     def _assign(variables, values):
         for variable, value in zip(variables, values, strict=True):
-            # Its own array: JAX's training steps delete those that they are given.
+            # A copy: JAX's training steps delete the arrays that they are given.
             variable.assign(keras.ops.copy(value))
 
 
@@ -128,7 +128,7 @@ def _hold_density(layer):
 
 
 def _in_compute_precision(layer):
-    # A compiler that keeps more precision than asked for would round constants alone.
+    # A compiler that keeps extra precision would only round constants.
     phi = layer.density_map.astype(precision(layer.variable_dtype))
     return keras.ops.convert_to_numpy(keras.ops.cast(phi, layer.compute_dtype))
 
@@ -146,7 +146,7 @@ _OTHER_WEIGHTS = (
 
 
 def _functions(model):
-    """What a config knows by name alone, though it may be made for one trial."""
+    """Functions that a config only names, although they may be new in each trial."""
     used = keras.tree.flatten(model.loss)
     layers = sublayers(model, recursive=True)
     used += [getattr(layer, "activation", None) for layer in layers]
@@ -184,14 +184,14 @@ def _hide_learning_rates(optimizer):
         _hide_learning_rates(part)
 
 
-# === What a model is beside its config ===
+# === What the config of a model does not say ===
 
 
 def _description(model):
-    """Describes what a config may not hold, in plain values that can be compared.
+    """Describes what a config may lack, in plain values that can be compared.
 
-    Attributes set after a part was made, those that an incomplete `get_config` leaves
-    out, hooks and methods replaced on an instance, and what the optimizer was told.
+    These are attributes that were set later or that `get_config` leaves out, hooks,
+    methods replaced on an instance, and settings of the optimizer.
     """
     parts = [model, *sublayers(model, recursive=True)]
     apart = FixedDensity, HeldDensity, keras.layers.InputLayer
@@ -209,7 +209,7 @@ def _description(model):
 
 
 def _variables(model):
-    """Describes what training makes of each variable, without those of densities."""
+    """Describes how each variable is trained, except those of densities."""
     held = {
         id(weight)
         for layer in sublayers(model, recursive=True)
@@ -238,13 +238,13 @@ _OF_MODELS = {
 
 
 def _attributes(part, outer=()):
-    """Describes the attributes of an object, but for what Keras keeps there."""
+    """Describes the attributes of an object, except those that Keras sets."""
     is_internal = type(part).__module__.partition(".")[0] in ("keras", "keras_wconv")
     is_model = isinstance(part, keras.Model)
     found = {"class": type(part)}
     for name, value in vars(part).items():
         if name.startswith("_"):
-            # Hooks of PyTorch, and what optimizers were told.
+            # Keep hooks of PyTorch, and the private settings of optimizers.
             if is_internal and not (
                 name.endswith("_hooks") or isinstance(part, keras.optimizers.Optimizer)
             ):
@@ -282,7 +282,7 @@ def _private_names():
 
 
 def _describe(value, outer):
-    """Describes a value; `outer` are the objects that it lies in."""
+    """Describes a value; `outer` are the objects that contain it."""
     if isinstance(value, (keras.Variable, keras.random.SeedGenerator)):
         return "assigned"
     if isinstance(value, keras.KerasTensor):
@@ -305,14 +305,14 @@ def _describe(value, outer):
     if is_opaque or not hasattr(value, "__dict__"):
         return value if is_opaque or type(value).__hash__ else type(value)
     if isinstance(value, keras.layers.Layer) or len(outer) > 4:
-        return type(value)  # Layers are described one after the other.
+        return type(value)  # Layers are described one by one.
     if any(value is one for one in outer):
         return "itself"
     return _attributes(value, outer)
 
 
 def _difference(before, now, path=""):
-    """Where two nested configs differ, as text, or `None`."""
+    """Describes the first difference of two nested configs, or returns `None`."""
     if isinstance(before, dict) and isinstance(now, dict):
         pairs = {key: (before.get(key), now.get(key)) for key in {**before, **now}}
     elif _is_list(before) and _is_list(now) and len(before) == len(now):

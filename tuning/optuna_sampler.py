@@ -36,24 +36,23 @@ class DirectLSampler(BaseSampler):
     categories. Each parameter is an axis, and one with few values is constant on equal
     parts of its axis. The first trial is the middle of all ranges.
 
-    The storage is the only state: each trial is given the next point of a search that
-    is told anew what the study's finished trials came to. So any number of workers,
-    threads, processes or machines that share a storage, killed and started again, try
-    the same points.
+    The storage is the only state: for each trial, the search is replayed from the
+    study's finished trials and gives its next point. So any number of workers (threads,
+    processes or machines that share a storage), killed and restarted, try the same
+    points.
 
-    - A worker that finds all points of a batch taken repeats the running one that has
-      the fewest trials, and of those the first: Optuna cannot let it wait. What ends
-      first is told to the search, the other trial is not, for the search needs each
-      value once. This is also how the point of a killed worker is tried again.
-    - A failed trial, NaN, infinity and broken constraints are failures: the search
-      goes on around them. A completed trial at the same values takes their place,
-      whether Optuna retried it or you enqueued it.
-    - A pruned trial counts with the last value that it reported. When trials are
-      pruned depends on the others, and so do the points then.
-    - Enqueued and imported trials count if they are at a point of the search. What an
-      enqueued one leaves open is the middle of its range.
-    - Once the resolution is reached, or all values are tried, the study is stopped. A
-      trial that is begun later is pruned when it asks for its first value.
+    - If all points of a batch are taken, a worker repeats the running point with the
+      fewest trials, the first of them: Optuna cannot let it wait. The search uses the
+      trial that ends first. The point of a killed worker is repeated in this way, too.
+    - Failed trials, NaN, infinity and violated constraints are failures: the search
+      works around them. A completed trial at the same values replaces them, whether
+      Optuna retried it or you enqueued it.
+    - A pruned trial counts with the last value that it reported. Pruning depends on
+      the other trials, and then so do the points.
+    - Enqueued and imported trials count if they are at a point of the search.
+      Parameters that an enqueued trial leaves open are at the middle of their range.
+    - When the resolution is reached, or all values are tried, the study is stopped. A
+      trial that starts later is pruned when it asks for its first value.
 
     Args:
         search_space: Dictionary of the parameters' names and Optuna distributions, the
@@ -61,7 +60,7 @@ class DirectLSampler(BaseSampler):
             completed or pruned, in alphabetical order; until then all trials try the
             middle, so declare it where many workers start at once, or where a
             parameter is not suggested in every trial. A parameter that is not in the
-            space is kept at the middle of its range, with a warning.
+            space stays at the middle of its range, with a warning.
         epsilon: Float, see `DirectLSearch`.
         min_side: Float or `None`, the resolution: a part of each range below which it
             is not divided. See `DirectLSearch`.
@@ -121,7 +120,7 @@ class DirectLSampler(BaseSampler):
         _check_single_objective(study)
         distributions = self._distributions(_all_trials(study))
         if _fixed(trial).keys() & distributions.keys():
-            return {}  # Enqueued: where it is, is not for the search to say.
+            return {}  # Enqueued: the user has chosen its values.
         return distributions
 
     def sample_relative(
@@ -144,15 +143,15 @@ class DirectLSampler(BaseSampler):
                 "is over. Make `min_side` smaller for a finer one."
             )
         point = tuple(trial.system_attrs.get(_POINT, ()))
-        if point not in batch:  # One that Optuna retries has it already.
+        if point not in batch:  # A trial that Optuna retries has one already.
             free = [p for p in batch if space.key(p) not in found]
-            # Trials that were begun before and have no point yet will take the first.
+            # Earlier trials that have no point yet will take the first ones.
             before = sum(_is_undecided(t, search_space, trial.number) for t in trials)
             if before < len(free):
                 point = free[before]
             else:
                 point = min(batch, key=lambda p: len(found.get(space.key(p), ())))
-            # Optuna's own samplers keep what they know of a trial in the same way.
+            # Optuna's own samplers store their data of a trial in the same way.
             study._storage.set_trial_system_attr(trial._trial_id, _POINT, list(point))
         return space.values(point)
 
@@ -169,14 +168,14 @@ class DirectLSampler(BaseSampler):
         coordinate = 0.5
         if distributions and not _fixed(trial).keys() & distributions.keys():
             warnings.warn(
-                f"{param_name!r} of trial {trial.number} is not searched, but kept at "
+                f"{param_name!r} of trial {trial.number} is not searched, but stays at "
                 f"the middle of its range: {param_distribution} is not part of the "
                 f"space {distributions}. Suggest all parameters over the same ranges "
                 "in every trial, or pass `search_space`.",
                 stacklevel=2,
             )
         elif not distributions and any(t.state.is_finished() for t in trials):
-            # The middle failed, so that the space is not known: try elsewhere.
+            # The middle failed, so the space is unknown: try elsewhere.
             coordinate = random.Random(f"{trial.number} {param_name}").random()
         return _Axis(param_distribution).value(coordinate)
 
@@ -199,7 +198,7 @@ class DirectLSampler(BaseSampler):
     # === The search ===
 
     def _distributions(self, trials):
-        """Returns the search space; an empty one while it is not known."""
+        """Returns the search space, which is empty while it is unknown."""
         if self._search_space is not None:
             return self._search_space
         known = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -210,7 +209,7 @@ class DirectLSampler(BaseSampler):
         return _searchable(dict(sorted(first.distributions.items())))
 
     def _told(self, study, space, trials):
-        """Returns the search as the trials leave it, and lists of them by their key."""
+        """Returns the search after all trials, and lists of trials by key."""
         found = collections.defaultdict(list)
         for trial in trials:
             key = space.key_of(trial)
@@ -230,16 +229,16 @@ class DirectLSampler(BaseSampler):
 
 
 def _outcome(trials, sign):
-    """Returns whether trials at one point decide it, and its value, None if it failed.
+    """Returns whether a point has ended, and its value or None if it failed.
 
-    What is completed counts more than what was pruned, and the first of them counts.
+    Completed trials count before pruned ones, and earlier trials before later ones.
     """
     for state in (TrialState.COMPLETE, TrialState.PRUNED):
         ended = [t for t in trials if t.state == state and t.value is not None]
         if ended:
             first = min(ended, key=_end)
             return True, sign * first.value if _is_feasible(first) else None
-    # The last one decides whether it failed: Optuna may retry what did.
+    # The last trial decides whether it failed: Optuna may retry failed ones.
     last = max(trials, key=lambda trial: trial.number, default=None)
     return last is not None and last.state.is_finished(), None
 
@@ -254,7 +253,7 @@ def _is_feasible(trial):
 
 
 def _is_undecided(trial, search_space, number):
-    """Returns whether a trial was begun before `number`, and has no values yet."""
+    """Returns whether a trial started before `number` and has no values yet."""
     return (
         trial.state == TrialState.RUNNING
         and trial.number < number
@@ -264,7 +263,7 @@ def _is_undecided(trial, search_space, number):
 
 
 def _fixed(trial):
-    """Returns the values that an enqueued trial came with."""
+    """Returns the values with which a trial was enqueued."""
     return trial.system_attrs.get("fixed_params", {})
 
 
@@ -275,7 +274,7 @@ def _all_trials(study):
 
 
 def _stop(study):
-    """Ends `Study.optimize`; there is nothing to end where the user asks and tells."""
+    """Ends `Study.optimize`, if the study runs in it and not by ask and tell."""
     with contextlib.suppress(RuntimeError):
         # The Hyperband pruner hands samplers a view of the study.
         getattr(study, "_study", study).stop()
@@ -316,7 +315,7 @@ def _searchable(distributions):
 
 @dataclasses.dataclass(frozen=True)
 class _Axis:
-    """A parameter along [0, 1]. One with listed values has them on parts of it."""
+    """A parameter along [0, 1]. Listed values lie on equal parts of it."""
 
     distribution: Any  # of Optuna; each kind has attributes of its own
 
@@ -380,10 +379,10 @@ class _Space(Cube):
         return tuple(axis.internal(coordinate) for axis, coordinate in axes)
 
     def key_of(self, trial):
-        """Returns the key of the point that a trial is at; None if it is at none.
+        """Returns the key of the point of a trial, or None if it has none.
 
-        That is the point it was given, unless it has other values than those there;
-        one that was given none has to have a value for every parameter.
+        It is the point that the trial was given, unless its values differ from it. A
+        trial that was given none must have a value for every parameter.
         """
         params = {**_fixed(trial), **trial.params}
         try:
@@ -393,11 +392,11 @@ class _Space(Cube):
                 if name in params
             }
         except ValueError:
-            return None  # A value of another kind.
+            return None  # A value of another type.
         point = trial.system_attrs.get(_POINT)
         if point is not None and len(point) == self.dimensions:
             key = self.key(point)
-            # Another machine may round a logarithm otherwise.
+            # Another machine may round a logarithm differently.
             if all(
                 name not in internal or math.isclose(internal[name], there)
                 for name, there in zip(self._axes, key, strict=True)

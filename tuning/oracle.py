@@ -49,20 +49,20 @@ class DirectLOracle(_keras_tuner.Oracle):
     values were tried before has their score, and is no trial.
 
     The space is frozen at the first trial, which is the middle of all ranges: for
-    densities in ranges around 1, the standard convolution. The points depend on the
-    scores alone: any number of workers, and a search that was killed and resumed, try
-    the same ones.
+    densities in ranges around 1, the standard convolution. The points depend only on
+    the scores: any number of workers, and a search that was killed and resumed, try the
+    same points.
 
     Args:
         objective: A string, `keras_tuner.Objective` instance, or a list of them, as
             for every oracle of KerasTuner.
-        max_trials: Integer or `None`, the number of trials at most. The search ends
-            before when its resolution is reached, and only then if this is `None`.
+        max_trials: Integer or `None`, the largest number of trials. The search ends
+            earlier if its resolution is reached; with `None`, only then.
         epsilon: Float, see `DirectLSearch`.
         min_side: Float or `None`, the resolution: a part of each range below which it
             is not divided. See `DirectLSearch`.
         locally_biased: Boolean, `False` is the original DIRECT.
-        seed: Integer. DIRECT-L draws nothing; it is kept with the search.
+        seed: Integer, saved with the search. DIRECT-L draws no random numbers.
         hyperparameters: Optional `HyperParameters` instance to override, or register
             in advance, hyperparameters in the search space.
         tune_new_entries: Boolean, whether hyperparameters that are not in
@@ -199,7 +199,7 @@ class DirectLOracle(_keras_tuner.Oracle):
             self._search.tell(self._points[trial_id], value)
         self._num_told = len(self.end_order)
 
-    # === The trials, without the traps of the base class ===
+    # === The trials, without the pitfalls of the base class ===
 
     def update_space(self, hyperparameters: HyperParameters) -> None:
         names = {hp.name for hp in self.hyperparameters.space}
@@ -225,7 +225,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         if trial.status == TrialStatus.STOPPED and not self.ongoing_trials:
             self._lock = None
         if trial.status == TrialStatus.RUNNING:
-            # One that is run again must not average with what it left behind.
+            # A trial that is run again must not average with its earlier results.
             trial.metrics = Trial(trial.hyperparameters).metrics
             trial.score = trial.message = None
         return trial
@@ -238,19 +238,19 @@ class DirectLOracle(_keras_tuner.Oracle):
 
     @_synchronized
     def end_trial(self, trial: Trial) -> None:
-        # A restarted chief hands out again what was running: two workers may report it.
+        # A restarted chief hands out running trials again: two workers may report one.
         if trial.trial_id in self.end_order:
             self._release(trial.trial_id)
             return
         metrics = self.trials[trial.trial_id].metrics.metrics
         if trial.status == TrialStatus.COMPLETED and not metrics:
-            return  # Begun again since its metrics came: the other report counts.
+            return  # It was restarted after its metrics came: the other report counts.
         self.forget_retry(trial.trial_id)
         self.show_begun(trial)
         try:
             super().end_trial(trial)
         except RuntimeError as error:
-            # Too many failures in a row: the trial has ended nevertheless.
+            # Too many failures in a row: the trial itself has ended.
             if trial.trial_id not in self.end_order:
                 raise
             self.save_trial(self.trials[trial.trial_id])
@@ -260,8 +260,8 @@ class DirectLOracle(_keras_tuner.Oracle):
             failed = [self.trials[name] for name in self.end_order[-limit:]]
             raise RuntimeError(
                 f"Number of consecutive failures exceeded the limit of {limit}: "
-                f"{describe_failures(failed)} Mend what they have in common, or raise "
-                "`max_consecutive_failed_trials`; the search goes on with its next "
+                f"{describe_failures(failed)} Fix what they have in common, or raise "
+                "`max_consecutive_failed_trials`; the search continues with the next "
                 "trial."
             ) from error
 
@@ -272,7 +272,7 @@ class DirectLOracle(_keras_tuner.Oracle):
             if ongoing.trial_id != trial_id
         }
 
-    # === Files: oracle.json, which counts, and a trial.json for each trial ===
+    # === Files: oracle.json, which decides, and a trial.json for each trial ===
 
     @_synchronized
     def save(self) -> None:
@@ -290,7 +290,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         return state
 
     def reload(self) -> None:
-        """Takes up the saved search, wherever it was killed.
+        """Resumes the saved search, wherever it was killed.
 
         Raises:
             ValueError: If the directory is another oracle's, or the search space or an
@@ -304,7 +304,7 @@ class DirectLOracle(_keras_tuner.Oracle):
                 "another name, or pass `overwrite=True`."
             )
         if state["direct_l"]["search"] is None:
-            # Nothing was tried: the space is what it is now.
+            # Nothing was tried yet: use the current space.
             state["hyperparameters"] = self.hyperparameters.get_config()
         self._check_unchanged(state)
         self.set_state(state)
@@ -317,7 +317,7 @@ class DirectLOracle(_keras_tuner.Oracle):
             space = Space(self.hyperparameters)
             self._search = DirectLSearch.from_state(saved["search"], space)
             self._num_told = len(saved["search"]["told"])
-        # What oracle.json does not know of was never handed out.
+        # Trials that oracle.json does not know were never handed out.
         self.trials = {
             trial_id: self.load_trial(trial_id) or self._restore_trial(trial_id, state)
             for trial_id in state["start_order"]
@@ -334,7 +334,7 @@ class DirectLOracle(_keras_tuner.Oracle):
         self.ongoing_trials = {}
 
     def _restore_trial(self, trial_id, state):
-        """Makes a trial of what oracle.json knows, where its own file is lost."""
+        """Rebuilds a trial from oracle.json where its own file is lost."""
         hyperparameters = self.hyperparameters.copy()
         hyperparameters.values = self._values_at(self._points[trial_id])
         trial = Trial(hyperparameters, trial_id, TrialStatus.INVALID)
@@ -380,7 +380,7 @@ class DirectLOracle(_keras_tuner.Oracle):
 
 
 def _saved_space(state):
-    # KerasTuner changes the conditions in what it is given.
+    # KerasTuner changes the conditions in its argument.
     return HyperParameters.from_config(copy.deepcopy(state["hyperparameters"]))
 
 
@@ -389,7 +389,7 @@ def _describe(hyperparameters):
 
 
 def _label(hp):
-    """Returns the name, with the conditions: one name may have several of them."""
+    """Returns the name with its conditions: one name may have several."""
     conditions = [f"{c.name} in {list(c.values)}" for c in hp.conditions]
     return f"{hp.name} ({', '.join(conditions)})" if conditions else hp.name
 
@@ -406,16 +406,16 @@ def _describe_one(hp):
 
 
 def describe_divergence(trial: Trial, objective: kt.Objective, value: float) -> str:
-    """Returns what a trial failed of whose score is not a finite number."""
+    """Returns why a trial failed whose score is not a finite number."""
     return (
         f"Trial {trial.trial_id} diverged: {objective.name} is {value} at "
         f"{trial.hyperparameters.values}. A lower learning rate, gradient clipping "
-        "(`clipnorm`) or narrower ranges may mend it."
+        "(`clipnorm`) or narrower ranges may help."
     )
 
 
 def describe_failures(trials: Sequence[Trial]) -> str:
-    """Returns which trials failed, and of what the first one did."""
+    """Returns which trials failed, and why the first one did."""
     names = ", ".join(trial.trial_id for trial in trials)
     first = trials[0]
     lines = (first.message or "").strip().splitlines() or ["no reason was given"]

@@ -1,4 +1,4 @@
-"""Trainings that go on after a kill, from the last finished epoch."""
+"""Resumes training after a kill, from the last finished epoch."""
 
 import inspect
 import json
@@ -11,24 +11,24 @@ from keras import ops
 from .._files import whole_file
 from .._keras import begin_at_epoch
 
-# What every callback has, and a setting: Keras gives it its sign at the first epoch
-# that a callback sees, in a resumed training too.
+# Attributes that every callback has, and `min_delta`, whose sign Keras sets at the
+# first epoch that a callback sees, in a resumed run too.
 _NOT_SEEN = {*vars(keras.callbacks.Callback()), "min_delta"}
 
 
 class TrainingBackup(keras.callbacks.Callback):
-    """Keeps the last finished epoch of a training in a file, and goes on after it.
+    """Saves each finished epoch to a file, and resumes after the last one.
 
-    It does more than `keras.callbacks.BackupAndRestore`: its file is whole whenever the
-    process is killed, and also has the random states of layers, what other callbacks
-    have seen, and whether one of them stopped the training. A training that is over is
-    taken up too: its `fit` returns the history at once.
+    It does more than `keras.callbacks.BackupAndRestore`: a kill never leaves a damaged
+    file, and the file also holds the random states of layers, the state of other
+    callbacks, and whether one of them stopped the training. A finished run is restored
+    too: its `fit` returns the history at once.
 
     Args:
-        folder: `pathlib.Path`, of one execution of a trial. Each call of `fit` has a
-            file there.
+        folder: `pathlib.Path`, of one execution of a trial. Each call of `fit` writes
+            its own file there.
         others: list of all callbacks before this one.
-        warn: function of a text that says what cannot be taken up.
+        warn: function that is called with a text about what cannot be restored.
 
     Attributes:
         trainings: int, how many calls of `fit` there were.
@@ -44,7 +44,7 @@ class TrainingBackup(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._path = self._folder / f"training_{self.trainings}.npz"
         self.trainings += 1
-        # Keras's own comes after this callback, and lacks the epoch that has ended.
+        # Keras calls its own one after this callback, so it lacks the last epoch.
         self._history = keras.callbacks.History()
         self._history.set_model(self.model)
         self._history.on_train_begin()
@@ -105,7 +105,7 @@ class TrainingBackup(keras.callbacks.Callback):
         begin_at_epoch(self.model, state["epoch"])
 
     def _describe(self):
-        """Returns what the file must be of to be taken up."""
+        """Returns what a file must have been written for to be restored."""
         callbacks = [type(callback).__name__ for callback in self._callbacks]
         return [callbacks, [list(variable.shape) for variable in self._variables()]]
 
@@ -130,14 +130,14 @@ class TrainingBackup(keras.callbacks.Callback):
             ]
         if hidden:
             self._warn(
-                f"A trial that is resumed begins anew with {', '.join(hidden)} of the "
-                f"callback {type(callback).__name__}: numbers, strings, lists and "
-                "dicts of them, and lists of weights are kept."
+                f"A resumed trial starts over with {', '.join(hidden)} of the callback "
+                f"{type(callback).__name__}: only numbers, strings, lists and dicts of "
+                "them, and lists of weights are saved."
             )
 
 
 def describe_hidden_order(data, steps_per_epoch):
-    """Returns why the batches of an epoch may depend on those before, or `None`."""
+    """Returns why the batches of an epoch may depend on earlier ones, or `None`."""
     kind = type(data)
     if isinstance(data, keras.utils.PyDataset):
         depends = kind.on_epoch_end is not keras.utils.PyDataset.on_epoch_end
@@ -147,9 +147,9 @@ def describe_hidden_order(data, steps_per_epoch):
         return None
     cause = f"a {kind.__name__}" if depends else "`steps_per_epoch`"
     return (
-        f"A trial that is resumed may see other batches: with {cause}, those of an "
-        "epoch may depend on the epochs before. Give arrays, or a "
-        "`keras.utils.PyDataset` whose batches depend on their index alone."
+        f"A resumed trial may see other batches: with {cause}, the batches of an epoch "
+        "may depend on earlier epochs. Use arrays, or a `keras.utils.PyDataset` whose "
+        "batches depend only on their index."
     )
 
 
@@ -172,7 +172,7 @@ def _is_plain(value):
 
 
 def _is_weights(value):
-    """Whether a value is such as `model.get_weights()` returns."""
+    """Whether a value looks like the result of `model.get_weights()`."""
     is_list = isinstance(value, list) and len(value) > 0
     return is_list and all(isinstance(one, np.ndarray) for one in value)
 

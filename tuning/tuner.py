@@ -27,32 +27,31 @@ HyperModel = kt.HyperModel | Callable[[kt.HyperParameters], keras.Model] | None
 
 
 class DensityTuner(_keras_tuner.Tuner):
-    """Tuner that compiles once where trials differ in densities and learning rates.
+    """Tuner that compiles once for trials that differ in densities and learning rates.
 
-    One compiled training step serves all values of a density and of a learning rate
-    that is a number; schedules are part of the step. The first model is kept, with its
-    densities as weights that are not trained. Each further trial assigns it the state
-    that a new model starts with (weights, optimizer, seeds) and the densities: its
-    losses are those of a new model, to the last bit. (One that has its densities as
-    constants may round otherwise in mixed precision under JAX, where XLA keeps more
-    precision than it is asked for.) Whether models differ in anything else is read off
-    their configs, and off what configs do not hold: attributes, hooks, regularizers,
-    constraints and flags of single weights, exclusions from weight decay. Where they
-    do, the trial gets a model of its own, and a warning says once why.
+    One compiled training step serves all values of a density and all constant learning
+    rates; schedules are part of the step. The first model is kept, with its densities
+    as weights that are not trained. Each further trial assigns it the initial state of
+    a new model (weights, optimizer, seeds) and the new densities, so its losses equal
+    those of a new model to the last bit. (In mixed precision under JAX, a model whose
+    densities are constants may round differently, since XLA keeps extra precision.) The
+    tuner compares everything else about the models: their configs, and what configs do
+    not contain (attributes, hooks, regularizers, constraints and flags of single
+    weights, exclusions from weight decay). If anything differs, the trial builds a new
+    model, and one warning says why.
 
     All trials draw the same random numbers, so that the initial kernels and the order
-    of the batches (if `fit` shuffles) are no reason for a difference.
+    of the batches (if `fit` shuffles) cause no differences.
 
-    A training that gives NaN or infinity has failed, and an epoch that does is never
-    the best. What failed is told when the search ends. Hyperparameters that
-    `HyperModel.fit` declares before its first training are found when the search
-    begins. `keras_tuner.oracles.HyperbandOracle` trains as long as it says. A
-    `DensityLogger` gets a file for each training, such as
-    `densities_trial_02_execution_0.csv`.
+    A run that ends at NaN or infinity has failed, and such an epoch is never the best.
+    When the search ends, a warning names the failed trials. Hyperparameters that
+    `HyperModel.fit` declares before it trains are found when the search begins.
+    `keras_tuner.oracles.HyperbandOracle` sets the number of epochs. A `DensityLogger`
+    writes one file for each run, such as `densities_trial_02_execution_0.csv`.
 
-    To be kept, a model must be functional or sequential with a `keras.Input`. Custom
-    layers need a complete `get_config()`; custom functions have to be registered with
-    `keras.saving.register_keras_serializable`, and to be the same in all trials.
+    Only a functional model, or a sequential one with a `keras.Input`, can be kept.
+    Custom layers need a complete `get_config()`. Custom functions must be registered
+    with `keras.saving.register_keras_serializable` and be the same in all trials.
 
     Args:
         oracle: Instance of any `keras_tuner.Oracle`.
@@ -61,11 +60,11 @@ class DensityTuner(_keras_tuner.Tuner):
         seed: Integer. Execution `i` of every trial draws its random numbers from
             `seed + i`.
         reuse_model: Boolean. `False` compiles a model for each trial.
-        resume_trials: Boolean. `True` keeps the last finished epoch of a trial. One
-            that was killed goes on after it, and ends with the score of one that was
-            not, to the last bit; for that, each epoch draws its random numbers from a
-            seed of its own. A warning names what cannot be kept: objects in callbacks
-            of your own, or the position in a generator.
+        resume_trials: Boolean. `True` saves each finished epoch. A killed trial then
+            resumes after the last one and reaches the score of an uninterrupted trial
+            to the last bit; for that, each epoch has its own random seed. A warning
+            names what cannot be saved: objects in custom callbacks, or the position in
+            a generator.
         idle_pause: Float, seconds to wait before asking again an oracle that has no
             trial ready.
         **kwargs: Those of `keras_tuner.Tuner`.
@@ -115,12 +114,12 @@ class DensityTuner(_keras_tuner.Tuner):
         super().__init__(oracle, hypermodel, **kwargs)
 
     def on_search_begin(self) -> None:
-        # For a search killed in its first trial to be found again.
+        # So that a search that is killed in its first trial can be resumed.
         self.save()
         super().on_search_begin()
 
     def pre_create_trial(self) -> None:
-        # The base class asks an idle oracle again at once.
+        # The base class would ask an idle oracle again at once.
         if self._waiting:
             time.sleep(self.idle_pause)
         self._waiting = True
@@ -177,7 +176,7 @@ class DensityTuner(_keras_tuner.Tuner):
         return [self._checked_result(result) for result in results]
 
     def _checked_result(self, result):
-        """Returns a result in which NaN is the worst value, as infinity is."""
+        """Returns a result in which NaN is the worst value, like infinity."""
         if not isinstance(result, keras.callbacks.History):
             return result
         self._check_objective(result.history)
@@ -229,7 +228,7 @@ class DensityTuner(_keras_tuner.Tuner):
         try:
             results = super().train_trial(trial, *args, callbacks=callbacks, **kwargs)
         except BaseException:
-            # What it was in the middle of is not known.
+            # The state in which it stopped is not known.
             self._drop_kept()
             raise
         if self.resume_trials and not backup.trainings:
@@ -254,7 +253,7 @@ class DensityTuner(_keras_tuner.Tuner):
 
     def model_for_trial(self, hp: kt.HyperParameters) -> keras.Model:
         if self._execution is None:
-            # For the user to have, as `get_best_models` does.
+            # Called for the user, as by `get_best_models`.
             return super().model_for_trial(hp)
         if self._kept is not None:
             self._collection.collect()
@@ -309,7 +308,7 @@ def _reason(error):
 
 
 class _SpaceCheck(keras.callbacks.Callback):
-    """Refuses what `fit` has declared too late before it trains, not after."""
+    """Refuses what `fit` declares too late, before it trains and not after."""
 
     def __init__(self, oracle, trial):
         super().__init__()
@@ -325,7 +324,7 @@ class _SpaceCheck(keras.callbacks.Callback):
 
 
 class _Seed(keras.callbacks.Callback):
-    """Seeds the training, not before: new models draw a batch to be built with."""
+    """Seeds the training when it begins: building a model draws a batch before that."""
 
     def __init__(self, seed, each_epoch=False):
         super().__init__()
@@ -336,7 +335,7 @@ class _Seed(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not self._is_begun:
             keras.utils.set_random_seed(self.seed)
-        self._is_begun = True  # a second training of the model goes on from there
+        self._is_begun = True  # a second run of the model continues from there
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.each_epoch:

@@ -295,7 +295,7 @@ def of_data(data, **arguments):
 @pytest.mark.parametrize(
     "arguments, warning",
     [
-        ({"callbacks": [OpenFile()]}, "begins anew with `file` of the callback OpenF"),
+        ({"callbacks": [OpenFile()]}, "starts over with `file` of the callback OpenF"),
         (
             {"callbacks": [keras.callbacks.LambdaCallback()]},
             "with its functions of the callback LambdaCallback",
