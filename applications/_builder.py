@@ -1,4 +1,4 @@
-"""What every builder of `keras_wconv.applications` shares."""
+"""What all builders of `keras_wconv.applications` share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Build = TypeVar("_Build", bound=Callable[..., keras.Model])
 
 
 class NetworkArguments(DensityOptions, total=False):
-    """What every builder takes, beside `name`."""
+    """Arguments of every builder besides `name`."""
 
     weights: Weights
     input_tensor: keras.KerasTensor | None
@@ -32,18 +32,19 @@ class NetworkArguments(DensityOptions, total=False):
 
 
 class ClassifierArguments(NetworkArguments, total=False):
-    """What every builder of a classifier takes, beside `name` and `classes`."""
+    """Arguments of every builder of a classifier besides `name` and `classes`."""
 
     include_top: bool
     pooling: str | None
     classifier_activation: Identifier
 
 
-def hands_on_to(general: Callable[..., keras.Model]) -> Callable[[_Build], _Build]:
-    """Shows what a builder takes that hands its keywords on to a general one.
+def forwards_to(general: Callable[..., keras.Model]) -> Callable[[_Build], _Build]:
+    """Gives a builder the signature of the general one that it forwards keywords to.
 
-    Type checkers read it off `**kwargs`, an unpacked `TypedDict`. For `help`, editors
-    and the site, the builder gets the same names, with the defaults of `general`.
+    Type checkers read the keywords from `**kwargs`, an unpacked `TypedDict`. For
+    `help`, editors and the site, the signature shows them with the defaults of
+    `general`.
     """
 
     def decorate(build):
@@ -60,7 +61,7 @@ def hands_on_to(general: Callable[..., keras.Model]) -> Callable[[_Build], _Buil
         def shown(*args, **kwargs):
             return build(*args, **kwargs)
 
-        # Sphinx reads defaults off the source of what is wrapped, which lacks most.
+        # Sphinx would read the defaults from the wrapped source, which lacks most.
         del shown.__wrapped__
         shown.__signature__ = inspect.Signature(
             [*own.values(), options], return_annotation=keras.Model
@@ -71,12 +72,12 @@ def hands_on_to(general: Callable[..., keras.Model]) -> Callable[[_Build], _Buil
 
 
 class Convolutions:
-    """Makes the convolutions of one network, weighted where its `density` says so.
+    """Makes the convolutions of one network, weighted according to its `density`.
 
     Args:
         rank: int, number of spatial axes.
-        density: what `keras_wconv._density_choice.DensityChoice` takes. A layer that
-            gets no density is Keras's own.
+        density: argument of `keras_wconv._density_choice.DensityChoice`. A layer
+            without a density is Keras's own.
         **density_options: the other density arguments of every weighted layer.
     """
 
@@ -197,9 +198,9 @@ def obtain_input(
         input_shape: tuple without the batch axis, or `None` for `default_shape`.
         default_shape: tuple without the batch axis, ordered by `image_shape`.
         channels: int, the only number of channels that suits, or `None`.
-        min_size: int, the smallest size of which the strides leave something.
-        multiple: int, what every size has to be a multiple of.
-        static: bool, whether every size has to be known.
+        min_size: int, the smallest size that the strides do not reduce to nothing.
+        multiple: int, of which every size must be a multiple.
+        static: bool, whether every size must be known.
 
     Raises:
         ValueError: If the shape does not suit the network.
@@ -222,7 +223,7 @@ def obtain_input(
     given, *sizes = shape if channels_first else (shape[-1], *shape[:-1])
     check(given is not None, "a known number of channels")
     check(channels in (None, given), f"channels={channels}, as given")
-    check(not static or None not in sizes, "known sizes, for this head is flat")
+    check(not static or None not in sizes, "known sizes, since this head is flat")
     known = [size for size in sizes if size is not None]
     check(all(n >= min_size for n in known), f"spatial sizes of at least {min_size}")
     check(all(n % multiple == 0 for n in known), f"sizes that {multiple} divides")
@@ -243,7 +244,7 @@ def pool(x, pooling):
 
 
 def classify(x, include_top, pooling, classes, classifier_activation):
-    """Finishes with average pooling and a classifier, or with `pooling` alone."""
+    """Ends with average pooling and a classifier, or only with `pooling`."""
     if not include_top:
         return pool(x, pooling)
     return keras.layers.Dense(
@@ -252,7 +253,7 @@ def classify(x, include_top, pooling, classes, classifier_activation):
 
 
 def make_model(inputs, outputs, convolutions, weights, name):
-    """Closes a network: checks its density, makes the model, loads its weights."""
+    """Checks the density, makes the model and loads its weights."""
     convolutions.check_coverage()
     sources = keras.utils.get_source_inputs(inputs)
     model = keras.Model(sources if len(sources) > 1 else sources[0], outputs, name=name)
@@ -269,7 +270,7 @@ def _load_weights(model, weights):
             f"legacy `.h5` file. No file of this name was found: {weights}"
         )
     try:
-        # Keras ignores what a file has too much, such as batch normalizations.
+        # Keras ignores additional weights of a file, such as batch normalizations.
         saved = _count_saved(path)
         if saved not in (None, len(model.weights)):
             raise ValueError(f"The file holds {saved} weights.")

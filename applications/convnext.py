@@ -22,7 +22,7 @@ from ._builder import (
     Convolutions,
     Shape,
     Weights,
-    hands_on_to,
+    forwards_to,
     image_shape,
     make_model,
     normalize,
@@ -52,14 +52,14 @@ def ConvNeXt(
 ) -> keras.Model:
     """Builds a ConvNeXt, with the weights of `keras.applications` in another form.
 
-    Its inputs are to be normalized; there is no preprocessing layer.
+    Its inputs must be normalized: there is no preprocessing layer.
 
     Args:
         depths: ints, number of blocks of each stage.
         widths: ints, channels of each stage.
         kernel_size: int or tuple of ints, of the depthwise convolutions.
-        patch_size: int, pixels a side of the patches that the stem takes the image
-            apart into. Smaller ones suit small images.
+        patch_size: int, the side in pixels of the patches into which the stem divides
+            the image. Smaller patches suit small images.
         drop_path_rate: float, rate of stochastic depth at the last block, to which it
             grows linearly.
         layer_scale: float, initial factor of each block's channels.
@@ -133,7 +133,7 @@ def ConvNeXt(
 
 
 class ConvNeXtArguments(ClassifierArguments, total=False):
-    """What builders of one ConvNeXt take, beside `name`."""
+    """Arguments of the builders of one ConvNeXt besides `name`."""
 
     classes: int
     kernel_size: int | tuple[int, int]
@@ -142,7 +142,7 @@ class ConvNeXtArguments(ClassifierArguments, total=False):
     layer_scale: float
 
 
-@hands_on_to(ConvNeXt)
+@forwards_to(ConvNeXt)
 def ConvNeXtAtto(
     *, name: str = "convnext_atto", **kwargs: Unpack[ConvNeXtArguments]
 ) -> keras.Model:
@@ -150,7 +150,7 @@ def ConvNeXtAtto(
     return ConvNeXt((2, 2, 6, 2), (40, 80, 160, 320), name=name, **kwargs)
 
 
-@hands_on_to(ConvNeXt)
+@forwards_to(ConvNeXt)
 def ConvNeXtFemto(
     *, name: str = "convnext_femto", **kwargs: Unpack[ConvNeXtArguments]
 ) -> keras.Model:
@@ -158,7 +158,7 @@ def ConvNeXtFemto(
     return ConvNeXt((2, 2, 6, 2), (48, 96, 192, 384), name=name, **kwargs)
 
 
-@hands_on_to(ConvNeXt)
+@forwards_to(ConvNeXt)
 def ConvNeXtPico(
     *, name: str = "convnext_pico", **kwargs: Unpack[ConvNeXtArguments]
 ) -> keras.Model:
@@ -166,7 +166,7 @@ def ConvNeXtPico(
     return ConvNeXt((2, 2, 6, 2), (64, 128, 256, 512), name=name, **kwargs)
 
 
-@hands_on_to(ConvNeXt)
+@forwards_to(ConvNeXt)
 def ConvNeXtNano(
     *, name: str = "convnext_nano", **kwargs: Unpack[ConvNeXtArguments]
 ) -> keras.Model:
@@ -174,7 +174,7 @@ def ConvNeXtNano(
     return ConvNeXt((2, 2, 8, 2), (80, 160, 320, 640), name=name, **kwargs)
 
 
-@hands_on_to(ConvNeXt)
+@forwards_to(ConvNeXt)
 def ConvNeXtTiny(
     *, name: str = "convnext_tiny", **kwargs: Unpack[ConvNeXtArguments]
 ) -> keras.Model:
@@ -182,7 +182,7 @@ def ConvNeXtTiny(
     return ConvNeXt((3, 3, 9, 3), (96, 192, 384, 768), name=name, **kwargs)
 
 
-@hands_on_to(ConvNeXt)
+@forwards_to(ConvNeXt)
 def ConvNeXtSmall(
     *, name: str = "convnext_small", **kwargs: Unpack[ConvNeXtArguments]
 ) -> keras.Model:
@@ -190,7 +190,7 @@ def ConvNeXtSmall(
     return ConvNeXt((3, 3, 27, 3), (96, 192, 384, 768), name=name, **kwargs)
 
 
-@hands_on_to(ConvNeXt)
+@forwards_to(ConvNeXt)
 def ConvNeXtBase(
     *, name: str = "convnext_base", **kwargs: Unpack[ConvNeXtArguments]
 ) -> keras.Model:

@@ -19,7 +19,7 @@ from ._builder import (
     Shape,
     Weights,
     batch_norm,
-    hands_on_to,
+    forwards_to,
     image_shape,
     make_model,
     obtain_input,
@@ -104,7 +104,7 @@ def DnCNN(
 
 
 class DnCNNArguments(NetworkArguments, total=False):
-    """What builders of one DnCNN take, beside `name`."""
+    """Arguments of the builders of one DnCNN besides `name`."""
 
     filters: int
     kernel_size: int
@@ -113,13 +113,13 @@ class DnCNNArguments(NetworkArguments, total=False):
     use_bias: bool
 
 
-@hands_on_to(DnCNN)
+@forwards_to(DnCNN)
 def DnCNN17(*, name: str = "dncnn17", **kwargs: Unpack[DnCNNArguments]) -> keras.Model:
     """Builds the DnCNN of depth 17, for one noise level: `DnCNN` has the arguments."""
     return DnCNN(depth=17, name=name, **kwargs)
 
 
-@hands_on_to(DnCNN)
+@forwards_to(DnCNN)
 def DnCNN20(*, name: str = "dncnn20", **kwargs: Unpack[DnCNNArguments]) -> keras.Model:
     """Builds the DnCNN of depth 20, for blind denoising: `DnCNN` has the arguments."""
     return DnCNN(depth=20, name=name, **kwargs)

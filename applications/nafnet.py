@@ -21,7 +21,7 @@ from ._builder import (
     Shape,
     Weights,
     channel_axis,
-    hands_on_to,
+    forwards_to,
     image_shape,
     make_model,
     normalize,
@@ -134,12 +134,12 @@ def NAFNet(
 
 
 class NAFNetArguments(NetworkArguments, total=False):
-    """What builders of one NAFNet take, beside `name`."""
+    """Arguments of the builders of one NAFNet besides `name`."""
 
     channels: int
 
 
-@hands_on_to(NAFNet)
+@forwards_to(NAFNet)
 def NAFNetSIDD(
     width: int = 32, *, name: str = "nafnet_sidd", **kwargs: Unpack[NAFNetArguments]
 ) -> keras.Model:
@@ -147,7 +147,7 @@ def NAFNetSIDD(
     return NAFNet(width, (2, 2, 4, 8), 12, (2, 2, 2, 2), name=name, **kwargs)
 
 
-@hands_on_to(NAFNet)
+@forwards_to(NAFNet)
 def NAFNetGoPro(
     width: int = 32, *, name: str = "nafnet_gopro", **kwargs: Unpack[NAFNetArguments]
 ) -> keras.Model:
@@ -162,7 +162,7 @@ def _block(x, conv, name):
     y = _convolve(y, conv, 2 * width, 1, f"{name}_conv1")
     y = conv.depthwise(
         3,
-        # What Keras takes for the fan-out of a depthwise kernel is its fan-in.
+        # Keras takes the fan-in of a depthwise kernel for its fan-out.
         depthwise_initializer=_initializer("fan_out"),
         name=f"{name}_depthwise",
     )(y)
@@ -273,7 +273,7 @@ class PadToMultiple(layers.Layer):
     """Pads height and width with zeros, at their ends, to a multiple of `factor`.
 
     Args:
-        factor: int, what the sizes are to be multiples of.
+        factor: int, of which the sizes become multiples.
         data_format: `None`, `"channels_last"` or `"channels_first"`.
 
     Example:

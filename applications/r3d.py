@@ -19,7 +19,7 @@ from ._builder import (
     Shape,
     Weights,
     classify,
-    hands_on_to,
+    forwards_to,
     image_shape,
     make_model,
     obtain_input,
@@ -95,13 +95,13 @@ def R3D(
 
 
 class R3DArguments(ClassifierArguments, total=False):
-    """What builders of one R3D take, beside `name`."""
+    """Arguments of the builders of one R3D besides `name`."""
 
     classes: int
     filters: Sequence[int]
 
 
-@hands_on_to(R3D)
+@forwards_to(R3D)
 def R3D18(*, name: str = "r3d18", **kwargs: Unpack[R3DArguments]) -> keras.Model:
     """Builds the R3D of 18 layers, known as `r3d_18`: `R3D` has the arguments."""
     return R3D((2, 2, 2, 2), name=name, **kwargs)

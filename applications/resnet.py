@@ -24,7 +24,7 @@ from ._builder import (
     batch_norm,
     channel_axis,
     classify,
-    hands_on_to,
+    forwards_to,
     image_shape,
     make_model,
     obtain_input,
@@ -230,7 +230,7 @@ def preprocess_input(x: Tensor, data_format: str | None = None) -> Tensor:
 
 
 class ResNetArguments(ClassifierArguments, total=False):
-    """What builders of one ResNet take, beside `name`."""
+    """Arguments of the builders of one ResNet besides `name`."""
 
     classes: int
     filters: Sequence[int]
@@ -238,7 +238,7 @@ class ResNetArguments(ClassifierArguments, total=False):
     shortcut: str
 
 
-@hands_on_to(ResNet)
+@forwards_to(ResNet)
 def ResNet18(
     *, name: str = "resnet18", **kwargs: Unpack[ResNetArguments]
 ) -> keras.Model:
@@ -246,7 +246,7 @@ def ResNet18(
     return ResNet((2, 2, 2, 2), name=name, **kwargs)
 
 
-@hands_on_to(ResNet)
+@forwards_to(ResNet)
 def ResNet34(
     *, name: str = "resnet34", **kwargs: Unpack[ResNetArguments]
 ) -> keras.Model:
@@ -254,7 +254,7 @@ def ResNet34(
     return ResNet((3, 4, 6, 3), name=name, **kwargs)
 
 
-@hands_on_to(ResNet)
+@forwards_to(ResNet)
 def ResNet50(
     *, name: str = "resnet50", **kwargs: Unpack[ResNetArguments]
 ) -> keras.Model:
@@ -262,7 +262,7 @@ def ResNet50(
     return ResNet((3, 4, 6, 3), bottleneck=True, name=name, **kwargs)
 
 
-@hands_on_to(ResNet)
+@forwards_to(ResNet)
 def ResNet101(
     *, name: str = "resnet101", **kwargs: Unpack[ResNetArguments]
 ) -> keras.Model:
@@ -270,7 +270,7 @@ def ResNet101(
     return ResNet((3, 4, 23, 3), bottleneck=True, name=name, **kwargs)
 
 
-@hands_on_to(ResNet)
+@forwards_to(ResNet)
 def ResNet152(
     *, name: str = "resnet152", **kwargs: Unpack[ResNetArguments]
 ) -> keras.Model:
@@ -278,7 +278,7 @@ def ResNet152(
     return ResNet((3, 8, 36, 3), bottleneck=True, name=name, **kwargs)
 
 
-@hands_on_to(ResNet)
+@forwards_to(ResNet)
 def ResNet20(
     *, name: str = "resnet20", classes: int = 10, **kwargs: Unpack[ClassifierArguments]
 ) -> keras.Model:
@@ -286,7 +286,7 @@ def ResNet20(
     return _cifar_resnet(3, classes=classes, name=name, **kwargs)
 
 
-@hands_on_to(ResNet)
+@forwards_to(ResNet)
 def ResNet32(
     *, name: str = "resnet32", classes: int = 10, **kwargs: Unpack[ClassifierArguments]
 ) -> keras.Model:
@@ -294,7 +294,7 @@ def ResNet32(
     return _cifar_resnet(5, classes=classes, name=name, **kwargs)
 
 
-@hands_on_to(ResNet)
+@forwards_to(ResNet)
 def ResNet44(
     *, name: str = "resnet44", classes: int = 10, **kwargs: Unpack[ClassifierArguments]
 ) -> keras.Model:
@@ -302,7 +302,7 @@ def ResNet44(
     return _cifar_resnet(7, classes=classes, name=name, **kwargs)
 
 
-@hands_on_to(ResNet)
+@forwards_to(ResNet)
 def ResNet56(
     *, name: str = "resnet56", classes: int = 10, **kwargs: Unpack[ClassifierArguments]
 ) -> keras.Model:

@@ -21,7 +21,7 @@ from ._builder import (
     Shape,
     Weights,
     batch_norm,
-    hands_on_to,
+    forwards_to,
     image_shape,
     make_model,
     obtain_input,
@@ -129,7 +129,7 @@ def VGG(
 
 
 class VGGArguments(ClassifierArguments, total=False):
-    """What builders of one VGG take, beside `name`."""
+    """Arguments of the builders of one VGG besides `name`."""
 
     classes: int
     filters: Sequence[int]
@@ -138,25 +138,25 @@ class VGGArguments(ClassifierArguments, total=False):
     dropout: float
 
 
-@hands_on_to(VGG)
+@forwards_to(VGG)
 def VGG11(*, name: str = "vgg11", **kwargs: Unpack[VGGArguments]) -> keras.Model:
     """Builds the VGG with 11 layers with weights: `VGG` has the arguments."""
     return VGG((1, 1, 2, 2, 2), name=name, **kwargs)
 
 
-@hands_on_to(VGG)
+@forwards_to(VGG)
 def VGG13(*, name: str = "vgg13", **kwargs: Unpack[VGGArguments]) -> keras.Model:
     """Builds the VGG with 13 layers with weights: `VGG` has the arguments."""
     return VGG((2, 2, 2, 2, 2), name=name, **kwargs)
 
 
-@hands_on_to(VGG)
+@forwards_to(VGG)
 def VGG16(*, name: str = "vgg16", **kwargs: Unpack[VGGArguments]) -> keras.Model:
     """Builds the VGG with 16 layers with weights: `VGG` has the arguments."""
     return VGG((2, 2, 3, 3, 3), name=name, **kwargs)
 
 
-@hands_on_to(VGG)
+@forwards_to(VGG)
 def VGG19(*, name: str = "vgg19", **kwargs: Unpack[VGGArguments]) -> keras.Model:
     """Builds the VGG with 19 layers with weights: `VGG` has the arguments."""
     return VGG((2, 2, 4, 4, 4), name=name, **kwargs)
