@@ -7,7 +7,9 @@ One training each, nothing tuned: recipe and largest kernels of `studies.series`
 - Prices: the learned density from its default start with a `KernelSize` regularizer of
   five prices, folded and trimmed, beside standard networks of every size.
 
-python -m studies.learned_sizes [--only NAME] [--seeds N]
+python -m studies.learned_sizes [--only NAME] [--rate RATE] [--seeds N]
+
+With `--rate` it runs the starts alone.
 """
 
 import functools
@@ -80,11 +82,11 @@ def prices(network, sizes, size):
 
 
 def main():
-    options = question.arguments(__doc__.partition("\n")[0], SETS)
+    options = question.arguments(__doc__.partition("\n")[0], SETS, rate=float)
     for name in options.only or SETS:
         task, build, sizes = series.question_of(name)
         size = max(sizes)
-        for rate in RATES:
+        for rate in options.rate or RATES:
             task.density_learning_rate = rate
             question.run(
                 f"learned_sizes/{name}, rate {rate:g}",
@@ -92,6 +94,8 @@ def main():
                 starts(build, size, fixed=rate == 1e-2),
                 options.seeds,
             )
+        if options.rate:
+            continue
         task.density_learning_rate = 1e-2
         question.run(
             f"learned_sizes/{name}, prices",

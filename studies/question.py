@@ -125,7 +125,7 @@ def load(name):
     return Results.load(folder) if (folder / "runs.jsonl").exists() else None
 
 
-def arguments(description, names=(), data=None, trials=14, steps=False):
+def arguments(description, names=(), data=None, trials=14, **lists):
     """Reads the arguments of a study's command.
 
     Args:
@@ -133,7 +133,8 @@ def arguments(description, names=(), data=None, trials=14, steps=False):
         names: what `--only` chooses from.
         data: default of `--data`, the folder of the data, where a study has one.
         trials: int, default of `--trials`, the runs that tune each candidate.
-        steps: bool, whether there are `--steps`, lengths of the training.
+        **lists: further arguments that may be given several times, by name with
+            their type, such as `steps=int`.
     """
     parser = argparse.ArgumentParser(description=description)
     if names:
@@ -141,8 +142,8 @@ def arguments(description, names=(), data=None, trials=14, steps=False):
     if data is not None:
         parser.add_argument("--data", type=Path, default=data)
         parser.add_argument("--examples", type=int, action="append")
-    if steps:
-        parser.add_argument("--steps", type=int, action="append")
+    for name, kind in lists.items():
+        parser.add_argument(f"--{name}", type=kind, action="append")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=trials)
     return parser.parse_args()

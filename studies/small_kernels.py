@@ -47,7 +47,7 @@ def task(name):
 
 def main():
     options = question.arguments(
-        __doc__.partition("\n")[0], STEPS, trials=30, steps=True
+        __doc__.partition("\n")[0], STEPS, trials=30, steps=int
     )
     for name in options.only or STEPS:
         search = functools.partial(tuning.density, kernel_size=KERNEL_SIZES[name])
