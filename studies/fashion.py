@@ -31,8 +31,13 @@ class Clothes(question.Trimmed, Classification):
     """Classification that also measures the trimmed network."""
 
 
-def data(folder):
-    """Loads the four published files; the last 1,000 training pictures choose."""
+def data(folder, tested=None):
+    """Loads the four published files; the last 1,000 training pictures choose.
+
+    Args:
+        folder: of the files.
+        tested: int, how many of the test pictures are taken; by default all.
+    """
 
     def load(name, offset, *shape):
         with gzip.open(Path(folder) / f"{name}.gz") as file:
@@ -43,11 +48,12 @@ def data(folder):
         return inputs, load(f"{name}-labels-idx1-ubyte", 8, -1).astype("int32")
 
     inputs, labels = split("train")
+    test = tuple(part[:tested] for part in split("t10k"))
     return datasets.Dataset(
         "fashion_mnist",
         train=(inputs[:-1000], labels[:-1000]),
         validation=(inputs[-1000:], labels[-1000:]),
-        test=split("t10k"),
+        test=test,
         classes=10,
     )
 
@@ -75,10 +81,10 @@ def network(kernel_size, density=None, **options):
     return keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(x))
 
 
-def task(folder):
-    """Returns the task, for the folder of the data."""
+def task(folder, tested=None):
+    """Returns the task, with the data of `data`."""
     return Clothes(
-        data(folder),
+        data(folder, tested),
         epochs=20,
         batch_size=32,
         learning_rate=5e-3,
