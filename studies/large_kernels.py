@@ -1,11 +1,11 @@
 """Study I: kernels of 31x31 and of 65 that learn their size, are folded and trimmed.
 
 A ConvNeXt with depthwise kernels of 31x31 learns from 1,000 pictures of Fashion-MNIST
-and is tested on 2,000, the network of the series with kernels of 65 on OSULeaf. Each has a learned density
-with a price on its size. What is reported is the accuracy of the network as it was
-trained, folded, and trimmed; the sizes by layer; the multiplications; and the time of
-inference, measured in turns with the network that was not trimmed. The standard network
-of the same size stands beside it.
+and is tested on 2,000; the network of the series has kernels of 65 and learns OSULeaf.
+Each has a learned density with a price on its size. The report has the accuracy of the
+network as it was trained, folded, and trimmed; the sizes by layer; the multiplications;
+and the time of inference, measured in turns with the network that was not trimmed. The
+standard network of the same size stands beside it.
 
 python -m studies.large_kernels [--data FOLDER] [--seeds N] [--only NAME]
 """
