@@ -388,7 +388,7 @@ SETTING = (
     "learning rate and weight decay are tuned on the validation split, with the same "
     "number of runs for each candidate. The densities stand on the largest kernel. "
     '"Its cost" is that of the trimmed network in multiplications, relative to the '
-    "large kernels."
+    "large kernels. Trimming takes up to 5 % of the norm of each kernel."
 )
 
 
@@ -454,8 +454,8 @@ def text(rows, studies):
         parts += [
             "### A price on size",
             "The learned density from its default start with a `KernelSize` "
-            "regularizer, folded and trimmed, beside standard networks of each size. "
-            "Multiplications relative to the largest kernels.",
+            "regularizer, folded and trimmed by 1 % of the norm, beside standard "
+            "networks of each size. Multiplications relative to the largest kernels.",
             prices_table(prices),
             "![Accuracy against multiplications](images/price_of_size.svg)",
         ]

@@ -127,7 +127,7 @@ def trained(results):
         )
         for name in (STANDARD, LEARNED)
     }
-    return {**models, "trimmed": fold(models[LEARNED], trim=question.TRIM)}
+    return {**models, "trimmed": fold(models[LEARNED], trim=question.Trimmed.trim)}
 
 
 def rows_of(results, times):

@@ -19,7 +19,6 @@ from keras_wconv.inspection import weighted_layers
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 TUNE = ("learning_rate", "weight_decay")
-TRIM = 0.05  # part of each kernel's norm that trimming may take
 
 
 def sides(network, sizes, large):
@@ -58,13 +57,19 @@ def sides(network, sizes, large):
 
 
 class Trimmed:
-    """Mixin of a task that also measures the model folded and trimmed."""
+    """Mixin of a task that also measures the model folded and trimmed.
+
+    Attributes:
+        trim: float, the part of each kernel's norm that trimming may take.
+    """
+
+    trim = 0.05
 
     def measure(self, model, split="test"):
         rows = super().measure(model, split)
         if split != "test":
             return rows
-        small = fold(model, trim=TRIM) if weighted_layers(model) else model
+        small = fold(model, trim=self.trim) if weighted_layers(model) else model
         small = keras.models.clone_model(small) if small is model else small
         if small is not model and not weighted_layers(model):
             small.set_weights(model.get_weights())
