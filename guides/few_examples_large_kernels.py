@@ -114,7 +114,7 @@ decibel over it, and, perhaps more important, you need not know which one it is.
 
 Next comes a network of three layers with kernels of 33, trained on 60 short series. Each
 class has its motif, at a random position in noise. `density="gaussian"` starts with a sigma
-of an eighth of the kernel, 4.1 taps, and learns one for each layer.
+of 4 taps, and learns one for each layer.
 """
 
 

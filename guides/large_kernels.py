@@ -17,7 +17,7 @@ wide one everything that the kernel covers, and gradient descent moves between t
 
 `density_trainable=True` learns sigma, and `density_per_channel=True` learns one for each
 channel. The trained weight is its logarithm, which keeps sigma positive. `"gaussian"` starts
-at an eighth of the kernel.
+at an eighth of the kernel, at 4 taps at most.
 """
 
 import os

@@ -417,9 +417,10 @@ class Gaussian(Density):
 
     Args:
         sigma: standard deviation in taps, one number or one for each axis. It is what
-            a learned density learns. By default an eighth of the kernel, and at least
-            1: of its size if all axes have the same, of each axis otherwise. A causal
-            kernel, which has one side, is counted twice.
+            a learned density learns. By default an eighth of the kernel, from 1 to 4:
+            of its size if all axes have the same, of each axis otherwise. A causal
+            kernel, which has one side, is counted twice. On two sets of time series
+            wider starts in kernels of 65 were worse, learned or not.
 
     Raises:
         ValueError: If `sigma` is not positive and finite; when it is called, if the
@@ -464,7 +465,8 @@ class Gaussian(Density):
         sizes = np.array(kernel_size)
         if len(set(kernel_size) - {1}) <= 1:
             sizes = sizes.max()
-        return {"sigma": np.maximum(sizes / (4 if causal else 8), 1.0)}
+        sides = 2 if causal else 1
+        return {"sigma": np.clip(sides * sizes / 8, 1.0, 4.0 * sides)}
 
     def map(self, taps: Sequence[Tensor], xp: Any, sigma: Tensor) -> Tensor:
         sizes = {tap.shape[axis] for axis, tap in enumerate(taps)}

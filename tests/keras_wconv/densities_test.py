@@ -150,6 +150,8 @@ def test_a_map_is_copied():
         ((1, 18), False, 2.25),
         ((3, 12), False, [1.0, 1.5]),
         ((16, 12, 12), False, [2.0, 1.5, 1.5]),
+        ((65,), False, 4.0),
+        ((65,), True, 8.0),
     ],
 )
 def test_a_gaussian_by_default_is_an_eighth_of_the_kernel(kernel_size, causal, sigma):
