@@ -6,7 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 import keras
 import numpy as np
@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 
 SCHEDULES = ("constant", "cosine", "steps")
 TUNING_SEED = 1_000_000  # Seeds from here on tune; a user's are below.
+
+
+class Recipe(TypedDict, total=False):
+    """What every task takes of the recipe, for the signatures of its subclasses."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: Callable[..., keras.optimizers.Optimizer]
+    schedule: str
+    weight_decay: float | None
+    density_learning_rate: float
 
 
 class Task:
@@ -497,7 +509,7 @@ class Task:
             "loss": keras.saving.serialize_keras_object(self.loss),
             "metrics": keras.saving.serialize_keras_object(list(self.metrics)),
             "monitor": self.monitor,
-            "optimizer": _without_names(optimizer),
+            "optimizer": without_names(optimizer),
             "epochs": self.epochs,
             "steps": self.steps,
             "batch_size": self.batch_size,
@@ -510,12 +522,12 @@ class Task:
         return json.loads(json.dumps(config, default=_plain))
 
 
-def _without_names(config):
-    """Drops the names of optimizers: they count those of the process."""
+def without_names(config):
+    """Drops the names of optimizers and losses, which a process counts up."""
     if isinstance(config, dict):
-        return {k: _without_names(v) for k, v in config.items() if k != "name"}
+        return {k: without_names(v) for k, v in config.items() if k != "name"}
     if isinstance(config, (list, tuple)):
-        return [_without_names(value) for value in config]
+        return [without_names(value) for value in config]
     return config
 
 
