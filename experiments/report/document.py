@@ -12,7 +12,7 @@ from .page import Page
 
 def overview(results):
     """Returns a page of the answer and the table of effects, without figures."""
-    page = Page(f"{_title(results)}")
+    page = Page(_title(results))
     _add_verdicts(page, results)
     _add_effects(page, results, results.cells[-1])
     return page
@@ -80,8 +80,10 @@ def _add_effects(page, results, cell):
         rows.append(
             [
                 name,
-                *(_number(scale * x) for x in (one.mean, one.low, one.high)),
-                *(_number(scale * x) for x in (one.median, one.iqm)),
+                *(
+                    _number(scale * x)
+                    for x in (one.mean, one.low, one.high, one.median, one.iqm)
+                ),
                 _p(one.p_decisive),
                 _p(adjusted[name].p),
                 f"{found.failures.a} / {found.failures.b}",
@@ -137,41 +139,21 @@ def _add_candidates(page, results, cell):
         for name in names:
             one = summaries.get(name)  # None where another candidate was chosen.
             edges = results.edges(cell).get(name, [])
-            values = {
-                key: f"{value:.4g}" if isinstance(value, float) else value
-                for key, value in results.values(name, cell).items()
-            }
             tuned = ", ".join(
-                f"{key} {value}{' (edge)' if key in edges else ''}"
-                for key, value in values.items()
+                f"{key} {f'{value:.4g}' if isinstance(value, float) else value}"
+                f"{' (edge)' if key in edges else ''}"
+                for key, value in results.values(name, cell).items()
             )
-            rows.append(
-                [
-                    name,
-                    side.removesuffix("s"),
-                    scale * reached[name] if name in reached else "–",
-                    *(
-                        _number(scale * one[key]) if one else "–"
-                        for key in ("mean", "deviation")
-                    ),
-                    one["failed"] if one else "–",
-                    len(results.tried(name, cell)),
-                    tuned or "–",
-                ]
-            )
-    page.table(
-        [
-            "candidate",
-            "side",
-            "validation",
-            "test",
-            "deviation",
-            "failed",
-            "tuning runs",
-            "tuned values",
-        ],
-        rows,
-    )
+            test = ["–"] * 3
+            if one:
+                numbers = (_number(scale * one[key]) for key in ("mean", "deviation"))
+                test = [*numbers, one["failed"]]
+            validation = scale * reached[name] if name in reached else "–"
+            tries = len(results.tried(name, cell))
+            row = [name, side.removesuffix("s"), validation, *test, tries, tuned or "–"]
+            rows.append(row)
+    columns = ("candidate", "side", "validation", "test", "deviation", "failed")
+    page.table([*columns, "tuning runs", "tuned values"], rows)
 
 
 def _add_runs(page, results):
@@ -181,19 +163,11 @@ def _add_runs(page, results):
     page.text(
         f"Test {results.metric} by seed after {cell}; a cross marks a failed run."
     )
-    page.table(
-        ["candidate", *(f"seed {seed}" for seed in results.seeds)],
-        [
-            [
-                name,
-                *(
-                    f"{_shown(scale * value)} ×" if bad else float(scale * value)
-                    for value, bad in zip(of_one, failed[name], strict=True)
-                ),
-            ]
-            for name, of_one in values.items()
-        ],
-    )
+    rows = []
+    for name, of_one in values.items():
+        pairs = zip(scale * of_one, failed[name], strict=True)
+        rows.append([name, *(_shown(v) if bad else float(v) for v, bad in pairs)])
+    page.table(["candidate", *(f"seed {seed}" for seed in results.seeds)], rows)
     figure = figures.curves(results)
     if figure is not None:
         page.figure(
@@ -250,8 +224,8 @@ def _number(value):
     return float(value) if np.isfinite(value) else "–"
 
 
-def _shown(value):
-    return f"{value:.3f}" if np.isfinite(value) else "–"
+def _shown(failed):
+    return f"{failed:.3f} ×" if np.isfinite(failed) else "– ×"
 
 
 def _p(value):

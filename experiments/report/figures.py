@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 
 from ..._optional import require
+from ..study.log import cell_name
 
 GRAY = "#7a7a7a"  # of all lines and words: seen on white and on black
 _STYLE = {
@@ -73,11 +74,12 @@ def effects(results, cell=None):
 
 def cells(results):
     """Draws the answer and the candidates over lengths or numbers of examples."""
-    sizes = [size for size, _ in results.settings["cells"]]
-    by_size = len(set(sizes)) > 1
+    all_cells = results.settings["cells"]
+    by_size = len({size for size, _ in all_cells}) > 1
     places = [
         size if by_size else steps
-        for size, steps in (results.settings["cells"][i] for i in _order(results))
+        for size, steps in all_cells
+        if cell_name(size, steps) in results.cells
     ]
     scale = results.settings["scale"]
     answers = [next(iter(results.effects(c).values())).effect for c in results.cells]
@@ -124,10 +126,6 @@ def curves(results, cell=None):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize="small")
     return figure
-
-
-def _order(results):
-    return [results.cell_index(cell) for cell in results.cells]
 
 
 def _in(results):

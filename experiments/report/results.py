@@ -316,10 +316,6 @@ class Results:
             },
         }
 
-    def cell_index(self, cell: str | None = None) -> int:
-        """Returns the place of a cell in `settings["cells"]`."""
-        return list(self._cells).index(self._cell(cell))
-
     def edges(self, cell: str | None = None) -> dict[str, Any]:
         """Returns which tuned values lie at the edge of their range, by candidate."""
         return self.settings["chosen"][self._cell(cell)]["edges"]

@@ -66,7 +66,7 @@ class Runner:
             task.total_steps,
             keras.backend.backend(),
             keras.config.dtype_policy().name,
-            run.repeat,
+            run.stage == "repeat",
         )
         about = {
             "id": run_id,
@@ -91,8 +91,8 @@ class Runner:
             task.fit(model, run.seed, callbacks=[bar, *self._callbacks(run.file_name)])
             record = {
                 **about,
-                **_scores(task, model, "validation", run.stage),
-                **(_scores(task, model, "test", run.stage) if run.reports else {}),
+                **_scores(task, model, "validation"),
+                **({} if run.stage == "tuning" else _scores(task, model, "test")),
                 "curve": thinned(bar.losses),
                 "parameters": int(model.count_params()),
                 "device": device(),
@@ -134,14 +134,6 @@ class Run:
     save_as: object = None
 
     @property
-    def reports(self):
-        return self.stage != "tuning"
-
-    @property
-    def repeat(self):
-        return self.stage == "repeat"
-
-    @property
     def name(self):
         of = "" if self.examples is None else f", {self.examples} examples"
         stage = "" if self.stage == "final" else f"{self.stage}, "
@@ -161,7 +153,7 @@ class Run:
         ).strip("-")
 
 
-def _scores(task, model, split, stage):
+def _scores(task, model, split):
     """Returns the metrics of a split for a record, and whether the run failed there."""
     rows = task.measure(model, split)
     means = task.average(rows)
