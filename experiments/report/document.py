@@ -8,6 +8,7 @@ import numpy as np
 from ..study.log import model_path
 from . import figures
 from .page import Page
+from .verdict import ANSWER, SIDES
 
 
 def overview(results):
@@ -92,7 +93,7 @@ def _add_effects(page, results, cell):
         )
     columns = ("effect", "mean", "from", "to", "median", "interquartile mean", "p")
     page.table([*columns, "adjusted", "failed", "pairs"], rows)
-    answer = next(iter(results.effects(cell).values())).effect
+    answer = results.effects(cell)[ANSWER].effect
     if answer.deviation > 0 and settings["differences"]:
         needed = []
         for size in settings["differences"]:
@@ -116,7 +117,7 @@ def _add_cells(page, results):
     page.heading("All lengths and numbers of examples")
     rows = []
     for cell, row in results.table().items():
-        one = next(iter(results.effects(cell).values())).effect
+        one = results.effects(cell)[ANSWER].effect
         scaled = (settings["scale"] * x for x in (one.mean, one.low, one.high))
         rows.append([cell, *map(_number, scaled), _p(row.p)])
     page.table(["", "mean", "from", "to", "p, adjusted for all rows"], rows)
@@ -178,7 +179,7 @@ def _add_runs(page, results):
 def _models(results):
     """Returns the networks of the first seed and the last cell, where they are kept."""
     models = {}
-    for side in ("baseline", "proposal"):
+    for side in SIDES:
         name = results.choice(side)
         path = model_path(results.folder, results.cells[-1], name)
         if path.exists():
