@@ -90,7 +90,7 @@ def parse(arguments):
     options = _parser().parse_args(arguments)
     if options.command == "export":
         options.format = _format(options)
-    # The class whose method makes the task; None for data of one's own.
+    # The class with a method that makes the task; None for the user's own data.
     options.kind = TASKS.get(getattr(options, "task", None))
     return options
 
@@ -147,7 +147,7 @@ def _repeated_interrupts(seconds=2):
 
 @contextlib.contextmanager
 def _silence(is_traced):
-    """Turns off what backends log of their own accord.
+    """Turns off what backends log unasked.
 
     TensorFlow does so from C++ when it is imported, whatever level is set; so the error
     stream of the process, not only Python's, is closed for that time.
@@ -276,7 +276,7 @@ def _parser():
         type=_tolerance,
         metavar="TOLERANCE",
         help="remove the outer rings of taps of each folded kernel that change it by "
-        "at most this part of its norm, such as 0.01; 0 removes zeros alone (default: "
+        "at most this part of its norm, such as 0.01; 0 removes only zeros (default: "
         "all taps stay)",
     )
     export.add_argument(

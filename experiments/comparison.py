@@ -72,7 +72,7 @@ def compare(
         confidence: float, of the intervals.
         callbacks: function of a run's name that returns a list of Keras callbacks, such
             as `lambda name: [keras.callbacks.TensorBoard(f"logs/{name}")]`.
-        density, search: in place of the two sides: the standard question about a
+        density, search: instead of the two sides, the standard question about a
             density for the network of the task, see `sides`.
         dtype_policy: str, of the networks, such as `"mixed_float16"`; by default the
             global one.
@@ -196,9 +196,9 @@ class _Plan:
             if initial.values_digest(first) == initial.values_digest(second):
                 raise ValueError(
                     f"Every seed starts the candidate {candidate.name!r} from the same "
-                    "values, so that runs would differ by their batches alone. Use "
-                    "initializers without a seed of their own in `build`, and leave at "
-                    "least the head of a pretrained network random."
+                    "values, so that only the batches of runs would differ. Use "
+                    "initializers without a seed in `build`, and leave at least the "
+                    "head of a pretrained network random."
                 )
             described[candidate.name] = {
                 "tune": list(candidate.tune),

@@ -1,4 +1,4 @@
-"""The numbers of a comparison, from its log and settings alone."""
+"""The numbers of a comparison, from its log and settings."""
 
 from __future__ import annotations
 

@@ -16,14 +16,7 @@ from ..tasks.task import without_names
 
 
 def digest(*parts):
-    """Returns a short digest of what JSON can hold.
-
-    Example:
-
-    >>> from keras_wconv.experiments.study import identity
-    >>> identity.digest({"sigma": 25}) == identity.digest({"sigma": 15})
-    False
-    """
+    """Returns a short digest of what JSON can hold."""
     text = json.dumps(parts, sort_keys=True, default=_describe_object)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -33,19 +26,6 @@ def describe_model(model):
 
     Each has the part's class, the shapes of its weights, and a digest of its config
     and, where the class is not of Keras, of its code.
-
-    Example:
-
-    >>> import keras
-    >>> from keras_wconv.experiments.study import identity
-    >>> def make(name, activation):
-    ...     layer = keras.layers.Dense(3, activation=activation, name=name)
-    ...     return keras.Sequential([keras.Input((2,)), layer])
-    >>> first = identity.describe_model(make("first", "relu"))
-    >>> first == identity.describe_model(make("second", "relu"))
-    True
-    >>> first == identity.describe_model(make("first", "tanh"))
-    False
     """
     parts = [model, *sublayers(model, recursive=True)]
     operations = [

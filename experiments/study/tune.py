@@ -14,19 +14,16 @@ def tune(run, task, candidate, space, trials, examples=None):
     """Finds the values of all that a candidate tunes, and what they reach.
 
     DIRECT-L searches with one seed. Its three best are then trained with two fresh
-    seeds, and the best mean of these is chosen: the seed of the search would choose
-    whoever is lucky with it. Values of which a run fails are given up at once, and the
-    next best take their place while there are runs left. With a task of `folds` each
-    score is the mean over the folds of a cross-validation, for the three best over
-    those of another one. A candidate that tunes nothing is tried on the fresh seeds.
+    seeds, and the best mean of these is chosen: on the seed of the search, the luckiest
+    would win. After a failed run its values are given up, and the next best take their
+    place while there are runs left. With a task of `folds` each score is the mean over
+    the folds of a cross-validation, for the three best over those of another one. A
+    candidate that tunes nothing is tried on the fresh seeds.
 
     Args:
         run: function of a `train.Run` that returns its record.
-        task: `Task`.
-        candidate: `Candidate`.
-        space: `keras_tuner.HyperParameters`, see `Candidate.space`.
+        task, candidate, space, examples: as `train.Run` has them.
         trials: int, how many runs there are in all; 0 if there is nothing to choose.
-        examples: int, of the training split, or None for all.
 
     Returns:
         The dict of the values, their mean score on the validation split (the lower the
@@ -91,9 +88,9 @@ def seeds_of(task):
 
 
 def at_edges(space, values):
-    """Returns the names of tuned ranges in whose outer ninth the values lie.
+    """Returns the names of tuned ranges where the value lies in an outer ninth.
 
-    Whoever won there might have won by more outside of the range.
+    A better value may lie outside of such a range.
     """
     edges = []
     for hp in space.space:

@@ -278,7 +278,7 @@ def _kind(operation):
     if isinstance(activation, keras.layers.Layer):
         return _kind(activation)
     if activation is keras.activations.linear:
-        # `Activation("linear")` is often there for its dtype alone.
+        # `Activation("linear")` is often there only for its dtype.
         only = isinstance(operation, keras.layers.Activation)
         return "passes" if only else True
     return activation not in (keras.activations.softmax, keras.activations.sigmoid)
@@ -287,8 +287,8 @@ def _kind(operation):
 def _returns_logits(model, inputs):
     """Tells probabilities from logits by what a model returns.
 
-    The inputs are taken a hundred times as large, too, and with the other sign: what
-    stays between 0 and 1 is bounded by the network.
+    The inputs are also multiplied by 100 and -100: outputs that then stay between 0 and
+    1 are bounded by the network.
     """
     outputs = [
         keras.ops.convert_to_numpy(model(inputs * factor, training=False))

@@ -69,9 +69,9 @@ class Denoising(Task):
         patch_size: int, pixels a side.
         patches_per_picture: int, how many patches of a batch come from one picture.
         steps_per_epoch: int, batches an epoch; by default all pictures once.
-        loss: as `keras.Model.compile` has it; `"mean_absolute_error"` is usual, too.
-        evaluation_size: int, to evaluate on the central square of this side alone;
-            `None` for whole pictures.
+        loss: see `keras.Model.compile`; `"mean_absolute_error"` is also usual.
+        evaluation_size: int, the side of the central square that is evaluated; None
+            for whole pictures.
         **recipe: `epochs`, `batch_size` (in patches), `learning_rate`, `optimizer`,
             `schedule`, `weight_decay` and `density_learning_rate`, see `Task`.
 
@@ -167,8 +167,8 @@ class Denoising(Task):
         """Shipped gray photographs, a small DnCNN; for a laptop.
 
         Args:
-            network: builder, in place of `SmallDnCNN`.
-            data: `datasets.Dataset` of pictures, in place of `datasets.photographs()`.
+            network: builder.
+            data: `datasets.Dataset` of pictures; by default `datasets.photographs()`.
             **recipe: other arguments of `Denoising`.
         """
         defaults = {
