@@ -131,12 +131,10 @@ class Denoising(Task):
                 f"{self.batch_size} and {patches_per_picture}"
             )
         small = [
-            f"{name} {shape[0]}x{shape[1]}"
-            for split in datasets.SPLITS
-            for name, shape in zip(
-                getattr(data, split).names, getattr(data, split).shapes, strict=True
-            )
-            if min(shape[:2]) < patch_size
+            f"{name} {height}x{width}"
+            for part in (data.train, data.validation, data.test)
+            for name, (height, width, _) in zip(part.names, part.shapes, strict=True)
+            if min(height, width) < patch_size
         ]
         if small:
             raise ValueError(
@@ -326,18 +324,14 @@ class Denoising(Task):
         rows, drawn = [], []
         for name, model in models.items():
             for i, (clean, noisy, output, row) in enumerate(self.denoise(model)):
+                example = row["example"]
                 if i == len(rows):
-                    rows.append([row["example"], row["noisy_psnr"], row["noisy_ssim"]])
-                    text = f"{row['example']}, {row['noisy_psnr']:.2f} dB"
-                    drawn.append(
-                        {
-                            "clean": (_center(clean), row["example"]),
-                            "noisy": (_center(noisy), text),
-                        }
-                    )
+                    rows.append([example, row["noisy_psnr"], row["noisy_ssim"]])
+                    text = f"{example}, {row['noisy_psnr']:.2f} dB"
+                    pictures = {"clean": (_center(clean), example)}
+                    drawn.append(pictures | {"noisy": (_center(noisy), text)})
                 rows[i] += [row["psnr"], row["ssim"]]
-                text = f"{row['example']}, {row['psnr']:.2f} dB"
-                drawn[i][name] = _center(output), text
+                drawn[i][name] = _center(output), f"{example}, {row['psnr']:.2f} dB"
         names = ("noisy", *models)
         columns = [f"{name} {metric}" for name in names for metric in ("PSNR", "SSIM")]
         means = [float(np.mean(column)) for column in list(zip(*rows, strict=True))[1:]]
@@ -354,13 +348,12 @@ class Denoising(Task):
                 break
 
     def get_config(self) -> dict[str, Any]:
+        names = ("patch_size", "patches_per_picture", "evaluation_size")
         return {
             **super().get_config(),
             "sigma": list(self.sigma),
             "test_sigmas": list(self.test_sigmas),
-            "patch_size": self.patch_size,
-            "patches_per_picture": self.patches_per_picture,
-            "evaluation_size": self.evaluation_size,
+            **{name: getattr(self, name) for name in names},
         }
 
     def _pairs(self, split, sigma, side):
@@ -369,8 +362,7 @@ class Denoising(Task):
         for index, name in enumerate(pictures.names):
             clean = pictures[index].astype("float32") / 255
             if side is not None:
-                top, left = (max(0, (n - side) // 2) for n in clean.shape[:2])
-                clean = clean[top : top + side, left : left + side]
+                clean = _center(clean, side)
             rng = np.random.default_rng((datasets.SPLITS.index(split), index))
             noise = rng.standard_normal(clean.shape, dtype="float32")
             yield name, clean, clean + noise * np.float32(sigma / 255)
