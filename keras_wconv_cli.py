@@ -90,7 +90,7 @@ def parse(arguments):
     options = _parser().parse_args(arguments)
     if options.command == "export":
         options.format = _format(options)
-    # The class whose method makes the task; None for data of one's own.
+    # The class with a method that makes the task; None for the user's own data.
     options.kind = TASKS.get(getattr(options, "task", None))
     return options
 
@@ -147,7 +147,7 @@ def _repeated_interrupts(seconds=2):
 
 @contextlib.contextmanager
 def _silence(is_traced):
-    """Turns off what backends log of their own accord.
+    """Turns off what backends log unasked.
 
     TensorFlow does so from C++ when it is imported, whatever level is set; so the error
     stream of the process, not only Python's, is closed for that time.
@@ -261,25 +261,24 @@ def _parser():
     show = command(
         "show", "Print the profiles and gains of a model's layers, draw the maps"
     )
-    show.add_argument("model", type=_model, help="a .keras file")
+    fold = command("fold", "Multiply the densities of a model into its kernels")
+    export = command("export", "Fold a model and export it for serving")
+    for sub in (show, fold, export):
+        sub.add_argument("model", type=_model, help="a .keras file")
     show.add_argument(
         "--figure",
         type=_output(".png", ".svg", ".pdf"),
         help="where to draw the density maps: .png, .svg or .pdf (default: nowhere)",
     )
-    fold = command("fold", "Multiply the densities of a model into its kernels")
-    fold.add_argument("model", type=_model, help="a .keras file")
     fold.add_argument("output", type=_output(".keras"), help="the .keras file to write")
     fold.add_argument(
         "--trim",
         type=_tolerance,
         metavar="TOLERANCE",
         help="remove the outer rings of taps of each folded kernel that change it by "
-        "at most this part of its norm, such as 0.01; 0 removes zeros alone (default: "
+        "at most this part of its norm, such as 0.01; 0 removes only zeros (default: "
         "all taps stay)",
     )
-    export = command("export", "Fold a model and export it for serving")
-    export.add_argument("model", type=_model, help="a .keras file")
     export.add_argument(
         "output",
         type=_output(),
@@ -423,15 +422,8 @@ def _add_count(parser, name, help, default, least=1, shown_only=False):
     """Adds an option that is a whole number. A default in words is only shown."""
 
     def count(text):
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number from {least}. Received: {text}"
-            )
-        return value
+        message = f"must be a whole number from {least}"
+        return _checked(int, text, lambda value: value >= least, message)
 
     parser.add_argument(
         name,
@@ -455,44 +447,37 @@ def _fail(message, received):
     raise argparse.ArgumentTypeError(f"{message}. Received: {received}")
 
 
+def _checked(convert, text, is_right, message):
+    """Returns the value of an argument's text, if it is right."""
+    with contextlib.suppress(ValueError):
+        value = convert(text)
+        if is_right(value):
+            return value
+    _fail(message, text)
+
+
 def _positive(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0 < value < float("inf"):
-        _fail("must be a number above 0", text)
-    return value
+    message = "must be a number above 0"
+    return _checked(float, text, lambda value: 0 < value < float("inf"), message)
 
 
 def _tolerance(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = 1
-    if not 0 <= value < 1:
-        _fail("must be a number from 0 to below 1", text)
-    return value
+    message = "must be a number from 0 to below 1"
+    return _checked(float, text, lambda value: 0 <= value < 1, message)
 
 
 def _integers(text):
-    try:
-        values = [int(number) for number in text.split(",")]
-    except ValueError:
-        values = [0]
-    if min(values) < 1:
-        _fail("must be whole numbers from 1, separated by commas", text)
-    return values
+    return _checked(
+        lambda text: [int(number) for number in text.split(",")],
+        text,
+        lambda values: min(values) >= 1,
+        "must be whole numbers from 1, separated by commas",
+    )
 
 
 def _object(text):
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        value = None
-    if not isinstance(value, dict):
-        _fail('must be a JSON object, such as {"depth": 9}', text)
-    return value
+    message = 'must be a JSON object, such as {"depth": 9}'
+    return _checked(json.loads, text, lambda value: isinstance(value, dict), message)
 
 
 def _density(text):
@@ -515,14 +500,13 @@ def _kernel_size(text):
 
 def _task(text):
     path = Path(text)
-    is_name = text.isidentifier()  # That of a UCR set is checked where it is loaded.
-    if not (text in TASKS or path.is_dir() or is_name):
-        if path.suffix not in (".npz", ".csv"):
-            _fail(
-                f"must be one of {', '.join(TASKS)}, or a folder or file of data", text
-            )
-        if not path.is_file():
-            _fail("must be a file that exists", text)
+    # The name of a UCR set, or of a task, is checked where it is loaded.
+    if text.isidentifier() or path.is_dir():
+        return text
+    if path.suffix not in (".npz", ".csv"):
+        _fail(f"must be one of {', '.join(TASKS)}, or a folder or file of data", text)
+    if not path.is_file():
+        _fail("must be a file that exists", text)
     return text
 
 

@@ -16,8 +16,8 @@ from .._files import whole_file
 from ..conversion import fold
 from ..densities import PUBLISHED
 from ..export import ExportError, export
-from .tasks import datasets
-from .tasks.classification import SmallVGG
+from .tasks import classification, datasets
+from .tasks._pictures import SPLIT_NAMES, is_hidden
 from .tasks.denoising import SmallDnCNN
 
 
@@ -89,7 +89,7 @@ def _builder(name):
 
 
 def _task(options):
-    """Makes the task of the data that were named, and says what they are."""
+    """Makes the task, and prints its name, its data and their size."""
     network, recipe = _network(options), _recipe(options)
     if options.data_dir is not None:
         recipe["data_dir"] = options.data_dir
@@ -128,9 +128,9 @@ def _of_ones_own(text, recipe):
         data = datasets.ucr(text)
     # By the axes of an example: a series, a picture or a volume with channels.
     networks = {
-        3: functools.partial(applications.TimeSeriesResNet, filters=(16, 32, 32)),
-        4: SmallVGG,
-        5: functools.partial(applications.R3D18, filters=(8, 16, 32, 32)),
+        3: classification.SmallTimeSeriesResNet,
+        4: classification.SmallVGG,
+        5: classification.SmallR3D18,
     }
     axes = data.train[0].ndim
     if "network" not in recipe and axes not in networks:
@@ -150,16 +150,16 @@ def _of_ones_own(text, recipe):
 
 def _has_classes(path):
     """Whether a folder has folders of classes, in it or in its splits."""
-    folders = [
-        one for one in path.iterdir() if one.is_dir() and one.name[0] not in "._@"
-    ]
-    names = {folder.name.lower() for folder in folders}
-    splits = {"train", "val", "valid", "validation", "test"}
-    if names & splits:
-        inner = [one for folder in folders for one in folder.iterdir()]
-        return any(one.is_dir() and one.name[0] not in "._@" for one in inner)
+    folders = _folders_in(path)
+    splits = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
+    if splits:
+        return any(map(_folders_in, splits))
     lies_here = any(one.is_file() and one.name[0] != "." for one in path.iterdir())
     return len(folders) > 1 and not lies_here
+
+
+def _folders_in(path):
+    return [one for one in path.iterdir() if one.is_dir() and not is_hidden(one.name)]
 
 
 def _published_density(kernel_size):
@@ -299,8 +299,8 @@ def _show(options):
 def _fold(options):
     if options.output.exists() and options.output.samefile(options.model):
         raise ValueError(
-            "OUTPUT must be another file than MODEL, whose densities could not be had "
-            f"back. Received twice: {options.output}"
+            "OUTPUT must be another file than MODEL: folding cannot be undone. "
+            f"Received twice: {options.output}"
         )
     try:
         model = _load(options.model, compile=True)
@@ -329,6 +329,6 @@ def _export(options):
 
 
 if __name__ == "__main__":
-    # The package has imported Keras by now, whose backend may be an option.
+    # Keras is imported by now, but its backend may be an option of the command.
     command = [sys.executable, "-m", "keras_wconv_cli", *sys.argv[1:]]
     os.execv(sys.executable, command)

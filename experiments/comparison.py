@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 
-from ..tuning.space import Space
 from .report.results import Results, environment
 from .study import identity, initial
 from .study.candidate import Candidate, with_values
 from .study.log import RunLog, cell_name, model_path
 from .study.sides import sides
 from .study.train import Run, Runner
-from .study.tune import SEED, at_edges, score_as_it_is, seeds_of, tune
+from .study.tune import SEED, at_edges, seeds_of, tune, tunes
 
 if TYPE_CHECKING:
     import keras_tuner as kt
@@ -74,7 +72,7 @@ def compare(
         confidence: float, of the intervals.
         callbacks: function of a run's name that returns a list of Keras callbacks, such
             as `lambda name: [keras.callbacks.TensorBoard(f"logs/{name}")]`.
-        density, search: in place of the two sides: the standard question about a
+        density, search: instead of the two sides, the standard question about a
             density for the network of the task, see `sides`.
         dtype_policy: str, of the networks, such as `"mixed_float16"`; by default the
             global one.
@@ -146,7 +144,10 @@ class _Plan:
             "controls": _candidates("controls", controls, least=0),
         }
         self.seeds = _checked_seeds(seeds)
-        _check_trials(trials)
+        if not isinstance(trials, int) or trials < 1:
+            raise ValueError(
+                f"`trials` must be an int of at least 1. Received: {trials}"
+            )
         self.trials = trials
         names = [c.name for side in self.sides.values() for c in side]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -154,56 +155,50 @@ class _Plan:
             raise ValueError(
                 f"Candidates must have different names. Received twice: {twice}"
             )
-        self._spaces = {
-            c.name: c.space(task) for side in self.sides.values() for c in side
-        }
-        self._counts = {}
-        for side, candidates in self.sides.items():
-            tuned = [c for c in candidates if self._tunes(c)]
-            first, fresh = seeds_of(task)
-            least = len(first) * (1 if side == "controls" else len(tuned))
-            if tuned and trials < least:
-                raise ValueError(
-                    f"`trials` must be at least {least}, {len(first)} for each "
-                    f"candidate of the {side} that tunes something. Received: {trials}"
-                )
-            # To be chosen among, one that tunes nothing is tried on the same seeds.
-            as_it_is = len(fresh) if len(candidates) > 1 and side != "controls" else 0
-            self._counts |= {c.name: as_it_is for c in candidates}
-            for i, candidate in enumerate(tuned):
-                share, rest = divmod(trials, len(tuned))
-                if side == "controls":
-                    share, rest = trials, 0
-                self._counts[candidate.name] = share + (i < rest)
+        # Each candidate with its space and its number of trials.
+        self.candidates = [each for side in self.sides for each in self._shares(side)]
 
-    def _tunes(self, candidate):
-        space = self._spaces[candidate.name]
-        return bool(space.space) and Space(space).dimensions > 0
-
-    def candidates(self):
-        """Yields each candidate with its space and its number of trials."""
-        for side in self.sides.values():
-            for candidate in side:
-                name = candidate.name
-                yield candidate, self._spaces[name], self._counts[name]
+    def _shares(self, side):
+        """Yields the candidates of a side, among which it shares out the trials."""
+        candidates = self.sides[side]
+        spaces = [candidate.space(self.task) for candidate in candidates]
+        first, fresh = seeds_of(self.task)
+        tuned = [tunes(space) for space in spaces]
+        sharing = 1 if side == "controls" else sum(tuned)
+        if any(tuned) and self.trials < len(first) * sharing:
+            raise ValueError(
+                f"`trials` must be at least {len(first) * sharing}, {len(first)} for "
+                f"each candidate of the {side} that tunes something. Received: "
+                f"{self.trials}"
+            )
+        # To be chosen among, one that tunes nothing is tried on the same seeds.
+        as_it_is = len(fresh) if len(candidates) > 1 and side != "controls" else 0
+        for i, (candidate, space) in enumerate(zip(candidates, spaces, strict=True)):
+            more = sum(tuned[:i]) < self.trials % sharing if tuned[i] else 0
+            share = self.trials // sharing + more if tuned[i] else as_it_is
+            yield candidate, space, share
 
     def count(self):
         """Returns the number of runs for one length and number of examples."""
         finals = 2 + len(self.sides["controls"])
-        return sum(self._counts.values()) + finals * len(self.seeds)
+        return sum(count for *_, count in self.candidates) + finals * len(self.seeds)
 
     def settings(self, cells, confidence):
         """Returns the settings of the log; refuses candidates that cannot be seeded."""
         task = self.task
         described = {}
-        for candidate, space, _ in self.candidates():
-            first, second = (self._start(candidate, space, s) for s in self.seeds[:2])
+        for candidate, space, _ in self.candidates:
+            hp = with_values(space, {})
+            first, second = (
+                initial.start(candidate, hp, seed, task=task)[0]
+                for seed in self.seeds[:2]
+            )
             if initial.values_digest(first) == initial.values_digest(second):
                 raise ValueError(
                     f"Every seed starts the candidate {candidate.name!r} from the same "
-                    "values, so that runs would differ by their batches alone. Use "
-                    "initializers without a seed of their own in `build`, and leave at "
-                    "least the head of a pretrained network random."
+                    "values, so that only the batches of runs would differ. Use "
+                    "initializers without a seed in `build`, and leave at least the "
+                    "head of a pretrained network random."
                 )
             described[candidate.name] = {
                 "tune": list(candidate.tune),
@@ -237,11 +232,6 @@ class _Plan:
             "environment": environment(),
         }
 
-    def _start(self, candidate, space, seed):
-        hp = with_values(space, {})
-        model, _ = initial.start(candidate, hp, seed, task=self.task)
-        return model
-
     def choose(self, runner, task, size):
         """Tunes all candidates, and chooses one for each side, on the validation split.
 
@@ -250,21 +240,17 @@ class _Plan:
         the run of a seed is left out of its choice (simulated).
         """
         values, scores, edges = {}, {}, {}
-        for candidate, space, count in self.candidates():
-            name, tuned = candidate.name, self._tunes(candidate)
-            values[name], edges[name] = {}, []
-            if not count:
-                continue
-            find = functools.partial(tune, trials=count) if tuned else score_as_it_is
-            values[name], scores[name], spent = find(
-                runner.run, task, candidate, space, examples=size
+        for candidate, space, count in self.candidates:
+            name = candidate.name
+            values[name], scores[name], spent = tune(
+                runner.run, task, candidate, space, count, size
             )
             runner.skip(count - spent)
             edges[name] = at_edges(space, values[name])
         picked = {}
         for side in ("baseline", "proposal"):
             names = [candidate.name for candidate in self.sides[side]]
-            picked[side] = min(names, key=lambda name: scores.get(name, math.inf))
+            picked[side] = min(names, key=scores.__getitem__)
         finite = {name: score for name, score in scores.items() if score < math.inf}
         sign = -1 if task.direction == "max" else 1
         return {
@@ -278,7 +264,7 @@ class _Plan:
         """Trains what was chosen with all seeds, on an accelerator one run twice."""
         controls = [candidate.name for candidate in self.sides["controls"]]
         reported = [chosen["baseline"], chosen["proposal"], *controls]
-        for candidate, space, _ in self.candidates():
+        for candidate, space, _ in self.candidates:
             if candidate.name not in reported:
                 continue
             values = chosen["values"][candidate.name]
@@ -336,11 +322,6 @@ def _checked_seeds(seeds):
             f"{SEED - 1}: one run gives no interval. Received: {seeds}"
         )
     return seeds
-
-
-def _check_trials(trials):
-    if not isinstance(trials, int) or trials < 1:
-        raise ValueError(f"`trials` must be an int of at least 1. Received: {trials}")
 
 
 @contextlib.contextmanager

@@ -8,11 +8,12 @@ import numpy as np
 from ..study.log import model_path
 from . import figures
 from .page import Page
+from .verdict import ANSWER, SIDES
 
 
 def overview(results):
     """Returns a page of the answer and the table of effects, without figures."""
-    page = Page(f"{_title(results)}")
+    page = Page(_title(results))
     _add_verdicts(page, results)
     _add_effects(page, results, results.cells[-1])
     return page
@@ -80,8 +81,10 @@ def _add_effects(page, results, cell):
         rows.append(
             [
                 name,
-                *(_number(scale * x) for x in (one.mean, one.low, one.high)),
-                *(_number(scale * x) for x in (one.median, one.iqm)),
+                *(
+                    _number(scale * x)
+                    for x in (one.mean, one.low, one.high, one.median, one.iqm)
+                ),
                 _p(one.p_decisive),
                 _p(adjusted[name].p),
                 f"{found.failures.a} / {found.failures.b}",
@@ -90,7 +93,7 @@ def _add_effects(page, results, cell):
         )
     columns = ("effect", "mean", "from", "to", "median", "interquartile mean", "p")
     page.table([*columns, "adjusted", "failed", "pairs"], rows)
-    answer = next(iter(results.effects(cell).values())).effect
+    answer = results.effects(cell)[ANSWER].effect
     if answer.deviation > 0 and settings["differences"]:
         needed = []
         for size in settings["differences"]:
@@ -114,7 +117,7 @@ def _add_cells(page, results):
     page.heading("All lengths and numbers of examples")
     rows = []
     for cell, row in results.table().items():
-        one = next(iter(results.effects(cell).values())).effect
+        one = results.effects(cell)[ANSWER].effect
         scaled = (settings["scale"] * x for x in (one.mean, one.low, one.high))
         rows.append([cell, *map(_number, scaled), _p(row.p)])
     page.table(["", "mean", "from", "to", "p, adjusted for all rows"], rows)
@@ -137,41 +140,21 @@ def _add_candidates(page, results, cell):
         for name in names:
             one = summaries.get(name)  # None where another candidate was chosen.
             edges = results.edges(cell).get(name, [])
-            values = {
-                key: f"{value:.4g}" if isinstance(value, float) else value
-                for key, value in results.values(name, cell).items()
-            }
             tuned = ", ".join(
-                f"{key} {value}{' (edge)' if key in edges else ''}"
-                for key, value in values.items()
+                f"{key} {f'{value:.4g}' if isinstance(value, float) else value}"
+                f"{' (edge)' if key in edges else ''}"
+                for key, value in results.values(name, cell).items()
             )
-            rows.append(
-                [
-                    name,
-                    side.removesuffix("s"),
-                    scale * reached[name] if name in reached else "–",
-                    *(
-                        _number(scale * one[key]) if one else "–"
-                        for key in ("mean", "deviation")
-                    ),
-                    one["failed"] if one else "–",
-                    len(results.tried(name, cell)),
-                    tuned or "–",
-                ]
-            )
-    page.table(
-        [
-            "candidate",
-            "side",
-            "validation",
-            "test",
-            "deviation",
-            "failed",
-            "tuning runs",
-            "tuned values",
-        ],
-        rows,
-    )
+            test = ["–"] * 3
+            if one:
+                numbers = (_number(scale * one[key]) for key in ("mean", "deviation"))
+                test = [*numbers, one["failed"]]
+            validation = scale * reached[name] if name in reached else "–"
+            tries = len(results.tried(name, cell))
+            row = [name, side.removesuffix("s"), validation, *test, tries, tuned or "–"]
+            rows.append(row)
+    columns = ("candidate", "side", "validation", "test", "deviation", "failed")
+    page.table([*columns, "tuning runs", "tuned values"], rows)
 
 
 def _add_runs(page, results):
@@ -181,19 +164,11 @@ def _add_runs(page, results):
     page.text(
         f"Test {results.metric} by seed after {cell}; a cross marks a failed run."
     )
-    page.table(
-        ["candidate", *(f"seed {seed}" for seed in results.seeds)],
-        [
-            [
-                name,
-                *(
-                    f"{_shown(scale * value)} ×" if bad else float(scale * value)
-                    for value, bad in zip(of_one, failed[name], strict=True)
-                ),
-            ]
-            for name, of_one in values.items()
-        ],
-    )
+    rows = []
+    for name, of_one in values.items():
+        pairs = zip(scale * of_one, failed[name], strict=True)
+        rows.append([name, *(_shown(v) if bad else float(v) for v, bad in pairs)])
+    page.table(["candidate", *(f"seed {seed}" for seed in results.seeds)], rows)
     figure = figures.curves(results)
     if figure is not None:
         page.figure(
@@ -204,7 +179,7 @@ def _add_runs(page, results):
 def _models(results):
     """Returns the networks of the first seed and the last cell, where they are kept."""
     models = {}
-    for side in ("baseline", "proposal"):
+    for side in SIDES:
         name = results.choice(side)
         path = model_path(results.folder, results.cells[-1], name)
         if path.exists():
@@ -250,8 +225,8 @@ def _number(value):
     return float(value) if np.isfinite(value) else "–"
 
 
-def _shown(value):
-    return f"{value:.3f}" if np.isfinite(value) else "–"
+def _shown(failed):
+    return f"{failed:.3f} ×" if np.isfinite(failed) else "– ×"
 
 
 def _p(value):

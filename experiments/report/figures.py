@@ -6,6 +6,8 @@ import itertools
 import numpy as np
 
 from ..._optional import require
+from ..study.log import cell_name
+from .verdict import ANSWER
 
 GRAY = "#7a7a7a"  # of all lines and words: seen on white and on black
 _STYLE = {
@@ -35,12 +37,11 @@ def new(rows=1, columns=1, size=(8, 4)):
         plt.close(figure)
 
 
-def save(figure, path):
-    """Writes a figure as SVG, the same bytes for the same content."""
-    import matplotlib
-
+def save(figure, file, **options):
+    """Writes a figure as SVG to a path or file, the same bytes for the same content."""
+    matplotlib = require("matplotlib", extra="plot")
     with matplotlib.rc_context({"svg.hashsalt": "keras_wconv"}):
-        figure.savefig(path, format="svg", metadata={"Date": None})
+        figure.savefig(file, format="svg", metadata={"Date": None}, **options)
 
 
 def effects(results, cell=None):
@@ -73,14 +74,15 @@ def effects(results, cell=None):
 
 def cells(results):
     """Draws the answer and the candidates over lengths or numbers of examples."""
-    sizes = [size for size, _ in results.settings["cells"]]
-    by_size = len(set(sizes)) > 1
+    all_cells = results.settings["cells"]
+    by_size = len({size for size, _ in all_cells}) > 1
     places = [
         size if by_size else steps
-        for size, steps in (results.settings["cells"][i] for i in _order(results))
+        for size, steps in all_cells
+        if cell_name(size, steps) in results.cells
     ]
     scale = results.settings["scale"]
-    answers = [next(iter(results.effects(c).values())).effect for c in results.cells]
+    answers = [results.effects(cell)[ANSWER].effect for cell in results.cells]
     with new(1, 2, (10, 4)) as (figure, (left, right)):
         means = scale * np.array([one.mean for one in answers])
         ends = scale * np.array([(one.low, one.high) for one in answers]).T
@@ -124,10 +126,6 @@ def curves(results, cell=None):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize="small")
     return figure
-
-
-def _order(results):
-    return [results.cell_index(cell) for cell in results.cells]
 
 
 def _in(results):

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 
 from ..._files import whole_file, write_atomically
 from ..._optional import require
-from .figures import GRAY
+from . import figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,7 +131,9 @@ class Page:
 
     def figure(self, name: str, figure: Figure, caption: str) -> None:
         """Adds a Matplotlib figure, which also becomes the file `<name>.svg`."""
-        self._add_image(f"{name}.svg", _svg(figure), caption)
+        file = io.BytesIO()
+        figures.save(figure, file, bbox_inches="tight", transparent=True)
+        self._add_image(f"{name}.svg", file.getvalue(), caption)
 
     def pictures(
         self,
@@ -261,21 +263,6 @@ def _toggle(name, rows, caption):
     )
 
 
-def _svg(figure):
-    """Returns a figure as SVG, the same bytes for the same figure."""
-    matplotlib = require("matplotlib", extra="plot")
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "keras_wconv"}):
-        figure.savefig(
-            buffer,
-            format="svg",
-            bbox_inches="tight",
-            transparent=True,
-            metadata={"Date": None},
-        )
-    return buffer.getvalue()
-
-
 def _png(picture):
     image = require("PIL.Image", extra="plot")
     buffer = io.BytesIO()
@@ -297,7 +284,7 @@ def _side_by_side(rows):
         for ax, (version, (picture, text)) in zip(line, row.items(), strict=True):
             picture = np.clip(np.squeeze(picture), 0, 1)
             ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
-            ax.set_title(f"{version}\n{text}", fontsize=9, color=GRAY)
+            ax.set_title(f"{version}\n{text}", fontsize=9, color=figures.GRAY)
             ax.set_axis_off()
     plt.close(figure)
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The numbers of a comparison, from its log and settings alone."""
+"""The numbers of a comparison, from its log and settings."""
 
 from __future__ import annotations
 
@@ -315,10 +315,6 @@ class Results:
                 for name in test
             },
         }
-
-    def cell_index(self, cell: str | None = None) -> int:
-        """Returns the place of a cell in `settings["cells"]`."""
-        return list(self._cells).index(self._cell(cell))
 
     def edges(self, cell: str | None = None) -> dict[str, Any]:
         """Returns which tuned values lie at the edge of their range, by candidate."""

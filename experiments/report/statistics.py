@@ -1,8 +1,7 @@
 """What paired runs allow to be said: effects, failures, and families of tests.
 
-Pure NumPy and scipy.stats. A run that failed is an outcome of its own: failures are
-counted and tested apart, and an effect is that of the pairs in which both sides
-trained. Nothing here drops a value in silence.
+Failed runs are counted and tested separately; an effect is that of the pairs in which
+both sides trained. Nothing here drops a value in silence.
 """
 
 import bisect
@@ -323,7 +322,7 @@ class Failures:
     Attributes:
         count: int, of pairs.
         a, b: int, how many runs of each side failed.
-        only_a, only_b: int, in how many pairs one side alone failed.
+        only_a, only_b: int, in how many pairs only one side failed.
         confidence: float, of the intervals.
 
     Example:
@@ -381,9 +380,9 @@ class Failures:
 
     @functools.cached_property
     def p(self) -> float:
-        """Of the exact McNemar test: the pairs in which one side alone failed."""
-        alone = self.only_a + self.only_b
-        return float(_stats().binomtest(self.only_a, alone).pvalue) if alone else 1.0
+        """Of the exact McNemar test: the pairs in which only one side failed."""
+        count = self.only_a + self.only_b
+        return float(_stats().binomtest(self.only_a, count).pvalue) if count else 1.0
 
     @property
     def can_decide(self) -> bool:
@@ -456,7 +455,7 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        """What the decision rests on, or why there is none, about a."""
+        """What is shown about a, or why nothing is."""
         shown = {
             "effect": {1: "better where both train", -1: "worse where both train"},
             "failures": {1: "fails less often", -1: "fails more often"},

@@ -12,17 +12,11 @@ import types
 import keras
 
 from ..._keras import sublayers
+from ..tasks.task import without_names
 
 
 def digest(*parts):
-    """Returns a short digest of what JSON can hold.
-
-    Example:
-
-    >>> from keras_wconv.experiments.study import identity
-    >>> identity.digest({"sigma": 25}) == identity.digest({"sigma": 15})
-    False
-    """
+    """Returns a short digest of what JSON can hold."""
     text = json.dumps(parts, sort_keys=True, default=_describe_object)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -32,19 +26,6 @@ def describe_model(model):
 
     Each has the part's class, the shapes of its weights, and a digest of its config
     and, where the class is not of Keras, of its code.
-
-    Example:
-
-    >>> import keras
-    >>> from keras_wconv.experiments.study import identity
-    >>> def make(name, activation):
-    ...     layer = keras.layers.Dense(3, activation=activation, name=name)
-    ...     return keras.Sequential([keras.Input((2,)), layer])
-    >>> first = identity.describe_model(make("first", "relu"))
-    >>> first == identity.describe_model(make("second", "relu"))
-    True
-    >>> first == identity.describe_model(make("first", "tanh"))
-    False
     """
     parts = [model, *sublayers(model, recursive=True)]
     operations = [
@@ -59,7 +40,7 @@ def describe_model(model):
     lines = []
     for part in parts:
         about = {
-            "config": _without_names(_config(part), names),
+            "config": _with_places(_config(part), names),
             "code": _code_of(part),
             "trainable": part.trainable,
         }
@@ -73,7 +54,7 @@ def describe_recipe(model):
     config = model.optimizer.get_config()
     return {
         "optimizer": type(model.optimizer).__name__,
-        "config": _without(json.loads(json.dumps(config, default=str)), "name"),
+        "config": without_names(json.loads(json.dumps(config, default=str))),
         "loss": _describe_object(model.loss),
     }
 
@@ -85,21 +66,13 @@ def _config(part):
         return {}  # Its code and its parts tell it from others.
 
 
-def _without_names(value, names):
+def _with_places(value, names):
     """Replaces the names of layers, which a process counts up, by their places."""
     if isinstance(value, dict):
-        return {key: _without_names(one, names) for key, one in value.items()}
+        return {key: _with_places(one, names) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_names(one, names) for one in value]
+        return [_with_places(one, names) for one in value]
     return names.get(value, value) if isinstance(value, str) else value
-
-
-def _without(value, key):
-    if isinstance(value, dict):
-        return {k: _without(one, key) for k, one in value.items() if k != key}
-    if isinstance(value, list):
-        return [_without(one, key) for one in value]
-    return value
 
 
 def _code_of(part):
@@ -131,7 +104,7 @@ def _describe_object(value):
     if isinstance(value, type):
         return value.__qualname__
     if isinstance(value, keras.losses.Loss):
-        return [type(value).__name__, _without(value.get_config(), "name")]
+        return [type(value).__name__, without_names(value.get_config())]
     if hasattr(value, "get_config"):
         return [type(value).__name__, value.get_config()]
     if hasattr(value, "tolist"):

@@ -1,10 +1,10 @@
 """Initial values that a seed decides, the same for candidates of the same shapes.
 
-A model is built after `keras.utils.set_random_seed`. That alone does not pair two
-models: one more random layer in one of them, such as a dropout, shifts all draws after
-it. So each weight that its layer's initializer drew is drawn again, from a seed of the
-run's seed and of its place among such weights. Weights that were loaded or assigned in
-`build`, and initializers with a seed of their own, stay as they are.
+A model is built after `keras.utils.set_random_seed`. That does not yet pair two models:
+one more random layer in one of them, such as a dropout, shifts all draws after it. So
+each weight that its layer's initializer drew is drawn again, from a seed made of the
+run's seed and its place among such weights. Weights that were loaded or assigned in
+`build`, and those of initializers with a seed, do not change.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ def start(candidate, hp, seed, factor=1.0, task=None):
         candidate: `Candidate`.
         hp: `keras_tuner.HyperParameters` that hold its values.
         seed: int.
-        factor: float, of all convolution kernels.
+        factor: float, by which all convolution kernels are multiplied.
         task: `Task` that checks the model, or None.
 
     Returns:

@@ -15,7 +15,7 @@ CURVE_POINTS = 50
 
 
 class RunLog:
-    """Finished runs in `runs.jsonl`, found by the digest of what they are.
+    """Finished runs in `runs.jsonl`, found by their digest.
 
     A line is on the disk before the next run begins. A line that a kill has torn is
     left out, and its run is done again. As long as a process has the log, no other can
@@ -149,7 +149,7 @@ def read(folder):
     """Returns the records in a folder.
 
     Raises:
-        ValueError: If they do not say what they are.
+        ValueError: If they have no digest.
     """
     path = Path(folder) / "runs.jsonl"
     records = []
@@ -168,7 +168,7 @@ def read(folder):
 
 
 def without_nan(value):
-    """Returns a value with None in place of what is not finite, as JSON wants it."""
+    """Returns a value in which None stands for what is not finite, for JSON."""
     if isinstance(value, dict):
         return {key: without_nan(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

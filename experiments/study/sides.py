@@ -51,7 +51,7 @@ def sides(
             the standard one for `density=None`, such as the builders of
             `keras_wconv.applications`.
         density: what `network` takes, declared beforehand.
-        search: in place of it a function of `keras_tuner.HyperParameters` that returns
+        search: instead of it, a function of `keras_tuner.HyperParameters` that returns
             a density, such as `functools.partial(tuning.density, kernel_size=3)`. It is
             tuned with the rest.
         controls: of `CONTROLS`, or `Candidate` objects of your own:
@@ -174,7 +174,7 @@ class Scaled(keras.initializers.Initializer):
 def _start_alone(network, density):
     """Builds the standard network, to start at the weighted one's effective kernels."""
     model, other = network(density=None), network(density=density)
-    # By their places: layers without names of their own are called otherwise.
+    # By their places: automatic names of layers differ.
     for layer, weighted in zip(*map(_with_kernels, (model, other)), strict=True):
         if getattr(weighted, "density", None) is not None:
             _scale_start(layer, weighted, np.asarray(weighted.density_map))

@@ -22,27 +22,43 @@ class Runner:
     Args:
         log: `log.RunLog`.
         total: int, how many runs there will be at most.
-        callbacks: function of a run's name that returns a list of Keras callbacks, or
-            None.
+        callbacks: see `compare`.
 
-    A context manager that shows the progress.
+    A context manager that shows the progress: bars in a terminal, lines in a pipe.
     """
 
     def __init__(self, log, total, callbacks=None):
         self.log = log
         self._callbacks = callbacks or (lambda name: [])
-        self._progress = _Runs(total)
+        self._total, self._done = total, 0
+        self._console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:.0f} %"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+            speed_estimate_period=600,
+        )
+        self._all = self._bars.add_task(self._title(), total=total)
 
     def __enter__(self):
-        self._progress.__enter__()
+        self._bars.start()
         return self
 
     def __exit__(self, *exception):
-        self._progress.__exit__(*exception)
+        self._bars.stop()
+
+    def _title(self):
+        return f"run {min(self._done + 1, self._total)} of {self._total}"
 
     def skip(self, count):
         """Takes runs that are not needed out of the count."""
-        self._progress.skip(count)
+        self._total -= count
+        self._bars.update(self._all, total=self._total, description=self._title())
 
     def run(self, run):
         """Returns the record of a `Run`, which is trained unless the log has it."""
@@ -66,7 +82,7 @@ class Runner:
             task.total_steps,
             keras.backend.backend(),
             keras.config.dtype_policy().name,
-            run.repeat,
+            run.stage == "repeat",
         )
         about = {
             "id": run_id,
@@ -86,24 +102,31 @@ class Runner:
                 return record
             # The same run under another name: nothing is gained by training again.
             return self.log.append({**record, **about})
-        with self._progress.run(run.name, task) as bar:
-            begin = time.perf_counter()
-            task.fit(model, run.seed, callbacks=[bar, *self._callbacks(run.file_name)])
-            record = {
-                **about,
-                **_scores(task, model, "validation", run.stage),
-                **(_scores(task, model, "test", run.stage) if run.reports else {}),
-                "curve": thinned(bar.losses),
-                "parameters": int(model.count_params()),
-                "device": device(),
-                "seconds": round(time.perf_counter() - begin, 2),
-            }
+        begin = time.perf_counter()
+        bar = _EpochBar(self._bars, self._all, run)
+        task.fit(model, run.seed, callbacks=[bar, *self._callbacks(run.file_name)])
+        record = {
+            **about,
+            **_scores(task, model, "validation"),
+            **({} if run.stage == "tuning" else _scores(task, model, "test")),
+            "curve": thinned(bar.losses),
+            "parameters": int(model.count_params()),
+            "device": device(),
+            "seconds": round(time.perf_counter() - begin, 2),
+        }
         if run.save_as is not None:
             _save(model, run.save_as)
         record = self.log.append(record)
-        self._progress.say(
-            f"{run.name}: validation {task.monitor} "
-            f"{_text(record['validation'][task.monitor])}, {record['seconds']:.0f} s"
+        bar.remove()
+        self._done += 1
+        self._bars.update(self._all, completed=self._done, description=self._title())
+        score = record["validation"][task.monitor]
+        self._console.print(
+            f"{self._done} of {self._total}: {run.name}: validation {task.monitor} "
+            f"{'not finite' if score is None else f'{score:.4f}'}, "
+            f"{record['seconds']:.0f} s",
+            soft_wrap=True,
+            highlight=False,
         )
         return record
 
@@ -134,18 +157,13 @@ class Run:
     save_as: object = None
 
     @property
-    def reports(self):
-        return self.stage != "tuning"
-
-    @property
-    def repeat(self):
-        return self.stage == "repeat"
-
-    @property
     def name(self):
         of = "" if self.examples is None else f", {self.examples} examples"
         stage = "" if self.stage == "final" else f"{self.stage}, "
-        values = {k: _round(v) for k, v in self.values.items()}
+        values = {
+            name: float(f"{value:.4g}") if isinstance(value, float) else value
+            for name, value in self.values.items()
+        }
         tuned = f", {values}" if self.stage == "tuning" else ""
         return (
             f"{self.candidate.name}, {stage}{self.task.total_steps} steps{of}, "
@@ -156,12 +174,11 @@ class Run:
     def file_name(self):
         """The name for folders of callbacks, such as TensorBoard's."""
         values = identity.digest(self.values)[:6] if self.stage == "tuning" else ""
-        return re.sub(
-            r"[^\w.-]+", "-", f"{self.name.partition(', {')[0]} {values}"
-        ).strip("-")
+        name = f"{self.name.partition(', {')[0]} {values}"
+        return re.sub(r"[^\w.-]+", "-", name).strip("-")
 
 
-def _scores(task, model, split, stage):
+def _scores(task, model, split):
     """Returns the metrics of a split for a record, and whether the run failed there."""
     rows = task.measure(model, split)
     means = task.average(rows)
@@ -173,75 +190,24 @@ def _scores(task, model, split, stage):
 
 def _save(model, path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not every model of one's own can be saved, and the result does not need it.
+    # Not every model can be saved, and the result does not need it.
     with contextlib.suppress(Exception), whole_file(path) as temporary:
         model.save(temporary)
-
-
-def _round(value):
-    return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _text(value):
-    return "not finite" if value is None else f"{value:.4f}"
-
-
-class _Runs:
-    """The progress of all runs: a bar in a terminal, numbered lines in a pipe."""
-
-    def __init__(self, total):
-        self._console = Console(stderr=True)
-        self._total, self._done = total, 0
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.percentage:.0f} %"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-            console=self._console,
-            disable=not self._console.is_terminal,
-            transient=True,
-            speed_estimate_period=600,
-        )
-        self._all = self._bars.add_task(self._title(), total=total)
-
-    def __enter__(self):
-        self._bars.start()
-
-    def __exit__(self, *exception):
-        self._bars.stop()
-
-    def _title(self):
-        return f"run {min(self._done + 1, self._total)} of {self._total}"
-
-    def skip(self, count):
-        self._total -= count
-        self._bars.update(self._all, total=self._total, description=self._title())
-
-    @contextlib.contextmanager
-    def run(self, name, task):
-        inner = self._bars.add_task(f"  {name[:40]}", total=task.epochs)
-        yield _EpochBar(self._bars, inner, self._all, task.epochs)
-        self._bars.remove_task(inner)
-        self._done += 1
-        self._bars.update(self._all, completed=self._done, description=self._title())
-
-    def say(self, text):
-        self._console.print(
-            f"{self._done} of {self._total}: {text}", soft_wrap=True, highlight=False
-        )
 
 
 class _EpochBar(keras.callbacks.Callback):
     """Advances the bars, and keeps the training loss of each epoch in `losses`."""
 
-    def __init__(self, bars, inner, everything, epochs):
+    def __init__(self, bars, of_all, run):
         super().__init__()
         self.losses = []
-        self._bars, self._inner, self._all = bars, inner, everything
-        self._epochs = epochs
+        self._bars, self._all, self._epochs = bars, of_all, run.task.epochs
+        self._own = bars.add_task(f"  {run.name[:40]}", total=self._epochs)
 
     def on_epoch_end(self, epoch, logs=None):
         self.losses.append(float(f"{logs['loss']:.5g}"))
-        self._bars.advance(self._inner)
+        self._bars.advance(self._own)
         self._bars.advance(self._all, 1 / self._epochs)
+
+    def remove(self):
+        self._bars.remove_task(self._own)

@@ -14,24 +14,23 @@ def tune(run, task, candidate, space, trials, examples=None):
     """Finds the values of all that a candidate tunes, and what they reach.
 
     DIRECT-L searches with one seed. Its three best are then trained with two fresh
-    seeds, and the best mean of these is chosen: the seed of the search would choose
-    whoever is lucky with it. Values of which a run fails are given up at once, and the
-    next best take their place while there are runs left. With a task of `folds` each
-    score is the mean over the folds of a cross-validation, for the three best over
-    those of another one.
+    seeds, and the best mean of these is chosen: on the seed of the search, the luckiest
+    would win. After a failed run its values are given up, and the next best take their
+    place while there are runs left. With a task of `folds` each score is the mean over
+    the folds of a cross-validation, for the three best over those of another one. A
+    candidate that tunes nothing is tried on the fresh seeds.
 
     Args:
         run: function of a `train.Run` that returns its record.
-        task: `Task`.
-        candidate: `Candidate`.
-        space: `keras_tuner.HyperParameters`, see `Candidate.space`.
-        trials: int, how many runs there are in all.
-        examples: int, of the training split, or None for all.
+        task, candidate, space, examples: as `train.Run` has them.
+        trials: int, how many runs there are in all; 0 if there is nothing to choose.
 
     Returns:
         The dict of the values, their mean score on the validation split (the lower the
         better, infinite if a run failed), and the number of runs, `trials` at most.
     """
+    if not trials:
+        return {}, math.inf, 0
     sign = -1 if task.direction == "max" else 1
     count = 0
 
@@ -48,6 +47,8 @@ def tune(run, task, candidate, space, trials, examples=None):
         return sum(scores) / len(scores)
 
     first, fresh = seeds_of(task)
+    if not tunes(space):
+        return {}, score({}, fresh), count
     kept = min(3, trials // (3 * len(fresh)))
     cube = Space(space)
     search = tuning.DirectLSearch(cube.dimensions, space=cube)
@@ -73,17 +74,9 @@ def tune(run, task, candidate, space, trials, examples=None):
     return values, reached, count
 
 
-def score_as_it_is(run, task, candidate, space, examples=None):
-    """Returns what `tune` does, of a candidate that tunes nothing."""
-    _, fresh = seeds_of(task)
-    runs = [
-        run(Run(task, candidate, space, {}, seed, "tuning", examples)) for seed in fresh
-    ]
-    sign = -1 if task.direction == "max" else 1
-    if any(record["failed_validation"] for record in runs):
-        return {}, math.inf, len(runs)
-    mean = sum(record["validation"][task.monitor] for record in runs) / len(runs)
-    return {}, sign * mean, len(runs)
+def tunes(space):
+    """Whether there is anything to choose in a space."""
+    return bool(space.space) and Space(space).dimensions > 0
 
 
 def seeds_of(task):
@@ -95,9 +88,9 @@ def seeds_of(task):
 
 
 def at_edges(space, values):
-    """Returns the names of tuned ranges in whose outer ninth the values lie.
+    """Returns the names of tuned ranges where the value lies in an outer ninth.
 
-    Whoever won there might have won by more outside of the range.
+    A better value may lie outside of such a range.
     """
     edges = []
     for hp in space.space:

@@ -96,7 +96,7 @@ def _iterate(source, name):
 
 
 def _check_order(source, first, name):
-    """Warns if an iterable is shuffled: its order is a part of what a run is."""
+    """Warns if an iterable is shuffled: the order of the data is a part of a run."""
     x, y = (array(part, name) for part in next(iter(source)))
     if not np.array_equal(x if y.ndim else x[None], first):
         warnings.warn(

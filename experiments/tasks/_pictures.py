@@ -17,13 +17,9 @@ from ..._optional import require
 
 # What folders and arrays of a split are called.
 SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(["train", "training"], "train"),
+    **dict.fromkeys(["val", "valid", "validation"], "validation"),
+    **dict.fromkeys(["test", "testing"], "test"),
 }
 
 # Folders of thumbnails, metadata and deleted files, beside those that begin with a dot.
@@ -138,13 +134,14 @@ def picture_files(folder):
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
-        paths = (Path(place) / name for name in names if not _is_hidden(name))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        paths = (Path(place) / name for name in names if not is_hidden(name))
         files += [p for p in paths if p.suffix.lower() in suffixes and p.is_file()]
     return sorted(files)
 
 
-def _is_hidden(name):
+def is_hidden(name):
+    """Whether a file or a folder is none of the user's pictures, by its name."""
     return name.startswith(".") or name in _HIDDEN
 
 

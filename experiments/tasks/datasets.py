@@ -104,13 +104,11 @@ class Dataset:
     class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        splits = {
-            split: part
-            if isinstance(part, (Pictures, float))
-            else _arrays.read(part, split)
-            for split in SPLITS
-            for part in [getattr(self, split)]
-        }
+        splits = {}
+        for split in SPLITS:
+            part = getattr(self, split)
+            is_ready = isinstance(part, (Pictures, float))
+            splits[split] = part if is_ready else _arrays.read(part, split)
         splits = _divided(splits)
         kinds = {isinstance(part, Pictures) for part in splits.values()}
         if len(kinds) > 1:
@@ -130,13 +128,9 @@ class Dataset:
             kind = splits["train"][1].dtype.kind
             if classes is not None or names is not None or kind in "OUS":
                 splits, classes, names = _arrays.class_labels(splits, classes, names)
-        for field, value in {
-            **splits,
-            "classes": classes,
-            "class_names": names,
-        }.items():
+        others = {"classes": classes, "class_names": names, "_digests": {}}
+        for field, value in (splits | others).items():
             object.__setattr__(self, field, value)
-        object.__setattr__(self, "_digests", {})
 
     def count(self, split: str = "train") -> int:
         """Returns the number of examples of a split."""
@@ -144,7 +138,7 @@ class Dataset:
         return len(part) if isinstance(part, Pictures) else len(part[1])
 
     def digest(self) -> str:
-        """Returns the SHA-256 of all examples in hexadecimal: what the data are."""
+        """Returns the SHA-256 of all examples, in hexadecimal."""
         for split in SPLITS:
             if split not in self._digests:
                 self._digests[split] = _digest(getattr(self, split))
@@ -161,7 +155,7 @@ class Dataset:
         return _arrays.stratified_order(self.train[1], seed)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Self:
-        """Returns the dataset with some of its training examples alone."""
+        """Returns the dataset with only some of its training examples."""
         taken = copy.copy(self)
         object.__setattr__(taken, "train", _take(self.train, indices))
         kept = {k: v for k, v in self._digests.items() if k != "train"}
@@ -172,8 +166,8 @@ class Dataset:
         """Returns the dataset divided anew: as many of each class in each split.
 
         Args:
-            seed: int. With 0 the splits stay as they are, as is usual for the UCR
-                archive: seed 0 is the published division.
+            seed: int. 0 keeps the splits, as is usual for the UCR archive: seed 0 is
+                the published division.
 
         Raises:
             ValueError: If the examples are pictures.
@@ -213,7 +207,7 @@ class Dataset:
         """Returns the dataset with a part of `train` and `validation` to validate on.
 
         Both are divided into `folds` parts, with the classes in proportion. The test
-        split stays what it is.
+        split does not change.
 
         Args:
             index: int. From `folds` on the parts are those of another division.
@@ -510,9 +504,9 @@ def image_folder(
         path: str or `pathlib.Path`, the folder; None if the splits have their own.
         channels: int, 1 for gray and 3 for color.
         seed: int, of the division.
-        train, test: folders of the training and the test pictures, in place of `path`.
+        train, test: folders of the training and the test pictures, without `path`.
         validation: folder of the validation pictures, or float, the part of the
-            training pictures that they are where they have no folder.
+            training pictures that is cut off where there is no such folder.
 
     Returns:
         `Dataset` of `Pictures`, named by their paths within the folder. Of an animated
@@ -520,7 +514,7 @@ def image_folder(
         and transparency is dropped. What cannot be read is left out with a warning
         that names it: damaged files, values of 32 bits, and pictures of more than
         twice `PIL.Image.MAX_IMAGE_PIXELS` pixels, which may be made to fill the memory.
-        The same file in two splits brings a warning, too.
+        The same file in two splits also brings a warning.
 
     Raises:
         ValueError: If there is no such folder, or a split has no picture.
@@ -638,22 +632,16 @@ def class_folder(
     indices = {split: getattr(chosen, split)[0] for split in SPLITS}
     warn_of_copies({split: [files[i] for i in indices[split]] for split in SPLITS})
     splits = {
-        split: (np.stack([pictures[i] for i in indices[split]]), labels)
-        for split in SPLITS
-        for labels in [getattr(chosen, split)[1]]
+        split: (np.stack([pictures[i] for i in kept]), getattr(chosen, split)[1])
+        for split, kept in indices.items()
     }
     return dataclasses.replace(chosen, **splits)
 
 
-# What the arrays of an .npz file are called, and the parts that these names have.
+# What the arrays of an .npz file are called: the inputs, and the targets.
 _ROLES = {
-    "x": 0,
-    "images": 0,
-    "inputs": 0,
-    "data": 0,
-    "y": 1,
-    "labels": 1,
-    "targets": 1,
+    **dict.fromkeys(["x", "images", "inputs", "data"], 0),
+    **dict.fromkeys(["y", "labels", "targets"], 1),
 }
 
 
@@ -740,11 +728,8 @@ def _read_series(path):
         rows = rows[1:]
     labels, series = [], []
     for row in rows:
-        if (
-            len(row) < 2
-            or len(row) != len(rows[0])
-            or not all(map(_is_number, row[1:]))
-        ):
+        is_whole = len(row) == len(rows[0]) > 1
+        if not is_whole or not all(map(_is_number, row[1:])):
             raise ValueError(
                 f"`path` must have a label and {len(rows[0]) - 1} numbers in each row. "
                 f"Received: {str(path)!r}, in which a row is {row[:4]}... with "
@@ -913,18 +898,11 @@ def div2k(channels: int = 3, data_dir: PathLike | None = None) -> Dataset:
     )
 
     def pictures(split, examples):
-        for i, example in enumerate(
-            track(examples, description=f"Decoding DIV2K, {split}", transient=True)
-        ):
+        shown = track(examples, f"Decoding DIV2K, {split}", transient=True)
+        for i, example in enumerate(shown):
             yield f"{split}-{i:04}", convert(example["hr"], channels)
 
-    return Dataset(
-        "div2k",
-        *(
-            Pictures(pictures(split, examples))
-            for split, examples in zip(splits, loaded, strict=True)
-        ),
-    )
+    return Dataset("div2k", *map(Pictures, map(pictures, splits, loaded)))
 
 
 def _load_tfds(name, splits, data_dir, instead, features=None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ from ...applications.dncnn import DnCNN, DnCNN17
 from ...inspection import weighted_layers
 from . import datasets
 from .batches import Batches
-from .task import Task, example_shape
+from .task import Recipe, Task, example_shape
 
 if TYPE_CHECKING:
     from ..._types import PathLike, Tensor
@@ -54,7 +54,8 @@ class Denoising(Task):
     The network sees patches, turned and mirrored, with noise of deviation `sigma / 255`
     on a scale of [0, 1]; its input is not clipped, its output is, before a metric. The
     noise of the validation and the test pictures is always the same. The defaults are
-    the usual protocol of DnCNN.
+    the usual protocol of DnCNN: 50 epochs of Adam in batches of 128 patches, and a rate
+    of 0.001 that is multiplied by 0.2 at 30, 60 and 80 % of the training.
 
     Args:
         data: `datasets.Dataset` of pictures.
@@ -65,20 +66,14 @@ class Denoising(Task):
             train blind: each patch has a deviation between the two.
         test_sigmas: floats, deviations to evaluate at. By default `sigma`, or 15, 25
             and 50 for a blind network.
-        epochs: int.
-        batch_size: int, patches a batch.
         patch_size: int, pixels a side.
         patches_per_picture: int, how many patches of a batch come from one picture.
         steps_per_epoch: int, batches an epoch; by default all pictures once.
-        learning_rate: float, the peak of the schedule.
-        optimizer: function of `learning_rate` that returns a Keras optimizer.
-        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
-            the training).
-        weight_decay: float, in place of the optimizer's own.
-        loss: as `keras.Model.compile` has it; `"mean_absolute_error"` is usual, too.
-        evaluation_size: int, to evaluate on the central square of this side alone;
-            `None` for whole pictures.
-        density_learning_rate: float, of learned densities.
+        loss: see `keras.Model.compile`; `"mean_absolute_error"` is also usual.
+        evaluation_size: int, the side of the central square that is evaluated; None
+            for whole pictures.
+        **recipe: `epochs`, `batch_size` (in patches), `learning_rate`, `optimizer`,
+            `schedule`, `weight_decay` and `density_learning_rate`, see `Task`.
 
     Raises:
         ValueError: If the data are no pictures, the pictures are smaller than a patch,
@@ -114,42 +109,32 @@ class Denoising(Task):
         network: Callable[..., keras.Model] | None = None,
         sigma: float | tuple[float, float] = 25.0,
         test_sigmas: Sequence[float] | None = None,
-        epochs: int = 50,
-        batch_size: int = 128,
+        *,
         patch_size: int = 40,
         patches_per_picture: int = 16,
         steps_per_epoch: int | None = None,
-        learning_rate: float = 1e-3,
-        optimizer: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
-        schedule: str = "steps",
-        weight_decay: float | None = None,
         loss: str = "mean_squared_error",
         evaluation_size: int | None = None,
-        density_learning_rate: float = 1e-2,
+        **recipe: Unpack[Recipe],
     ) -> None:
-        if batch_size % patches_per_picture:
+        defaults: Recipe = {
+            "epochs": 50,
+            "batch_size": 128,
+            "learning_rate": 1e-3,
+            "optimizer": keras.optimizers.Adam,
+            "schedule": "steps",
+        }
+        super().__init__(data, network, **(defaults | recipe))
+        if self.batch_size % patches_per_picture:
             raise ValueError(
                 "`batch_size` must be a multiple of `patches_per_picture`. Received: "
-                f"{batch_size} and {patches_per_picture}"
+                f"{self.batch_size} and {patches_per_picture}"
             )
-        super().__init__(
-            data,
-            network,
-            epochs,
-            batch_size,
-            learning_rate,
-            optimizer,
-            schedule,
-            weight_decay,
-            density_learning_rate,
-        )
         small = [
-            f"{name} {shape[0]}x{shape[1]}"
-            for split in datasets.SPLITS
-            for name, shape in zip(
-                getattr(data, split).names, getattr(data, split).shapes, strict=True
-            )
-            if min(shape[:2]) < patch_size
+            f"{name} {height}x{width}"
+            for part in (data.train, data.validation, data.test)
+            for name, (height, width, _) in zip(part.names, part.shapes, strict=True)
+            if min(height, width) < patch_size
         ]
         if small:
             raise ValueError(
@@ -180,8 +165,8 @@ class Denoising(Task):
         """Shipped gray photographs, a small DnCNN; for a laptop.
 
         Args:
-            network: builder, in place of `SmallDnCNN`.
-            data: `datasets.Dataset` of pictures, in place of `datasets.photographs()`.
+            network: builder.
+            data: `datasets.Dataset` of pictures; by default `datasets.photographs()`.
             **recipe: other arguments of `Denoising`.
         """
         defaults = {
@@ -339,18 +324,14 @@ class Denoising(Task):
         rows, drawn = [], []
         for name, model in models.items():
             for i, (clean, noisy, output, row) in enumerate(self.denoise(model)):
+                example = row["example"]
                 if i == len(rows):
-                    rows.append([row["example"], row["noisy_psnr"], row["noisy_ssim"]])
-                    text = f"{row['example']}, {row['noisy_psnr']:.2f} dB"
-                    drawn.append(
-                        {
-                            "clean": (_center(clean), row["example"]),
-                            "noisy": (_center(noisy), text),
-                        }
-                    )
+                    rows.append([example, row["noisy_psnr"], row["noisy_ssim"]])
+                    text = f"{example}, {row['noisy_psnr']:.2f} dB"
+                    pictures = {"clean": (_center(clean), example)}
+                    drawn.append(pictures | {"noisy": (_center(noisy), text)})
                 rows[i] += [row["psnr"], row["ssim"]]
-                text = f"{row['example']}, {row['psnr']:.2f} dB"
-                drawn[i][name] = _center(output), text
+                drawn[i][name] = _center(output), f"{example}, {row['psnr']:.2f} dB"
         names = ("noisy", *models)
         columns = [f"{name} {metric}" for name in names for metric in ("PSNR", "SSIM")]
         means = [float(np.mean(column)) for column in list(zip(*rows, strict=True))[1:]]
@@ -367,13 +348,12 @@ class Denoising(Task):
                 break
 
     def get_config(self) -> dict[str, Any]:
+        names = ("patch_size", "patches_per_picture", "evaluation_size")
         return {
             **super().get_config(),
             "sigma": list(self.sigma),
             "test_sigmas": list(self.test_sigmas),
-            "patch_size": self.patch_size,
-            "patches_per_picture": self.patches_per_picture,
-            "evaluation_size": self.evaluation_size,
+            **{name: getattr(self, name) for name in names},
         }
 
     def _pairs(self, split, sigma, side):
@@ -382,8 +362,7 @@ class Denoising(Task):
         for index, name in enumerate(pictures.names):
             clean = pictures[index].astype("float32") / 255
             if side is not None:
-                top, left = (max(0, (n - side) // 2) for n in clean.shape[:2])
-                clean = clean[top : top + side, left : left + side]
+                clean = _center(clean, side)
             rng = np.random.default_rng((datasets.SPLITS.index(split), index))
             noise = rng.standard_normal(clean.shape, dtype="float32")
             yield name, clean, clean + noise * np.float32(sigma / 255)

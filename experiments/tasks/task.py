@@ -6,7 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 import keras
 import numpy as np
@@ -24,10 +24,22 @@ SCHEDULES = ("constant", "cosine", "steps")
 TUNING_SEED = 1_000_000  # Seeds from here on tune; a user's are below.
 
 
+class Recipe(TypedDict, total=False):
+    """What every task takes of the recipe, for the signatures of its subclasses."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: Callable[..., keras.optimizers.Optimizer]
+    schedule: str
+    weight_decay: float | None
+    density_learning_rate: float
+
+
 class Task:
     """Data and a recipe by which any Keras model is trained and measured on them.
 
-    For a task of your own, set the class attributes. Arrays of inputs and targets need
+    To define another task, set the class attributes. Arrays of inputs and targets need
     no more; override `batches` and `examples` for other data. `Classification`,
     `Denoising` and `Regression` are made that way.
 
@@ -41,7 +53,7 @@ class Task:
         optimizer: function of `learning_rate` that returns a Keras optimizer.
         schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
             the training).
-        weight_decay: float, in place of the optimizer's own.
+        weight_decay: float; by default that of the optimizer.
         density_learning_rate: float, of learned densities.
 
     Attributes:
@@ -123,7 +135,7 @@ class Task:
         """Raises a ValueError if the data do not suit the task.
 
         Returns:
-            The data as the task takes them; None for as they are.
+            The data as the task needs them, or None if they need no change.
         """
 
     def model(
@@ -299,8 +311,8 @@ class Task:
         """Returns the task with `n` examples to train on and as many steps as before.
 
         They are those of seed 0; `for_seed` draws another seed's. For one seed, fewer
-        examples are a part of more. What the task knows of its training split, such as
-        the mean, it knows from them alone.
+        examples are a part of more. The mean and the deviation that standardize inputs
+        are computed from these examples.
 
         Args:
             n: int, examples (pictures for `Denoising`).
@@ -320,21 +332,21 @@ class Task:
         return _check_length(task.for_seed(0), self.total_steps)
 
     def with_resampling(self) -> Self:
-        """Returns the task whose every seed divides the examples anew.
+        """Returns a task that divides the examples anew for each seed.
 
-        See `datasets.Dataset.resampled`; seed 0 keeps the splits as they are.
+        See `datasets.Dataset.resampled`. Seed 0 keeps the splits.
         """
         task = copy.copy(self)
         task._resample = True
         return task.for_seed(0)
 
     def with_folds(self, folds: int) -> Self:
-        """Returns the task whose candidates are tuned by cross-validation.
+        """Returns a task that tunes candidates by cross-validation.
 
         The training and the validation examples are divided into `folds` parts, in
         proportion of the classes. A trial of the tuning is one run for each part, which
         learns from the others, and its score is the mean. With few examples, one
-        validation split says little. Final runs have the splits as they are.
+        validation split says little. Final runs keep the splits.
 
         Args:
             folds: int, 2 at least.
@@ -376,8 +388,7 @@ class Task:
         """Returns a new optimizer as the recipe has it.
 
         Args:
-            learning_rate: float, in place of the recipe's.
-            weight_decay: float, in place of the recipe's.
+            learning_rate, weight_decay: float; by default those of the recipe.
         """
         rate = self.learning_rate if learning_rate is None else learning_rate
         schedules = keras.optimizers.schedules
@@ -405,14 +416,13 @@ class Task:
     ) -> None:
         """Compiles a Keras model with the recipe.
 
-        Learned densities get an optimizer of their own: Adam with warm restarts, of
-        which the first lasts ten epochs and each next one twice as long.
+        Learned densities get another optimizer: Adam with warm restarts, the first one
+        after ten epochs, each next one after twice as many.
 
         Args:
             model: `keras.Model`.
-            learning_rate: float, in place of the recipe's.
-            weight_decay: float, in place of the recipe's.
-            optimizer: `keras.optimizers.Optimizer`, in place of the recipe's.
+            learning_rate, weight_decay: float; by default those of the recipe.
+            optimizer: `keras.optimizers.Optimizer`; by default that of the recipe.
             **kwargs: for `keras.Model.compile`, such as `jit_compile`.
 
         Raises:
@@ -497,7 +507,7 @@ class Task:
             "loss": keras.saving.serialize_keras_object(self.loss),
             "metrics": keras.saving.serialize_keras_object(list(self.metrics)),
             "monitor": self.monitor,
-            "optimizer": _without_names(optimizer),
+            "optimizer": without_names(optimizer),
             "epochs": self.epochs,
             "steps": self.steps,
             "batch_size": self.batch_size,
@@ -510,12 +520,12 @@ class Task:
         return json.loads(json.dumps(config, default=_plain))
 
 
-def _without_names(config):
-    """Drops the names of optimizers: they count those of the process."""
+def without_names(config):
+    """Drops the names of optimizers and losses, which a process counts up."""
     if isinstance(config, dict):
-        return {k: _without_names(v) for k, v in config.items() if k != "name"}
+        return {k: without_names(v) for k, v in config.items() if k != "name"}
     if isinstance(config, (list, tuple)):
-        return [_without_names(value) for value in config]
+        return [without_names(value) for value in config]
     return config
 
 
