@@ -215,8 +215,9 @@ def _new_inputs(model):
 @contextlib.contextmanager
 def _uncompiled(model):
     """Keeps `clone_model` from compiling, which fails for unregistered losses."""
-    layers = [model, *sublayers(model, recursive=True)]
-    compiled = [layer for layer in layers if getattr(layer, "compiled", False)]
+    compiled = [
+        layer for layer in _with_inner(model) if getattr(layer, "compiled", False)
+    ]
     for layer in compiled:
         layer.compiled = False
     try:

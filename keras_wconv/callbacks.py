@@ -241,11 +241,12 @@ class SpatialGradientScaling(keras.callbacks.Callback):
         where: Callable[[keras.Layer], bool] | None = None,
     ) -> None:
         super().__init__()
-        for name, value, least in (("every", every, 1), ("bins", bins, 2)):
+        checked = [("every", every, 1)]
+        if bins is not None:
+            checked.append(("bins", bins, 2))
+        for name, value, least in checked:
             is_int = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-            if not (is_int and value >= least) and not (
-                name == "bins" and bins is None
-            ):
+            if not (is_int and value >= least):
                 raise ValueError(
                     f"`{name}` must be an int of at least {least}. Received: "
                     f"{name}={value!r}"

@@ -337,7 +337,12 @@ def to_weighted(
     if preserve == "function":
         _check_kept(converted.values())
         if penalize == "kernel":
-            _warn_of_penalties(_penalized(converted.values(), ratios), "weighted")
+            changed = [
+                (name, layer)
+                for name, layer, _ in converted.values()
+                if np.any(ratios[id(layer)] != 1)
+            ]
+            _warn_of_penalties(_raw_penalties(changed), "weighted")
     if in_place:
         _warn_of_holders(found, converted)
         for _, layer, new in converted.values():
@@ -442,8 +447,8 @@ def fold(
         )
     trimming_plan = trimming.plan(model, trim)
     if in_place:
-        folded = _fold_in_place(model)
-        return (folded, trimming_plan.report) if return_report else folded
+        _fold_in_place(model)
+        return (model, trimming_plan.report) if return_report else model
 
     def clone_layer(layer):
         if type(layer) in _PLAIN:
@@ -747,7 +752,6 @@ def _fold_in_place(model):
         _assign(new, _keras.own_values(layer) | {_kernel_name(layer): effective})
         _adopt(layer, new)
     _after_change(model, _kernel_optimizer)
-    return model
 
 
 def _weighted(model):
@@ -912,12 +916,6 @@ def _raw_penalties(named_layers):
         if raw:
             lines.append(f"{name} ({', '.join(raw)})")
     return lines
-
-
-def _penalized(converted, ratios):
-    return _raw_penalties(
-        (name, layer) for name, layer, _ in converted if np.any(ratios[id(layer)] != 1)
-    )
 
 
 def _changes(layer):

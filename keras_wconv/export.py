@@ -244,7 +244,7 @@ def _check_artifact(run, model, signature):
 def _check_outputs(run, samples, expected, tolerance, way_out):
     shapes = [each.shape for each in keras.tree.flatten(samples)]
     try:
-        outputs = run(samples)
+        outputs = [np.asarray(each, "float64") for each in run(samples)]
     except Exception as error:
         raise ExportError(
             f"What was written fails for inputs of the shapes {shapes}, which the "
@@ -310,12 +310,7 @@ def _onnx():
     def load(path, signature):
         session = onnxruntime.InferenceSession(str(path))
         names = [each.name for each in session.get_inputs()]
-
-        def run(samples):
-            inputs = _by_name(names, samples, signature)
-            return [np.asarray(o, "float64") for o in session.run(None, inputs)]
-
-        return run
+        return lambda samples: session.run(None, _by_name(names, samples, signature))
 
     return load
 
@@ -325,10 +320,7 @@ def _tf_saved_model():
 
     def load(path, signature):
         artifact = tensorflow.saved_model.load(str(path))
-        return lambda samples: [
-            np.asarray(each, "float64")
-            for each in keras.tree.flatten(artifact.serve(*samples))
-        ]
+        return lambda samples: keras.tree.flatten(artifact.serve(*samples))
 
     return load
 
@@ -344,7 +336,7 @@ def _openvino():
 
         def run(samples):
             outputs = compiled(_by_name(names, samples, signature))
-            return [np.array(outputs[port], "float64") for port in compiled.outputs]
+            return [outputs[port] for port in compiled.outputs]
 
         return run
 
@@ -364,7 +356,7 @@ def _litert():
             outputs = runner(**_by_name(names, samples, signature))
             # `output_0`, `output_1`, ... in the order of the model's.
             ordered = sorted(outputs, key=lambda name: (len(name), name))
-            return [np.asarray(outputs[name], "float64") for name in ordered]
+            return [outputs[name] for name in ordered]
 
         return run
 
