@@ -16,6 +16,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -260,6 +261,7 @@ class Faults:
         for number in range(times):
             folder = self.folder / f"line-{number}"
             folder.mkdir()
+            shutil.copy(self.reference / "settings.json", folder)
             path = folder / "runs.jsonl"
             lines = written.splitlines(keepends=True)
             if number % 2:

@@ -286,7 +286,7 @@ class DensityTuner(_keras_tuner.Tuner):
             return _reason(error)
 
     def _warn_of_models(self, reason):
-        self._warn(f"{reason} Each trial builds a new model.", kind="new models")
+        self._warn(f"{reason} Trials build models of their own.", kind="new models")
 
     def _warn(self, text, kind=None):
         """Warns once of each kind."""
