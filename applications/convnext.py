@@ -109,12 +109,12 @@ def ConvNeXt(
     conv = Convolutions(2, density, **density_options)
     rates = iter(np.linspace(0.0, drop_path_rate, sum(depths)).tolist())
 
-    x = _patches(inputs, widths[0], patch_size, "stem")
+    x = _convolve_patches(inputs, widths[0], patch_size, "stem")
     x = normalize(x, "stem_norm")
     for stage, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
         if stage > 1:
             x = normalize(x, f"stage{stage}_down_norm")
-            x = _patches(x, width, 2, f"stage{stage}_down")
+            x = _convolve_patches(x, width, 2, f"stage{stage}_down")
         for i in range(1, depth + 1):
             block = f"stage{stage}_block{i}"
             x = _block(x, conv, width, kernel_size, layer_scale, next(rates), block)
@@ -203,23 +203,19 @@ def _block(x, conv, width, kernel_size, layer_scale, drop_rate, name):
         kernel_size, depthwise_initializer=_initializer(), name=f"{name}_depthwise"
     )(x)
     y = normalize(y, f"{name}_norm")
-    y = _pointwise(y, 4 * width, f"{name}_expand")
+    y = _convolve_patches(y, 4 * width, 1, f"{name}_expand")
     y = layers.Activation("gelu", name=f"{name}_gelu")(y)
-    y = _pointwise(y, width, f"{name}_project")
+    y = _convolve_patches(y, width, 1, f"{name}_project")
     y = scale(y, f"{name}_scale", layer_scale)
     if drop_rate:
         y = layers.Dropout(drop_rate, (None, 1, 1, 1), name=f"{name}_drop_path")(y)
     return layers.Add(name=f"{name}_add")([x, y])
 
 
-def _patches(x, filters, size, name):
+def _convolve_patches(x, filters, size, name):
     return layers.Conv2D(
         filters, size, strides=size, kernel_initializer=_initializer(), name=name
     )(x)
-
-
-def _pointwise(x, filters, name):
-    return layers.Conv2D(filters, 1, kernel_initializer=_initializer(), name=name)(x)
 
 
 def _initializer():

@@ -61,9 +61,9 @@ def NAFNet(
             height and width; those that the levels do not divide are padded.
         name: str, of the model.
         density: of the layers, see `keras_wconv.applications`; `None` for the standard
-            network. All kernels of 3 take part: the first,
-            the last and each block's depthwise one. The 2x2 of the downsampling, which
-            have no coefficients, stay plain.
+            network. All kernels of 3 take part: the first, the last and the depthwise
+            one of each block. The 2x2 kernels of the downsampling, which have no
+            coefficients, stay plain.
         **density_options: of the weighted layers, see `keras_wconv.applications`.
 
     Input and output shape:
@@ -91,8 +91,8 @@ def NAFNet(
     """
     if len(encoder_blocks) != len(decoder_blocks):
         raise ValueError(
-            "`encoder_blocks` and `decoder_blocks` must have as many levels as each "
-            f"other. Received: encoder_blocks={encoder_blocks}, "
+            "`encoder_blocks` and `decoder_blocks` must have the same number of "
+            f"levels. Received: encoder_blocks={encoder_blocks}, "
             f"decoder_blocks={decoder_blocks}"
         )
     inputs = obtain_input(
@@ -220,8 +220,26 @@ class SimpleGate(layers.Layer):
         return {**super().get_config(), "axis": self.axis}
 
 
+class _Resize(layers.Layer):
+    """A layer that changes height and width, and has a factor and a data format."""
+
+    def __init__(
+        self, factor: int, data_format: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.factor = factor
+        self.data_format = data_format or keras.config.image_data_format()
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "factor": self.factor,
+            "data_format": self.data_format,
+        }
+
+
 @keras.saving.register_keras_serializable(package="keras_wconv")
-class PixelShuffle(layers.Layer):
+class PixelShuffle(_Resize):
     """Spreads `factor ** 2` channels over a square of pixels.
 
     Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient
@@ -240,13 +258,6 @@ class PixelShuffle(layers.Layer):
     True
     """
 
-    def __init__(
-        self, factor: int, data_format: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.data_format = data_format or keras.config.image_data_format()
-
     def call(self, inputs: Tensor) -> Tensor:
         r = self.factor
         if self.data_format == "channels_first":
@@ -260,16 +271,9 @@ class PixelShuffle(layers.Layer):
         x = ops.transpose(ops.reshape(inputs, split), (0, 1, 4, 2, 5, 3))
         return ops.reshape(x, merged)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "factor": self.factor,
-            "data_format": self.data_format,
-        }
-
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
-class PadToMultiple(layers.Layer):
+class PadToMultiple(_Resize):
     """Pads height and width with zeros, at their ends, to a multiple of `factor`.
 
     Args:
@@ -285,13 +289,9 @@ class PadToMultiple(layers.Layer):
     True
     """
 
-    def __init__(
-        self, factor: int, data_format: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-        self.data_format = data_format or keras.config.image_data_format()
-        self._spatial = (2, 3) if self.data_format == "channels_first" else (1, 2)
+    @property
+    def _spatial(self):
+        return (2, 3) if self.data_format == "channels_first" else (1, 2)
 
     def call(self, inputs: Tensor) -> Tensor:
         shape = ops.shape(inputs)
@@ -306,13 +306,6 @@ class PadToMultiple(layers.Layer):
             if shape[axis] is not None:
                 shape[axis] += -shape[axis] % self.factor
         return tuple(shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "factor": self.factor,
-            "data_format": self.data_format,
-        }
 
 
 @keras.saving.register_keras_serializable(package="keras_wconv")

@@ -53,8 +53,7 @@ def UNet3D(
         classifier_activation: activation of the output. `None` gives the logits.
         name: str, of the model.
         density: of the layers, see `keras_wconv.applications`; `None` for the standard
-            network. The 2x2x2 up-convolutions, which have
-            no coefficients, stay plain.
+            network. The 2x2x2 up-convolutions, which have no coefficients, stay plain.
         **density_options: of the weighted layers, see `keras_wconv.applications`.
 
     Input shape:
@@ -85,10 +84,12 @@ def UNet3D(
     )
     conv = Convolutions(3, density, **density_options)
 
-    def convolve(x, channels, name, i):
-        x = conv(channels, 3, name=f"{name}_conv{i}")(x)
-        x = batch_norm(f"{name}_bn{i}")(x)
-        return layers.ReLU(name=f"{name}_relu{i}")(x)
+    def convolve_twice(x, first, second, name):
+        for i, channels in ((1, first), (2, second)):
+            x = conv(channels, 3, name=f"{name}_conv{i}")(x)
+            x = batch_norm(f"{name}_bn{i}")(x)
+            x = layers.ReLU(name=f"{name}_relu{i}")(x)
+        return x
 
     x = inputs
     skips = []
@@ -96,8 +97,7 @@ def UNet3D(
         if level > 1:
             skips.append(x)
             x = layers.MaxPooling3D(2, name=f"encoder{level}_pool")(x)
-        x = convolve(x, channels, f"encoder{level}", 1)
-        x = convolve(x, 2 * channels, f"encoder{level}", 2)
+        x = convolve_twice(x, channels, 2 * channels, f"encoder{level}")
     for level in range(len(skips), 0, -1):
         skip = skips.pop()
         channels = 2 * filters[level - 1]
@@ -107,12 +107,10 @@ def UNet3D(
         x = layers.Concatenate(axis=channel_axis(), name=f"decoder{level}_skip")(
             [skip, x]
         )
-        x = convolve(x, channels, f"decoder{level}", 1)
-        x = convolve(x, channels, f"decoder{level}", 2)
+        x = convolve_twice(x, channels, channels, f"decoder{level}")
     x = conv(classes, 1, name="logits")(x)
     if classifier_activation == "softmax":
         predict = layers.Softmax(axis=channel_axis(), name="predictions")
     else:
         predict = layers.Activation(classifier_activation, name="predictions")
-    outputs = predict(x)
-    return make_model(inputs, outputs, conv, weights, name)
+    return make_model(inputs, predict(x), conv, weights, name)

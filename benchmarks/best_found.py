@@ -36,29 +36,56 @@ def moved_bounds(function, seed):
         yield low + shift, high + shift
 
 
-def best_found(oracle_class, function, seed, trials):
-    """Returns the best value so far, above the minimum, after each of `trials`."""
+def tried(oracle_class, function, seed, trials):
+    """Returns the points that an oracle tries, each a dictionary of coordinates."""
     space = kt.HyperParameters()
     for axis, (low, high) in enumerate(moved_bounds(function, seed)):
         space.Float(str(axis), low, high)
-    oracle = oracle_class(max_trials=trials[-1], hyperparameters=space, seed=seed + 1)
+    oracle = oracle_class(max_trials=trials, hyperparameters=space, seed=seed + 1)
     oracle.verbose = 0
-    values = []
+    points = []
     with tempfile.TemporaryDirectory() as directory:
         oracle._set_project_dir(directory, "search")
         while (trial := oracle.create_trial("tuner")).status == "RUNNING":
-            x = (trial.hyperparameters.get(hp.name) for hp in space.space)
-            values.append(function.function(*x))
-            metrics = {oracle.objective.name: values[-1]}
-            oracle.update_trial(trial.trial_id, metrics)
+            points.append(trial.hyperparameters.values)
+            value = function.function(*points[-1].values())
+            oracle.update_trial(trial.trial_id, {oracle.objective.name: value})
             trial.status = "COMPLETED"
             oracle.end_trial(trial)
-    return above_minimum(function, values, trials)
+    return points
 
 
 def above_minimum(function, values, trials):
+    """Returns the best value so far, above the minimum, after each of `trials`."""
     best = list(itertools.accumulate(values, min))
     return [best[count - 1] - function.minimum for count in trials]
+
+
+def rows_of(function, found, trials, **fields):
+    """Returns a row for each number of trials, the medians over the seeds.
+
+    Args:
+        function: `functions.Function`.
+        found: dict by searcher, of a list of values for each seed.
+        trials: ints.
+        **fields: further ones of every row.
+    """
+    medians = {
+        name: np.median(
+            [above_minimum(function, values, trials) for values in of_seeds], axis=0
+        )
+        for name, of_seeds in found.items()
+    }
+    return [
+        {
+            "function": function.name,
+            "dimensions": len(function.bounds),
+            "trials": count,
+            **fields,
+            **{name: float(values[i]) for name, values in medians.items()},
+        }
+        for i, count in enumerate(trials)
+    ]
 
 
 def main():
@@ -68,22 +95,17 @@ def main():
     seeds = range(1 if options.quick else 5)
     rows = []
     for function in track(functions[:2] if options.quick else functions, "Searching"):
-        medians = {
-            name: np.median(
-                [best_found(oracle, function, seed, trials) for seed in seeds], axis=0
-            )
+        found = {
+            name: [
+                [
+                    function.function(*point.values())
+                    for point in tried(oracle, function, seed, trials[-1])
+                ]
+                for seed in seeds
+            ]
             for name, oracle in ORACLES.items()
         }
-        rows += [
-            {
-                "function": function.name,
-                "dimensions": len(function.bounds),
-                "trials": count,
-                "seeds": len(seeds),
-                **{name: float(values[i]) for name, values in medians.items()},
-            }
-            for i, count in enumerate(trials)
-        ]
+        rows += rows_of(function, found, trials, seeds=len(seeds))
     print(_harness.save("best_found", rows, options))
 
 

@@ -16,6 +16,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,25 +53,19 @@ def _compare(folder):
     experiments.compare(_task(), folder, density=[0.7], trials=3, seeds=(0, 1))
 
 
-def _fold(folder):
+def _command(name, output, folder):
     import keras_wconv_cli
 
-    status = keras_wconv_cli.main(
-        ["fold", str(folder / "model.keras"), str(folder / "out.keras")]
-    )
-    sys.exit(status)
+    arguments = [name, str(folder / "model.keras"), str(folder / output)]
+    sys.exit(keras_wconv_cli.main(arguments))
 
 
-def _export(folder):
-    import keras_wconv_cli
-
-    status = keras_wconv_cli.main(
-        ["export", str(folder / "model.keras"), str(folder / "out.onnx")]
-    )
-    sys.exit(status)
-
-
-ACTS = {"search": _search, "compare": _compare, "fold": _fold, "export": _export}
+ACTS = {
+    "search": _search,
+    "compare": _compare,
+    "fold": functools.partial(_command, "fold", "out.keras"),
+    "export": functools.partial(_command, "export", "out.onnx"),
+}
 
 
 def _child(act, folder, limit, clock):
@@ -178,7 +173,8 @@ class Faults:
         self.killed()
         self.full_and_read_only()
         self.two_processes()
-        self.clocks()
+        clocks = self.folder / "clocks"
+        self._ends_alike("a clock that jumps by days", clocks, clock=True)
         self.lines()
         return list(self.rows.values())
 
@@ -192,9 +188,12 @@ class Faults:
                 process.send_signal(sent)
                 process.communicate()
                 self.count(f"{sent.name} at a random moment", _keeps(before, folder))
-            status, errors = _run("search", folder)
-            ends_alike = status == 0 and _runs(folder) == self.expected
-            self.count("the search goes on to the same end", ends_alike, errors[-200:])
+            self._ends_alike("the search goes on to the same end", folder)
+
+    def _ends_alike(self, fault, folder, **options):
+        status, errors = _run("search", folder, **options)
+        held = status == 0 and _runs(folder) == self.expected
+        self.count(fault, held, errors[-200:])
 
     def full_and_read_only(self):
         limits = {"search": (300, 3_000, 30_000), "compare": (300, 3_000, 30_000)}
@@ -252,20 +251,7 @@ class Faults:
             self.count("two in one folder", status == 2 and named, errors[-100:])
         first.send_signal(signal.SIGCONT)
         first.communicate()
-        status, errors = _run("search", folder)
-        self.count(
-            "the first of the two is undisturbed",
-            status == 0 and _runs(folder) == self.expected,
-        )
-
-    def clocks(self):
-        folder = self.folder / "clocks"
-        status, errors = _run("search", folder, clock=True)
-        self.count(
-            "a clock that jumps by days",
-            status == 0 and _runs(folder) == self.expected,
-            errors[-200:],
-        )
+        self._ends_alike("the first of the two is undisturbed", folder)
 
     def lines(self, times=100):
         from keras_wconv.experiments.study.log import RunLog
@@ -275,6 +261,7 @@ class Faults:
         for number in range(times):
             folder = self.folder / f"line-{number}"
             folder.mkdir()
+            shutil.copy(self.reference / "settings.json", folder)
             path = folder / "runs.jsonl"
             lines = written.splitlines(keepends=True)
             if number % 2:
@@ -299,9 +286,10 @@ class Faults:
 
 
 def table(rows):
-    lines = ["| fault | tried | held |", "| --- | --- | --- |"]
-    lines += [f"| {row['fault']} | {row['tried']} | {row['held']} |" for row in rows]
-    return "\n".join(lines) + "\n"
+    from keras_wconv.experiments.report.page import markdown_table
+
+    columns = ["fault", "tried", "held"]
+    return markdown_table(columns, [list(row.values()) for row in rows]) + "\n"
 
 
 def main():

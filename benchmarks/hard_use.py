@@ -26,6 +26,7 @@ import keras
 import numpy as np
 
 import keras_wconv
+from keras_wconv.experiments.report.page import markdown_table
 
 from . import RESULTS
 
@@ -330,11 +331,7 @@ def table(results):
     """Returns the Markdown of the results of the backends, a dict of dicts."""
     title = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
     backends = [backend for backend in BACKENDS if backend in results]
-    rows = [
-        ["what is done", *(title[backend] for backend in backends)],
-        ["---"] * (1 + len(backends)),
-    ]
-    notes = []
+    rows, notes = [], []
     for case in CASES:
         cells = []
         for backend in backends:
@@ -344,8 +341,9 @@ def table(results):
                 holds = f"{holds} [{len(notes)}]"
             cells.append(holds)
         rows.append([case.name, *cells])
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([*lines, "", *notes]).rstrip() + "\n"
+    columns = ["what is done", *(title[backend] for backend in backends)]
+    lines = [markdown_table(columns, rows), "", *notes]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 HEADER = """# What holds where layers are used hard

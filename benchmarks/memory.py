@@ -25,8 +25,9 @@ WARM_UP, STEPS = 5, 2
 
 def megabytes(name, trials, queue):
     """Puts the size of the process before the trials and after each of them."""
-    data = {key: value[: STEPS * search.BATCH] for key, value in _data().items()}
-    data = {**data, "batch_size": search.BATCH, "verbose": 0}
+    data = {**search.random_data(), "verbose": 0}
+    for key in "xy":
+        data[key] = data[key][: STEPS * search.BATCH]
     process = psutil.Process()
     sizes = []
     with tempfile.TemporaryDirectory() as directory:
@@ -37,11 +38,6 @@ def megabytes(name, trials, queue):
             if number >= WARM_UP - 1:
                 sizes.append(process.memory_info().rss / 2**20)
     queue.put(sizes)
-
-
-def _data():
-    data = search.random_data()
-    return {key: data[key] for key in "xy"}
 
 
 def main():

@@ -8,18 +8,15 @@ how many of them the trials of DIRECT-L were, one by one, at the points that its
 KerasTuner oracle tries.
 """
 
-import tempfile
 import warnings
 
-import keras_tuner as kt
-import numpy as np
 import optuna
 from rich.progress import track
 
 from keras_wconv.tuning import DirectLOracle, DirectLSampler
 
 from . import _harness
-from .best_found import NAMES, TRIALS, above_minimum, moved_bounds
+from .best_found import NAMES, TRIALS, moved_bounds, rows_of, tried
 from .functions import PUBLISHED
 
 SAMPLERS = {
@@ -44,24 +41,6 @@ def search(sampler, function, seed, trials):
     return study
 
 
-def points_of_the_oracle(function, seed, trials):
-    space = kt.HyperParameters()
-    for axis, (low, high) in enumerate(moved_bounds(function, seed)):
-        space.Float(str(axis), low, high)
-    oracle = DirectLOracle(max_trials=trials, hyperparameters=space)
-    oracle.verbose = 0
-    points = []
-    with tempfile.TemporaryDirectory() as directory:
-        oracle._set_project_dir(directory, "search")
-        while (trial := oracle.create_trial("tuner")).status == "RUNNING":
-            points.append(trial.hyperparameters.values)
-            value = function.function(*points[-1].values())
-            oracle.update_trial(trial.trial_id, {oracle.objective.name: value})
-            trial.status = "COMPLETED"
-            oracle.end_trial(trial)
-    return points
-
-
 def main():
     options = _harness.parse_options(__doc__)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -77,31 +56,15 @@ def main():
         }
         same = sum(
             [trial.params for trial in study.trials]
-            == points_of_the_oracle(function, seed, trials[-1])
+            == tried(DirectLOracle, function, seed, trials[-1])
             for seed, study in zip(seeds, studies["direct_l"], strict=True)
         )
-        medians = {
-            name: np.median(
-                [
-                    above_minimum(function, [t.value for t in study.trials], trials)
-                    for study in of_sampler
-                ],
-                axis=0,
-            )
+        found = {
+            name: [[trial.value for trial in study.trials] for study in of_sampler]
             for name, of_sampler in studies.items()
         }
-        rows += [
-            {
-                "function": function.name,
-                "dimensions": len(function.bounds),
-                "trials": count,
-                "seeds": len(seeds),
-                "optuna": optuna.__version__,
-                "same_points_as_the_oracle": same,
-                **{name: float(values[i]) for name, values in medians.items()},
-            }
-            for i, count in enumerate(trials)
-        ]
+        fields = {"optuna": optuna.__version__, "same_points_as_the_oracle": same}
+        rows += rows_of(function, found, trials, seeds=len(seeds), **fields)
     print(_harness.save("optuna_samplers", rows, options))
 
 

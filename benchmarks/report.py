@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_wconv.experiments.report import figures
+from keras_wconv.experiments.report.page import markdown_table
 
 from . import RESULTS
 
@@ -114,7 +115,7 @@ def select(result, **wanted):
 def costs(results):
     """Returns the README's table: what a user pays, on all backends together."""
     columns = ("fixed density", "learned density", AGAIN)
-    lines = [table_line("", *columns), table_line(*["---"] * 4)]
+    lines = []
     for label, benchmark, wanted, variants in COSTS:
         cells = []
         for variant in variants:
@@ -127,21 +128,21 @@ def costs(results):
                 if variant is not None
             ]
             cells.append(summarize(rows))
-        lines.append(table_line(label, *cells))
-    return "\n".join(lines)
+        lines.append([label, *cells])
+    return markdown_table(["", *columns], lines)
 
 
 def summary(results):
     """Returns a line for each claim that was measured, backend by backend."""
-    lines = [table_line("", *BACKENDS.values()), table_line(*["---"] * 4)]
+    lines = []
     for label, benchmark, wanted in SUMMARY:
         cells = [
             summarize(select(results.get(f"{benchmark}-{backend}"), **wanted))
             for backend in BACKENDS
         ]
         if set(cells) != {NOTHING}:
-            lines.append(table_line(label, *cells))
-    return "\n".join(lines)
+            lines.append([label, *cells])
+    return markdown_table(["", *BACKENDS.values()], lines)
 
 
 def summarize(rows):
@@ -165,10 +166,6 @@ def format_value(value):
     if isinstance(value, float):
         return f"{value:.4g}"
     return NOTHING if value is None else str(value)
-
-
-def table_line(*cells):
-    return f"| {' | '.join(cells)} |"
 
 
 def tables(results):
@@ -210,14 +207,11 @@ def tables(results):
             f"{machine['cores']} cores, device {machine['device']}; {versions}",
         ]
         fields = list(dict.fromkeys(name for row in result["rows"] for name in row))
+        columns = [field.replace("_", " ") for field in fields]
         lines = [
-            table_line(*(field.replace("_", " ") for field in fields)),
-            table_line(*["---"] * len(fields)),
+            [format_value(row.get(field)) for field in fields] for row in result["rows"]
         ]
-        for row in result["rows"]:
-            cells = (format_value(row.get(field)) for field in fields)
-            lines.append(table_line(*cells))
-        page.append("\n".join(lines))
+        page.append(markdown_table(columns, lines))
     if explained is not None:
         page.append("</details>")
     return "\n\n".join(page) + "\n"

@@ -28,6 +28,8 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from keras_wconv.experiments.report.page import markdown_table
+
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_suffix("")
 
@@ -197,8 +199,7 @@ def table(rows):
     ]
     titles = [name.replace("density", f"{SIZE}, sigma") for name in CANDIDATES]
     titles = [title.replace("permuted", "permuted, sigma") for title in titles]
-    heading = ["examples", "draws", "noisy", *titles]
-    lines += [f"| {' | '.join(heading)} |", "|---" * len(heading) + "|"]
+    psnr, differences = [], []
     for examples in everything:
         own = [row for row in rows if row["examples"] == examples]
         draws = len({row["draw"] for row in own})
@@ -207,25 +208,31 @@ def table(rows):
             for name in CANDIDATES
         ]
         noisy = np.mean([row["noisy"] for row in own])
-        cells = [f"{examples:,}", str(draws), *(f"{v:.2f}" for v in (noisy, *means))]
-        lines.append(f"| {' | '.join(cells)} |")
+        cells = [f"{value:.2f}" for value in (noisy, *means)]
+        psnr.append([f"{examples:,}", str(draws), *cells])
+
+        fixed = [row for row in own if row["candidate"] == f"standard {SIZE}"]
+        weighted = chosen(own, "density")
+        rivals = {
+            "standard of the best size": chosen(own, "standard"),
+            f"standard {SIZE}": chosen(fixed, "standard"),
+            "permuted": chosen(own, "permuted"),
+        }
+        cells = [
+            "{:+.2f} ± {:.2f}".format(*interval(weighted - rival))
+            for rival in rivals.values()
+        ]
+        differences.append([f"{examples:,}", *cells])
     lines += [
+        markdown_table(["examples", "draws", "noisy", *titles], psnr),
         "",
         "Size, or sigma, chosen on the validation patches of each draw as well. Paired",
         "differences with 95 % intervals (Student's t):",
         "",
-        "| examples | density - standard of the best size | density - standard 15 | "
-        "density - permuted |",
-        "|---|---|---|---|",
+        markdown_table(
+            ["examples", *(f"density - {rival}" for rival in rivals)], differences
+        ),
     ]
-    for examples in everything:
-        own = [row for row in rows if row["examples"] == examples]
-        fixed = [row for row in own if row["candidate"] == f"standard {SIZE}"]
-        weighted = chosen(own, "density")
-        rivals = (chosen(own, "standard"), chosen(fixed, "standard"))
-        rivals = (*rivals, chosen(own, "permuted"))
-        cells = ["{:+.2f} ± {:.2f}".format(*interval(weighted - r)) for r in rivals]
-        lines.append(f"| {examples:,} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 

@@ -189,7 +189,8 @@ class Tuner(kt.Tuner):
                 hypermodel.fit(hp, model, *args, **{**kwargs, "callbacks": callbacks})
             return model
 
-        self.hypermodel = _Hypermodel(build)
+        self.hypermodel = kt.HyperModel()
+        self.hypermodel.build = build
         try:
             self._activate_all_conditions()
         finally:
@@ -244,12 +245,6 @@ class _TrainingBegins(BaseException):
 
 def _begin_training(*args, **kwargs):
     raise _TrainingBegins
-
-
-class _Hypermodel(kt.HyperModel):
-    def __init__(self, build):
-        super().__init__()
-        self.build = build
 
 
 class _PatientStub:

@@ -32,12 +32,8 @@ class _Rectangle:
     failed: bool = False
 
     @property
-    def sides(self):
-        return [3.0 ** -self.trisections[axis] for axis in self.axes]
-
-    @property
     def longest_side(self):
-        return max(self.sides)
+        return max(3.0 ** -self.trisections[axis] for axis in self.axes)
 
 
 class Cube:

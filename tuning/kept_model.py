@@ -30,8 +30,7 @@ class KeptModel:
 
     def __init__(self, model):
         _check_described_by_config(model)
-        _build_optimizer(model)
-        if not is_built_for(model.optimizer, model.trainable_variables):
+        if not _has_optimizer_for_its_weights(model):
             raise ValueError(_OTHER_WEIGHTS)
         self._signature = _signature(model)
         self._description = _description(model)
@@ -70,53 +69,36 @@ class KeptModel:
             return difference
         if _functions(model) != self._functions:
             return "a loss or activation function is made anew for each trial"
-        _build_optimizer(model)
-        if not is_built_for(model.optimizer, model.trainable_variables):
+        if not _has_optimizer_for_its_weights(model):
             return _OTHER_WEIGHTS
         difference = _difference(self._description, _description(model))
         if difference is not None:
             return difference
 
-        held = {
-            id(weight)
-            for density in self._densities.values()
-            for weight in density.weights
-        }
-        own = [v for v in self.model.variables if id(v) not in held]
-        self._assign(own, model.variables)
-        self._assign(self._optimizer.variables, model.optimizer.variables)
+        own = [*_without_densities(self.model), *self._optimizer.variables]
+        values = [*model.variables, *model.optimizer.variables]
+        for variable, value in zip(own, values, strict=True):
+            # A copy: JAX's training steps delete the arrays that they are given.
+            variable.assign(keras.ops.copy(value))
         layers = weighted_layers(model)
         for name, density in self._densities.items():
             density.assign(_in_compute_precision(layers[name]))
         now = _signature(self.model), _variables(self.model)
         return _difference(self._own_signature, now)
 
-    @staticmethod
-    def _assign(variables, values):
-        for variable, value in zip(variables, values, strict=True):
-            # A copy: JAX's training steps delete the arrays that they are given.
-            variable.assign(keras.ops.copy(value))
-
 
 def _check_described_by_config(model):
     for part in (model, *sublayers(model, recursive=True)):
-        if isinstance(part, keras.Model) and not _is_of_keras(part):
+        is_of_keras = type(part).__module__.partition(".")[0] == "keras"
+        if isinstance(part, keras.Model) and not is_of_keras:
             raise ValueError(f"{type(part).__name__} is not a class of Keras")
     if not (model.built and model.compiled):
         raise ValueError("it is not built, for want of a keras.Input, or not compiled")
 
 
-def _is_of_keras(model):
-    return type(model).__module__.partition(".")[0] == "keras"
-
-
-def _has_fixed_density(layer):
-    return isinstance(getattr(layer, "density", None), FixedDensity)
-
-
 def _hold_density(layer):
     config = layer.get_config()
-    if _has_fixed_density(layer):
+    if isinstance(getattr(layer, "density", None), FixedDensity):
         config["normalize_density"] = False  # The map is normalized already.
         config["density"] = HeldDensity(
             densities.Map(layer.density_map),
@@ -133,9 +115,10 @@ def _in_compute_precision(layer):
     return keras.ops.convert_to_numpy(keras.ops.cast(phi, layer.compute_dtype))
 
 
-def _build_optimizer(model):
+def _has_optimizer_for_its_weights(model):
     if not model.optimizer.built:  # A second time would add its variables once more.
         model.optimizer.build(model.trainable_variables)
+    return is_built_for(model.optimizer, model.trainable_variables)
 
 
 # On JAX, Keras refuses to train such a model.
@@ -208,14 +191,19 @@ def _description(model):
     }
 
 
-def _variables(model):
-    """Describes how each variable is trained, except those of densities."""
+def _without_densities(model):
+    """Returns the variables of a model, except those of held densities."""
     held = {
         id(weight)
         for layer in sublayers(model, recursive=True)
         if isinstance(layer, HeldDensity)
         for weight in layer.weights
     }
+    return [variable for variable in model.variables if id(variable) not in held]
+
+
+def _variables(model):
+    """Describes how each variable is trained, except those of densities."""
     return {
         f"{number} {variable.name}": {
             "shape": tuple(variable.shape),
@@ -224,9 +212,7 @@ def _variables(model):
             "regularizer": _describe(variable.regularizer, ()),
             "constraint": _describe(variable.constraint, ()),
         }
-        for number, variable in enumerate(
-            v for v in model.variables if id(v) not in held
-        )
+        for number, variable in enumerate(_without_densities(model))
     }
 
 

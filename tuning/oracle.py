@@ -158,7 +158,8 @@ class DirectLOracle(_keras_tuner.Oracle):
             waiting = TrialStatus.IDLE if self.ongoing_trials else TrialStatus.STOPPED
             return {"status": waiting, "values": None}
         self._points[trial_id] = point
-        return {"status": TrialStatus.RUNNING, "values": self._values_at(point)}
+        values = Space(self.hyperparameters).values(point)
+        return {"status": TrialStatus.RUNNING, "values": values}
 
     def score_trial(self, trial: Trial) -> None:
         super().score_trial(trial)
@@ -186,9 +187,6 @@ class DirectLOracle(_keras_tuner.Oracle):
                 f"space holds: {names}"
             )
         return DirectLSearch(space.dimensions, **self._search_arguments, space=space)
-
-    def _values_at(self, point):
-        return Space(self.hyperparameters).values(point)
 
     def _tell_ended_trials(self):
         for trial_id in self.end_order[self._num_told :]:
@@ -336,7 +334,8 @@ class DirectLOracle(_keras_tuner.Oracle):
     def _restore_trial(self, trial_id, state):
         """Rebuilds a trial from oracle.json where its own file is lost."""
         hyperparameters = self.hyperparameters.copy()
-        hyperparameters.values = self._values_at(self._points[trial_id])
+        space = Space(self.hyperparameters)
+        hyperparameters.values = space.values(self._points[trial_id])
         trial = Trial(hyperparameters, trial_id, TrialStatus.INVALID)
         if trial_id in state["end_order"]:
             told = {tuple(p): v for p, v in state["direct_l"]["search"]["told"]}

@@ -107,7 +107,7 @@ class DensityTuner(_keras_tuner.Tuner):
         self.resume_trials = resume_trials
         self.idle_pause = idle_pause
         self._waiting = False
-        self._execution = None  # the number of the one that runs
+        self._execution = None  # the number of the running one
         self._kept = None
         self._collection = _keras_tuner.Collection()
         self._warned = set()
@@ -135,7 +135,7 @@ class DensityTuner(_keras_tuner.Tuner):
             super().search(*fit_args, **fit_kwargs)
         finally:
             self._waiting = False
-            self._drop_kept()
+            self._kept = None
         self._tell_failures()
 
     def _repr_html_(self) -> str:
@@ -179,8 +179,13 @@ class DensityTuner(_keras_tuner.Tuner):
         """Returns a result in which NaN is the worst value, like infinity."""
         if not isinstance(result, keras.callbacks.History):
             return result
-        self._check_objective(result.history)
         objective = self.oracle.objective
+        if not objective.has_value(result.history):
+            raise kt.errors.FatalValueError(
+                f"The results of the training lack the objective, {objective}. "
+                f"Received: {list(result.history)}. Compile the model with it as a "
+                "metric; names that start with 'val_' need `validation_data`."
+            )
         own = {objective.name: objective.direction}
         history = dict(result.history)
         for name, to in getattr(objective, "name_to_direction", own).items():
@@ -189,15 +194,6 @@ class DensityTuner(_keras_tuner.Tuner):
         result = copy.copy(result)
         result.history = history
         return result
-
-    def _check_objective(self, history):
-        objective = self.oracle.objective
-        if not objective.has_value(history):
-            raise kt.errors.FatalValueError(
-                f"The results of the training lack the objective, {objective}. "
-                f"Received: {list(history)}. Compile the model with it as a metric; "
-                "names that start with 'val_' need `validation_data`."
-            )
 
     def on_trial_end(self, trial: Trial) -> None:
         super().on_trial_end(trial)
@@ -216,7 +212,7 @@ class DensityTuner(_keras_tuner.Tuner):
         folder = self._backup_folder(trial) / f"execution_{self._execution}"
         for callback in callbacks:
             if isinstance(callback, DensityLogger):
-                self._give_files_of_its_own(callback, trial, folder.exists())
+                self._separate_files(callback, trial, folder.exists())
         if self.resume_trials:
             data = kwargs.get("x", args[0] if args else None)
             hidden = describe_hidden_order(data, kwargs.get("steps_per_epoch"))
@@ -229,7 +225,7 @@ class DensityTuner(_keras_tuner.Tuner):
             results = super().train_trial(trial, *args, callbacks=callbacks, **kwargs)
         except BaseException:
             # The state in which it stopped is not known.
-            self._drop_kept()
+            self._kept = None
             raise
         if self.resume_trials and not backup.trainings:
             self._warn(
@@ -238,7 +234,7 @@ class DensityTuner(_keras_tuner.Tuner):
             )
         return results
 
-    def _give_files_of_its_own(self, logger, trial, is_resumed):
+    def _separate_files(self, logger, trial, is_resumed):
         name = f"trial_{trial.trial_id}", f"execution_{self._execution}"
         if logger.path is not None:
             path = logger.path
@@ -262,7 +258,7 @@ class DensityTuner(_keras_tuner.Tuner):
                 difference = self._difference(self.build_briefly(hp))
             if difference is None:
                 return self._kept.model
-            self._drop_kept()
+            self._kept = None
             self._warn_of_models(
                 "Trials differ in more than densities and learning rates: "
                 f"{difference}."
@@ -289,14 +285,11 @@ class DensityTuner(_keras_tuner.Tuner):
         except Exception as error:  # The trial itself has not failed.
             return _reason(error)
 
-    def _drop_kept(self):
-        self._kept = None
-
     def _warn_of_models(self, reason):
         self._warn(f"{reason} Trials build models of their own.", kind="new models")
 
     def _warn(self, text, kind=None):
-        """Warn, once of each kind."""
+        """Warns once of each kind."""
         if (kind or text) not in self._warned:
             warnings.warn(text, stacklevel=2)
             self._warned.add(kind or text)
@@ -356,19 +349,10 @@ class DirectL(DensityTuner):
     Args:
         hypermodel: `keras_tuner.HyperModel`, or a callable that takes hyperparameters
             and returns a compiled model.
-        objective: A string, `keras_tuner.Objective` or a list of them.
-        max_trials: Integer or `None`, see `DirectLOracle`.
-        epsilon: Float, see `DirectLSearch`.
-        min_side: Float or `None`, the resolution of the search as a part of each
-            range, see `DirectLSearch`.
-        locally_biased: Boolean, `False` is the original DIRECT.
+        objective, max_trials, epsilon, min_side, locally_biased, hyperparameters,
+        tune_new_entries, allow_new_entries, max_retries_per_trial,
+        max_consecutive_failed_trials: as in `DirectLOracle`.
         seed: Integer, of the random numbers of all trials, see `DensityTuner`.
-        hyperparameters: Optional `keras_tuner.HyperParameters`.
-        tune_new_entries: Boolean, see `DirectLOracle`.
-        allow_new_entries: Boolean, see `DirectLOracle`.
-        max_retries_per_trial: Integer, how often a failed trial is run again.
-        max_consecutive_failed_trials: Integer, failed trials in a row that end the
-            search.
         **kwargs: Those of `DensityTuner`, and of `keras_tuner.Tuner` such as
             `executions_per_trial`, `directory`, `project_name` and `overwrite`.
 

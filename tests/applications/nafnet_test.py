@@ -116,5 +116,5 @@ def test_layers_are_serialisable(layer):
 
 
 def test_levels_have_to_match():
-    with pytest.raises(ValueError, match="as many levels as each other"):
+    with pytest.raises(ValueError, match="the same number of levels"):
         applications.NAFNet(4, (1, 1), 1, (1,))
