@@ -152,7 +152,7 @@ def read(folder):
         ValueError: If they have no digest.
     """
     path = Path(folder) / "runs.jsonl"
-    records = []
+    records = {}  # By its line: a disturbed write may leave a line twice.
     for line in path.read_bytes().splitlines() if path.exists() else ():
         try:
             record = json.loads(line)
@@ -162,9 +162,8 @@ def read(folder):
             continue
         if "id" not in record:
             raise ValueError(_cannot_go_on(folder, "has runs without a digest"))
-        if record not in records[-1:]:
-            records.append(record)
-    return records
+        records[line] = record
+    return list(records.values())
 
 
 def without_nan(value):

@@ -31,6 +31,16 @@ def test_lines_that_are_no_records_are_left_out(tmp_path):
     assert [record["id"] for record in read(tmp_path)] == ["a"]
 
 
+def test_a_doubled_line_counts_once_however_far_apart(tmp_path):
+    with RunLog(tmp_path, settings()) as log:
+        for name in "abc":
+            log.append({"id": name, "candidate": "x"})
+    path = tmp_path / "runs.jsonl"
+    first = path.read_text().splitlines(keepends=True)[0]
+    path.write_text(path.read_text() + first)
+    assert [record["id"] for record in read(tmp_path)] == ["a", "b", "c"]
+
+
 def test_a_run_is_found_for_the_candidate_that_asks(tmp_path):
     with RunLog(tmp_path, settings()) as log:
         log.append({"id": "a", "candidate": "x"})
