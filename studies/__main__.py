@@ -336,13 +336,15 @@ def draw_prices(prices):
             points = prices_points(found)
             for kind, label in (("standard", "standard sizes"), ("price", "prices")):
                 own = sorted(
-                    (cost, mean, deviation / np.sqrt(len(found.seeds)))
+                    (cost / 1e6, mean, deviation / np.sqrt(len(found.seeds)))
                     for name, mean, deviation, cost, _ in points
                     if name.startswith(kind)
                 )
                 axes.errorbar(*zip(*own, strict=True), fmt="o-", capsize=3, label=label)
-            axes.set(title=name, xlabel="multiplications", ylabel="accuracy, %")
+            axes.set(title=name, xlabel="million multiplications", ylabel="accuracy, %")
             axes.set_xscale("log")
+            axes.set_xticks([0.2, 0.5, 1, 2], ["0.2", "0.5", "1", "2"])
+            axes.minorticks_off()
         grid[0].legend(fontsize="small")
     return figure
 
@@ -386,11 +388,12 @@ SETTING = (
     "Points of accuracy, or dB of PSNR, of difference from the standard network of the "
     "best size: mean and half of the 95 % interval over ten seeds. Kernel size, width, "
     "learning rate and weight decay are tuned on the validation split, with the same "
-    "number of runs for each candidate. The densities are those of networks with the largest kernel. "
+    "number of runs for each candidate. Networks with a density have the largest "
+    "kernels. "
     '"Its cost" is that of the trimmed network in multiplications, relative to the '
     "large kernels. Trimming takes up to 5 % of the norm of each kernel. OSULeaf is "
-    "tuned by cross-validation, with kernels up to 65. The other series are older runs, "
-    "with one validation split and kernels up to 33."
+    "tuned by cross-validation, with kernels up to 65. The other series are older "
+    "runs, with one validation split and kernels up to 33."
 )
 
 
