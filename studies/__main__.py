@@ -27,8 +27,8 @@ PRICES = ROOT / "docs" / "images" / "price_of_size.svg"
 MARKS = ("<!-- studies -->", "<!-- end of studies -->")
 LINEAR_EXAMPLES = 50
 README_ROWS = {  # by study and number of examples
-    ("Set12", 1): ("Denoiser of 3 layers", "1 picture"),
-    ("Set12", 380): ("Denoiser of 3 layers", "380 pictures"),
+    ("Set12", 1): ("Small denoiser", "1 picture"),
+    ("Set12", 380): ("Small denoiser", "380 pictures"),
     ("ArrowHead", 36): ("ArrowHead", "36 series"),
     ("OSULeaf", 200): ("OSULeaf", "200 series"),
 }
@@ -484,7 +484,7 @@ def readme_table(rows, studies):
     cells = [_signed(*linear_prior.interval(one), 2) for one in differences]
     lines = [
         [
-            "One linear denoiser",
+            "Linear denoiser",
             f"{LINEAR_EXAMPLES} patches",
             f"{best.mean():.2f} dB",
             *cells,
@@ -509,7 +509,8 @@ def readme_table(rows, studies):
             )
     columns = ("", "examples", "best standard, size", "largest kernel")
     kinds = ("density, width tuned", "learned", "learned, trimmed")
-    return markdown_table([*columns, *kinds], lines)
+    table = markdown_table([*columns, *kinds], lines)
+    return table.replace(" ± ", "±")  # An interval is not broken across lines.
 
 
 def page_with(page, written, marks=MARKS):
