@@ -428,8 +428,9 @@ def text(rows, studies):
             "The question of the first paper, on photographs and on CIFAR-10, with the "
             "published coefficients. Learning rate and one factor of all initial "
             "kernels are tuned on both sides with the same number of runs. Mean of the "
-            "test metric, and the difference with its 95 % interval. `python -m "
-            "studies.small_kernels` runs it.",
+            "test metric, and the difference with its 95 % interval. Where all "
+            "differences are equal, the search chose a density of 1, the standard "
+            "convolution. `python -m studies.small_kernels` runs it.",
             answers_table(small),
         ]
     if scaled:
