@@ -1,4 +1,4 @@
-"""Copies and changes of models, and all that these take of Keras's internals.
+"""Copies and changes models; the only use of Keras's internals.
 
 Keras has no public way to walk through the layers inside of a layer that is not a
 model, to keep `clone_model` from compiling, to copy random seeds, to begin `fit` at
@@ -409,14 +409,14 @@ def build_like(new, layer):
 
 
 def become(layer, cls, remove, attributes):
-    """Makes a layer that is built one of another class, which lies as it does.
+    """Changes the class of a built layer to one with the same layout.
 
     Args:
-        layer: the layer. All that holds it goes on to do so.
+        layer: the layer, which remains the same object.
         cls: the class.
         remove: names of attributes to remove where it has them.
-        attributes: dict of attributes to set. Layers and variables among the old ones
-            are tracked no more, those among the new ones are.
+        attributes: dict of attributes to set. New layers and variables among them are
+            tracked, removed ones are not.
     """
     layer._tracker.unlock()
     try:
@@ -437,7 +437,7 @@ def _attributes(layer):
 
 
 def forget_traces(model):
-    """Makes a model compute with its layers as they are now.
+    """Makes a model compute with its current layers.
 
     What it has compiled holds the code of its layers as they were.
     """
@@ -452,7 +452,7 @@ def forget_traces(model):
 
 
 def compile_like(new, old, optimizer=lambda optimizer: optimizer):
-    """Compiles a model as another one is, with an optimizer that begins anew.
+    """Compiles a model like another one, with a new optimizer state.
 
     Args:
         new: the model to compile; it may be `old` itself.
@@ -508,7 +508,7 @@ def _with_inner(layer):
 
 
 def begin_at_epoch(model, epoch):
-    """Makes a `fit` that is at its beginning begin at an epoch, as a resumed one does.
+    """Makes a `fit` that has just started begin at an epoch, like a resumed one.
 
     Args:
         model: `keras.Model`.

@@ -37,7 +37,7 @@ _TOLERANCE = 1e-3
 
 
 class ExportError(RuntimeError):
-    """A model could not be exported, or its file does not compute what it does.
+    """A model could not be exported, or its file computes other outputs.
 
     Attributes:
         reason: str, the message without the way out.
@@ -373,7 +373,7 @@ _LOADERS = {
 
 @contextlib.contextmanager
 def _quiet(verbose):
-    """Keeps back the warnings of tracers, and the graph that PyTorch prints.
+    """Suppresses the warnings of tracers, and the graph that PyTorch prints.
 
     It prints the whole graph of a model that it cannot export, from C++: so the output
     of the process, not only Python's, is closed for that time.

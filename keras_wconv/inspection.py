@@ -49,7 +49,7 @@ def weighted_layers(model: keras.Layer) -> dict[str, WeightedConvolution]:
 def find_layers(
     model: keras.Layer, is_wanted: Callable[[keras.Layer], bool]
 ) -> dict[str, Any]:
-    """Returns the layers for which a function is true, a dict as of `weighted_layers`.
+    """Returns the layers for which a function is true, as `weighted_layers` does.
 
     Args:
         model: a `keras.Model` or a `keras.Layer`, which may be wanted itself.
@@ -112,7 +112,7 @@ def effective_size(layer: WeightedConvolution, part: float = 0.99) -> tuple[int,
 
 
 def centered(size: int, padding: str) -> list[slice]:
-    """Returns the slices of an axis that lose whole rings, the smallest first.
+    """Returns the slices of an axis without outer rings, the smallest first.
 
     A ring is the first and the last tap, or the first alone of a causal kernel.
 

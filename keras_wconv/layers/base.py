@@ -1,4 +1,4 @@
-"""What all weighted convolutions share: a density, and a kernel multiplied by it."""
+"""The base of all weighted convolutions: a kernel multiplied by a density."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ class WeightedConvolution(_Layer):
 
     @property
     def density_map(self) -> np.ndarray:
-        """Φ as it is now, normalized where it is: a NumPy array of `kernel_size`.
+        """The current Φ, after normalization: a NumPy array of shape `kernel_size`.
 
         Where channels have densities of their own, it has two more axes that broadcast
         to those of the kernel.
@@ -367,7 +367,7 @@ DENSITY_ARGUMENTS: set[str] = {
 
 
 def check_density_options(options: Mapping[str, object]) -> None:
-    """Checks density options of whole models, whose layers may get none of them.
+    """Checks density options of whole models, in which no layer may use them.
 
     Raises:
         TypeError: If a name is none that a weighted layer takes beside `density`.

@@ -46,7 +46,7 @@ class LayerDensity:
         raise NotImplementedError
 
     def map_value(self, normalize: bool | None = None) -> np.ndarray:
-        """Returns Φ as it is now, a float64 NumPy array.
+        """Returns the current Φ, a float64 NumPy array.
 
         Args:
             normalize: bool, in place of the attribute.
@@ -69,7 +69,7 @@ class LayerDensity:
 
 
 class _Constants:
-    """Arrays that a density computes with and that are no weights.
+    """Arrays that a density computes with, which are not weights.
 
     TensorFlow and JAX make them constants of a compiled function. PyTorch would copy an
     array to the device in each call, and wait for it; it gets tensors, which are made
@@ -107,7 +107,7 @@ class _Constants:
 
 
 class FixedDensity(LayerDensity):
-    """A density that is a constant and has no weights.
+    """A constant density without weights.
 
     Args:
         initial: `keras_wconv.densities.Density`.
@@ -406,7 +406,7 @@ class HeldDensity(LearnedDensity):
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class StepDensity(HeldDensity):
-    """A density that changes the step of a training and not what is trained.
+    """A density that changes the training steps and not the function.
 
     The kernel is divided by it whenever it is set. It is part of the state of a
     training: files of a model have it, where other held densities are those that the
