@@ -445,8 +445,8 @@ def text(rows, studies):
         parts += [
             "### The published recipe for a learned density",
             "DnCNN of 5 layers with kernels of 7, photographs, 1,000 steps, mean and "
-            f"standard deviation over {len(recipes.seeds)} seeds, failed runs included, "
-            "nothing tuned. `python -m studies.recipes` runs it.",
+            f"standard deviation over {len(recipes.seeds)} seeds, failed runs "
+            "included, nothing tuned. `python -m studies.recipes` runs it.",
             means_table(recipes),
         ]
     if starts:
