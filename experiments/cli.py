@@ -237,7 +237,9 @@ def _say_plan(options, task, both):
     )
     if options.plan:
         seconds = _seconds_of_a_run(task)
-        print(f"About {runs * seconds / 60:.0f} minutes ({seconds:.0f} s a run).")
+        minutes = round(runs * seconds / 60)
+        unit = "minute" if minutes == 1 else "minutes"
+        print(f"About {minutes} {unit} ({seconds:.0f} s a run).")
 
 
 def _seconds_of_a_run(task):

@@ -82,7 +82,8 @@ def values_digest(model):
     digest = hashlib.sha256()
     for weight in model.weights:
         digest.update(f"{tuple(weight.shape)}{weight.dtype}".encode())
-        values = ops.convert_to_numpy(ops.cast(weight, "float64"))
+        # Cast by NumPy: JAX has no float64, and warns.
+        values = ops.convert_to_numpy(weight).astype("float64")
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:16]
 

@@ -175,3 +175,9 @@ def test_a_model_that_is_compiled_is_refused():
     with pytest.raises(ValueError, match="must return a model that is not compiled"):
         start(compiled)
     assert candidate().tune == ()
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_a_digest_of_values_needs_no_float64_of_the_backend():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    assert initial.values_digest(model) == initial.values_digest(model)
