@@ -16,8 +16,9 @@ from .._files import whole_file
 from ..conversion import fold
 from ..densities import PUBLISHED
 from ..export import ExportError, export
-from .tasks import classification, datasets
+from .tasks import datasets
 from .tasks._pictures import SPLIT_NAMES, is_hidden
+from .tasks.classification import SmallVGG
 from .tasks.denoising import SmallDnCNN
 
 
@@ -128,9 +129,9 @@ def _of_ones_own(text, recipe):
         data = datasets.ucr(text)
     # By the axes of an example: a series, a picture or a volume with channels.
     networks = {
-        3: classification.SmallTimeSeriesResNet,
-        4: classification.SmallVGG,
-        5: classification.SmallR3D18,
+        3: functools.partial(applications.TimeSeriesResNet, filters=(16, 32, 32)),
+        4: SmallVGG,
+        5: functools.partial(applications.R3D18, filters=(8, 16, 32, 32)),
     }
     axes = data.train[0].ndim
     if "network" not in recipe and axes not in networks:

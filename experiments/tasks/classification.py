@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ from ...applications.time_series_resnet import TimeSeriesResNet
 from ...applications.vgg import VGG, VGG16
 from . import datasets
 from .batches import Batches
-from .task import Recipe, Task, channel_hint
+from .task import Task, channel_hint
 
 if TYPE_CHECKING:
     from ..._types import PathLike
@@ -32,10 +32,6 @@ SGD = functools.partial(
 SmallVGG = functools.partial(
     VGG, (2, 2), (16, 32), batch_normalization=True, hidden_units=()
 )
-SmallTimeSeriesResNet = functools.partial(TimeSeriesResNet, filters=(16, 32, 32))
-SmallR3D18 = functools.partial(R3D18, filters=(8, 16, 32, 32))
-
-LAPTOP = {"epochs": 10, "batch_size": 25, "learning_rate": 0.02, "schedule": "cosine"}
 
 
 class Classification(Task):
@@ -50,11 +46,17 @@ class Classification(Task):
         network: optional builder, for `model`, that takes `input_shape`, `classes`,
             `density` and the density options, such as `applications.VGG16` or a
             `functools.partial` of it.
+        epochs: int.
+        batch_size: int.
+        learning_rate: float, the peak of the schedule.
+        optimizer: function of `learning_rate` that returns a Keras optimizer.
+        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
+            the training).
+        weight_decay: float, in place of the optimizer's own.
         pad: int, pixels of zeros around an image before a random crop of its size.
         flip: bool, whether half of the images are mirrored.
         rotation: float, degrees up to which images are turned, either way.
-        **recipe: `epochs`, `batch_size`, `learning_rate`, `optimizer`, `schedule`,
-            `weight_decay` and `density_learning_rate`, see `Task`.
+        density_learning_rate: float, of learned densities.
 
     Raises:
         ValueError: If the data have no classes, or the network does not fit them.
@@ -83,20 +85,28 @@ class Classification(Task):
         self,
         data: Dataset,
         network: Callable[..., keras.Model] | None = None,
-        *,
+        epochs: int = 200,
+        batch_size: int = 128,
+        learning_rate: float = 0.1,
+        optimizer: Callable[..., keras.optimizers.Optimizer] = SGD,
+        schedule: str = "steps",
+        weight_decay: float | None = None,
         pad: int = 0,
         flip: bool = False,
         rotation: float = 0.0,
-        **recipe: Unpack[Recipe],
+        density_learning_rate: float = 1e-2,
     ) -> None:
-        defaults: Recipe = {
-            "epochs": 200,
-            "batch_size": 128,
-            "learning_rate": 0.1,
-            "optimizer": SGD,
-            "schedule": "steps",
-        }
-        super().__init__(data, network, **(defaults | recipe))
+        super().__init__(
+            data,
+            network,
+            epochs,
+            batch_size,
+            learning_rate,
+            optimizer,
+            schedule,
+            weight_decay,
+            density_learning_rate,
+        )
         inputs = self.data.train[0]
         if (pad or flip or rotation) and inputs.ndim != 4:
             raise ValueError(
@@ -113,16 +123,30 @@ class Classification(Task):
         cls, network: Callable[..., keras.Model] | None = None, **recipe: Any
     ) -> Self:
         """Handwritten digits, a small VGG unless told otherwise; for a laptop."""
-        recipe = {**LAPTOP, "epochs": 15, "batch_size": 50, "pad": 1, **recipe}
-        return cls(datasets.digits(), network or SmallVGG, **recipe)
+        network = network or SmallVGG
+        defaults = {
+            "epochs": 15,
+            "batch_size": 50,
+            "learning_rate": 0.02,
+            "schedule": "cosine",
+            "pad": 1,
+        }
+        return cls(datasets.digits(), network, **{**defaults, **recipe})
 
     @classmethod
     def mnist(
         cls, network: Callable[..., keras.Model] | None = None, **recipe: Any
     ) -> Self:
         """5,000 digits of MNIST, a small VGG unless told otherwise; for a laptop."""
-        recipe = {**LAPTOP, "batch_size": 50, "pad": 2, **recipe}
-        return cls(datasets.mnist(), network or SmallVGG, **recipe)
+        network = network or SmallVGG
+        defaults = {
+            "epochs": 10,
+            "batch_size": 50,
+            "learning_rate": 0.02,
+            "schedule": "cosine",
+            "pad": 2,
+        }
+        return cls(datasets.mnist(), network, **{**defaults, **recipe})
 
     @classmethod
     def cifar100(
@@ -146,15 +170,28 @@ class Classification(Task):
         cls, network: Callable[..., keras.Model] | None = None, **recipe: Any
     ) -> Self:
         """Cylinder, bell and funnel, a narrow `TimeSeriesResNet`; for a laptop."""
-        recipe = {**LAPTOP, **recipe}
-        return cls(datasets.time_series(), network or SmallTimeSeriesResNet, **recipe)
+        network = network or functools.partial(TimeSeriesResNet, filters=(16, 32, 32))
+        defaults = {
+            "epochs": 10,
+            "batch_size": 25,
+            "learning_rate": 0.02,
+            "schedule": "cosine",
+        }
+        return cls(datasets.time_series(), network, **{**defaults, **recipe})
 
     @classmethod
     def volumes(
         cls, network: Callable[..., keras.Model] | None = None, **recipe: Any
     ) -> Self:
         """Four solids in noise, a narrow `R3D18`; for a laptop."""
-        return cls(datasets.volumes(), network or SmallR3D18, **{**LAPTOP, **recipe})
+        network = network or functools.partial(R3D18, filters=(8, 16, 32, 32))
+        defaults = {
+            "epochs": 10,
+            "batch_size": 25,
+            "learning_rate": 0.02,
+            "schedule": "cosine",
+        }
+        return cls(datasets.volumes(), network, **{**defaults, **recipe})
 
     def check_data(self, data: Dataset) -> Dataset | None:
         if isinstance(data.train, datasets.Pictures):
@@ -219,8 +256,12 @@ class Classification(Task):
         return 2 * math.sqrt(chance * (1 - chance) / self.data.count(split))
 
     def get_config(self) -> dict[str, Any]:
-        own = {"pad": self.pad, "flip": self.flip, "rotation": self.rotation}
-        return super().get_config() | own
+        return {
+            **super().get_config(),
+            "pad": self.pad,
+            "flip": self.flip,
+            "rotation": self.rotation,
+        }
 
 
 # Layers that leave probabilities probabilities, and logits logits.

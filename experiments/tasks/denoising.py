@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ from ...applications.dncnn import DnCNN, DnCNN17
 from ...inspection import weighted_layers
 from . import datasets
 from .batches import Batches
-from .task import Recipe, Task, example_shape
+from .task import Task, example_shape
 
 if TYPE_CHECKING:
     from ..._types import PathLike, Tensor
@@ -54,8 +54,7 @@ class Denoising(Task):
     The network sees patches, turned and mirrored, with noise of deviation `sigma / 255`
     on a scale of [0, 1]; its input is not clipped, its output is, before a metric. The
     noise of the validation and the test pictures is always the same. The defaults are
-    the usual protocol of DnCNN: 50 epochs of Adam in batches of 128 patches, and a rate
-    of 0.001 that is multiplied by 0.2 at 30, 60 and 80 % of the training.
+    the usual protocol of DnCNN.
 
     Args:
         data: `datasets.Dataset` of pictures.
@@ -66,14 +65,20 @@ class Denoising(Task):
             train blind: each patch has a deviation between the two.
         test_sigmas: floats, deviations to evaluate at. By default `sigma`, or 15, 25
             and 50 for a blind network.
+        epochs: int.
+        batch_size: int, patches a batch.
         patch_size: int, pixels a side.
         patches_per_picture: int, how many patches of a batch come from one picture.
         steps_per_epoch: int, batches an epoch; by default all pictures once.
+        learning_rate: float, the peak of the schedule.
+        optimizer: function of `learning_rate` that returns a Keras optimizer.
+        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
+            the training).
+        weight_decay: float, instead of the optimizer's own.
         loss: see `keras.Model.compile`; `"mean_absolute_error"` is also usual.
         evaluation_size: int, the side of the central square that is evaluated; None
             for whole pictures.
-        **recipe: `epochs`, `batch_size` (in patches), `learning_rate`, `optimizer`,
-            `schedule`, `weight_decay` and `density_learning_rate`, see `Task`.
+        density_learning_rate: float, of learned densities.
 
     Raises:
         ValueError: If the data are no pictures, the pictures are smaller than a patch,
@@ -109,27 +114,35 @@ class Denoising(Task):
         network: Callable[..., keras.Model] | None = None,
         sigma: float | tuple[float, float] = 25.0,
         test_sigmas: Sequence[float] | None = None,
-        *,
+        epochs: int = 50,
+        batch_size: int = 128,
         patch_size: int = 40,
         patches_per_picture: int = 16,
         steps_per_epoch: int | None = None,
+        learning_rate: float = 1e-3,
+        optimizer: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
+        schedule: str = "steps",
+        weight_decay: float | None = None,
         loss: str = "mean_squared_error",
         evaluation_size: int | None = None,
-        **recipe: Unpack[Recipe],
+        density_learning_rate: float = 1e-2,
     ) -> None:
-        defaults: Recipe = {
-            "epochs": 50,
-            "batch_size": 128,
-            "learning_rate": 1e-3,
-            "optimizer": keras.optimizers.Adam,
-            "schedule": "steps",
-        }
-        super().__init__(data, network, **(defaults | recipe))
-        if self.batch_size % patches_per_picture:
+        if batch_size % patches_per_picture:
             raise ValueError(
                 "`batch_size` must be a multiple of `patches_per_picture`. Received: "
-                f"{self.batch_size} and {patches_per_picture}"
+                f"{batch_size} and {patches_per_picture}"
             )
+        super().__init__(
+            data,
+            network,
+            epochs,
+            batch_size,
+            learning_rate,
+            optimizer,
+            schedule,
+            weight_decay,
+            density_learning_rate,
+        )
         small = [
             f"{name} {height}x{width}"
             for part in (data.train, data.validation, data.test)

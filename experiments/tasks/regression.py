@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from . import datasets
-from .task import Recipe, Task
+from .task import Task
 
 if TYPE_CHECKING:
     from .datasets import Dataset
@@ -18,16 +18,21 @@ if TYPE_CHECKING:
 class Regression(Task):
     """Train a network to predict numbers: squared error, mean absolute error.
 
-    Inputs are standardized by the mean and deviation of the training split, targets are
-    not. The defaults are 50 epochs of Adam in batches of 32, and a rate of 0.001 that
-    falls to zero along a cosine.
+    Inputs are standardized by the mean and deviation of the training split; targets
+    stay as they are.
 
     Args:
         data: `datasets.Dataset` of inputs and numbers.
         network: optional function of `density` and density options that returns a
             Keras model, for `model`.
-        **recipe: `epochs`, `batch_size`, `learning_rate`, `optimizer`, `schedule`,
-            `weight_decay` and `density_learning_rate`, see `Task`.
+        epochs: int.
+        batch_size: int.
+        learning_rate: float, the peak of the schedule.
+        optimizer: function of `learning_rate` that returns a Keras optimizer.
+        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
+            the training).
+        weight_decay: float, in place of the optimizer's own.
+        density_learning_rate: float, of learned densities.
 
     Raises:
         ValueError: If the data are pictures without targets.
@@ -62,16 +67,25 @@ class Regression(Task):
         self,
         data: Dataset,
         network: Callable[..., keras.Model] | None = None,
-        **recipe: Unpack[Recipe],
+        epochs: int = 50,
+        batch_size: int = 32,
+        learning_rate: float = 1e-3,
+        optimizer: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
+        schedule: str = "cosine",
+        weight_decay: float | None = None,
+        density_learning_rate: float = 1e-2,
     ) -> None:
-        defaults: Recipe = {
-            "epochs": 50,
-            "batch_size": 32,
-            "learning_rate": 1e-3,
-            "optimizer": keras.optimizers.Adam,
-            "schedule": "cosine",
-        }
-        super().__init__(data, network, **(defaults | recipe))
+        super().__init__(
+            data,
+            network,
+            epochs,
+            batch_size,
+            learning_rate,
+            optimizer,
+            schedule,
+            weight_decay,
+            density_learning_rate,
+        )
         self.batches(0)  # A batch may be larger than the training split.
 
     def check_data(self, data: Dataset) -> Dataset | None:

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import keras
 import numpy as np
@@ -22,18 +22,6 @@ if TYPE_CHECKING:
 
 SCHEDULES = ("constant", "cosine", "steps")
 TUNING_SEED = 1_000_000  # Seeds from here on tune; a user's are below.
-
-
-class Recipe(TypedDict, total=False):
-    """What every task takes of the recipe, for the signatures of its subclasses."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    optimizer: Callable[..., keras.optimizers.Optimizer]
-    schedule: str
-    weight_decay: float | None
-    density_learning_rate: float
 
 
 class Task:
