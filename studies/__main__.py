@@ -223,21 +223,6 @@ def network_table(rows, names=None):
     return markdown_table([*columns, "trimmed size", "its cost"], lines)
 
 
-def costs_table(studies):
-    """Returns what it took to tune each candidate and to train it once more."""
-    lines = []
-    for title, (found, examples) in studies.items():
-        cells = []
-        for name in ("standard, size tuned", "width tuned", "learned"):
-            tuning = [one["seconds"] for one in found.tried(name)]
-            final = [one["seconds"] for one in found.runs if one["candidate"] == name]
-            minutes = (sum(tuning) + np.mean(final)) / 60
-            cells.append(f"{len(tuning)} + 1, {minutes:.1f} min")
-        lines.append([title, f"{examples[-1]:,}", *cells])
-    columns = ["data", "examples", "standard, size tuned", "width tuned", "learned"]
-    return markdown_table(columns, lines)
-
-
 def series_summary(rows):
     """Returns what all sets of series say together, as that field says it."""
     names = ("width tuned", "learned", "learned, trimmed")
@@ -388,8 +373,8 @@ SETTING = (
     "Points of accuracy, or dB of PSNR, of difference from the standard network of the "
     "best size: mean and half of the 95 % interval over ten seeds. Kernel size, width, "
     "learning rate and weight decay are tuned on the validation split, with the same "
-    "number of runs for each candidate. Networks with a density have the largest "
-    "kernels. "
+    "number of runs for each candidate (or one less, where values failed). Networks "
+    "with a density have the largest kernels. "
     '"Its cost" is that of the trimmed network in multiplications, relative to the '
     "large kernels. Trimming takes up to 5 % of the norm of each kernel. OSULeaf is "
     "tuned by cross-validation, with kernels up to 65. The other series are older "
@@ -411,11 +396,6 @@ def text(rows, studies):
         of_series = [row for n in series.SETS if n in found for row in found[n]]
         if len(of_series) > 1:
             parts.append(series_summary(of_series))
-        parts += [
-            "What each took, runs to tune and one to train, on one core of a machine "
-            "that did other things beside it:",
-            costs_table(studies),
-        ]
         parts += [
             f"**{name}, {cell}.** {results.verdict(cell)}"
             for name, (results, _) in studies.items()
