@@ -207,13 +207,16 @@ class Faults:
         self._fails("disk full, report", "search", finished, limit=300)
         for act in ACTS:
             folder = self._prepared(act, f"{act}-mount")
-            if self._mounted(folder, "-o", "ro"):
-                self._fails(f"read-only folder, {act}", act, folder)
-                subprocess.run(["umount", folder], check=True)
-            if self._mounted(folder, "-o", "size=4k"):
+            for fault, option in (
+                ("read-only folder", "remount,ro"),
+                ("small file system", "remount,size=4k"),
+            ):
+                if not self._mounted(folder):
+                    continue
                 if act in ("fold", "export"):
                     (folder / "model.keras").symlink_to(self.folder / "model.keras")
-                self._fails(f"small file system, {act}", act, folder)
+                subprocess.run(["mount", "-o", option, folder], check=True)
+                self._fails(f"{fault}, {act}", act, folder)
                 subprocess.run(["umount", folder], check=True)
 
     def _prepared(self, act, name):
@@ -224,8 +227,8 @@ class Faults:
                 self.model.save(path)
         return folder
 
-    def _mounted(self, folder, *options):
-        command = ["mount", "-t", "tmpfs", *options, "tmpfs", folder]
+    def _mounted(self, folder):
+        command = ["mount", "-t", "tmpfs", "tmpfs", folder]
         try:
             return not subprocess.run(command, capture_output=True).returncode
         except FileNotFoundError:
@@ -234,7 +237,7 @@ class Faults:
     def _fails(self, fault, act, folder, **options):
         before = _runs(folder)
         status, errors = _run(act, folder, **options)
-        held = status == 2 and errors.strip() and _keeps(before, folder)
+        held = status == 2 and "[Errno" in errors and _keeps(before, folder)
         self.count(fault, held, errors.strip().splitlines()[-1][:100] if errors else "")
 
     def two_processes(self):
