@@ -1,15 +1,15 @@
-"""Copies and changes models; the only use of Keras's internals.
+"""Copies and changes models; the only module that uses Keras's internals.
 
-Keras has no public way to walk through the layers inside of a layer that is not a
-model, to keep `clone_model` from compiling, to copy random seeds, to begin `fit` at
-an epoch where a callback says so, to change the children of a layer that is built, to
-compile a model as another one is, to see the very objects that it was compiled with, to
-ask an optimizer for its variables and a `MultiOptimizer` for its rules, or to tell
-PyTorch of variables that came later.
-The private attributes used are `Layer._flatten_layers`, `Layer._tracker`,
-`Layer._track_variables` and `Layer._torch_params` (PyTorch alone),
-`Model._compile_config`, `Model._initial_epoch`, `Optimizer._trainable_variables` and
-`MultiOptimizer._optimizer_map`, checked with Keras 3.10 and 3.15.
+These private attributes have no public counterpart. They were checked with Keras 3.10
+and 3.15.
+
+- `Layer._flatten_layers`: the layers inside a layer that is not a model.
+- `Layer._tracker`: the children of a layer that is built.
+- `Layer._track_variables`, `Layer._torch_params`: variables that PyTorch sees.
+- `Model._compile_config`: the objects that a model was compiled with.
+- `Model._initial_epoch`: the epoch at which `fit` begins, set by a callback.
+- `Optimizer._trainable_variables`: the variables of an optimizer.
+- `MultiOptimizer._optimizer_map`: the rules of an optimizer.
 """
 
 import collections
@@ -24,8 +24,13 @@ from keras import ops
 
 
 def sublayers(layer, recursive=False):
-    """Returns the layers in a layer, in order: its children, or all that are inside."""
+    """Returns the children of a layer in order, or all layers inside it."""
     return layer._flatten_layers(include_self=False, recursive=recursive)
+
+
+def is_of_keras(cls):
+    """Whether a class is Keras's own."""
+    return cls.__module__.partition(".")[0] == "keras"
 
 
 def is_graph(layer):
@@ -35,10 +40,10 @@ def is_graph(layer):
 
 
 def clone(model, clone_layer):
-    """Copies a Functional or Sequential model, without its state and not compiled.
+    """Copies a Functional or Sequential model without its state, not compiled.
 
     Args:
-        model: a built model; those inside of it are copied too.
+        model: a built model. Nested models are copied, too.
         clone_layer: function of a layer that returns the layer for the copy.
 
     Raises:
@@ -47,34 +52,38 @@ def clone(model, clone_layer):
     if not is_graph(model):
         raise ValueError(
             "`model` must be a Functional or Sequential `keras.Model`, unless it is "
-            "changed in place, with `in_place=True`: a subclassed model makes its "
-            "layers in its own code, and no copy can be made of it from outside. Or "
-            "use the layers of `keras_wconv.layers` in that code, which take the "
-            "arguments of Keras's. "
-            f"Received: model={model} of type {type(model)}"
+            "changed in place, with `in_place=True`: the code of a subclassed model "
+            "makes its layers, and no copy can be made from outside. Or use the layers "
+            "of `keras_wconv.layers` in that code, which take the arguments of "
+            f"Keras's. Received: model={model} of type {type(model)}"
         )
     check_built(model)
+    shared = _shared_layers(model)
 
-    @functools.cache  # One copy of a layer that nested models share.
+    @functools.cache  # Nested models may share a layer, which has one copy.
     def copy(layer):
         if not is_graph(layer):
             new = clone_layer(layer)
             share(layer, new)
             return new
-        if not _has_own_behavior(layer):
-            return copy_graph(layer)
-        if not _is_made_of_tensors(layer):
-            # `clone_model` would drop what the class does.
-            if layer is not model:
-                return clone_layer(layer)
-            raise _no_copy(layer)
-        new = copy_graph(layer)
-        if type(new) is not type(layer):
-            raise _no_copy(layer)
+        has_own_behavior = _has_own_behavior(layer)
+        if not has_own_behavior or _is_made_of_tensors(layer):
+            new = keras.models.clone_model(layer, _new_inputs(layer), copy)
+        elif layer is not model:
+            return clone_layer(layer)
+        else:
+            new = None
+        if has_own_behavior and type(new) is not type(layer):
+            raise ValueError(
+                f"`model` is of the class {type(layer).__name__}. A copy would lack "
+                "its constructor, or its methods such as `call` and `train_step`. "
+                "Change the model in place, with `in_place=True`. "
+                f"Received: model={layer}"
+            )
         return new
 
     def share(layer, new):
-        """Lets the copy of a layer hold the copies of what it shares with others."""
+        """Makes the copy of a layer hold the copies of what it shares with others."""
         if new is layer or not isinstance(layer, keras.Layer):
             return
         attributes = _attributes(new)
@@ -108,17 +117,12 @@ def clone(model, clone_layer):
                 own[index] = share_value(holder, held[index], own[index])
         return own
 
-    shared = _shared_layers(model)
-
-    def copy_graph(graph):
-        return keras.models.clone_model(graph, _new_inputs(graph), copy)
-
     with _uncompiled(model):
         return copy(model)
 
 
 def graph_layers(model):
-    """Returns by `id` the layers of a graph and of the graphs in it."""
+    """Returns the layers of a graph and of the graphs in it, by `id`."""
     found = {}
     for layer in sublayers(model):
         found[id(layer)] = layer
@@ -128,7 +132,7 @@ def graph_layers(model):
 
 
 def _shared_layers(model):
-    """Ids of the layers that are in a graph or in several layers, and in a layer."""
+    """Returns the ids of layers with a holder that is no graph, and another holder."""
     in_graph = graph_layers(model)
     holders = collections.Counter(
         id(held)
@@ -140,7 +144,7 @@ def _shared_layers(model):
 
 
 def check_built(layer):
-    """Raises a `ValueError` for what is no layer or model, or has no weights yet."""
+    """Raises a `ValueError` for anything but a layer or model that is built."""
     if not isinstance(layer, keras.Layer):
         raise ValueError(
             "`model` must be a `keras.Model` or `keras.Layer`. "
@@ -149,12 +153,12 @@ def check_built(layer):
     if not layer.built:
         raise ValueError(
             "`model` must be built: it has no weights yet. Call "
-            "`model.build(input_shape)` first, begin it with `keras.Input`, or call it "
-            f"once on data. Received: model={layer}"
+            "`model.build(input_shape)`, begin it with `keras.Input`, or call it once "
+            f"on data. Received: model={layer}"
         )
 
 
-# What a subclass of a Functional or Sequential model may do in another way.
+# Methods with which the class of a Functional or Sequential model changes what it does.
 _BEHAVIOR = (
     "__call__",
     "call",
@@ -171,18 +175,17 @@ _BEHAVIOR = (
 
 
 def _has_own_behavior(model):
-    """Whether the class of a graph does more than to hold its layers."""
+    """Whether the class of a graph overrides one of these methods."""
     return any(
         name in vars(cls)
         for cls in type(model).__mro__
-        if cls.__module__.partition(".")[0] not in ("keras", "builtins")
-        and issubclass(cls, keras.Layer)
+        if not is_of_keras(cls) and issubclass(cls, keras.Layer)
         for name in _BEHAVIOR
     )
 
 
 def _is_made_of_tensors(model):
-    """Whether a class of graphs is made as `keras.Model(inputs, outputs)` is."""
+    """Whether a class is called like `keras.Model(inputs, outputs)`."""
     arguments = list(inspect.signature(type(model).__init__).parameters)
     return not isinstance(model, keras.Sequential) and arguments[1:] in (
         ["args", "kwargs"],
@@ -190,16 +193,8 @@ def _is_made_of_tensors(model):
     )
 
 
-def _no_copy(model):
-    return ValueError(
-        f"`model` is of the class {type(model).__name__}, whose methods, such as "
-        "`call` and `train_step`, or whose constructor a copy would lack. Change the "
-        f"model in place, with `in_place=True`. Received: model={model}"
-    )
-
-
 def _new_inputs(model):
-    """Inputs like those of a model; `clone_model` by itself drops their names."""
+    """Returns inputs like those of a model; `clone_model` would drop their names."""
     if isinstance(model, keras.Sequential):
         return None
     inputs = {
@@ -214,7 +209,7 @@ def _new_inputs(model):
 
 @contextlib.contextmanager
 def _uncompiled(model):
-    """Keeps `clone_model` from compiling, which fails for unregistered losses."""
+    """Keeps `clone_model` from compiling, which fails if a loss is not registered."""
     compiled = [
         layer for layer in _with_inner(model) if getattr(layer, "compiled", False)
     ]
@@ -231,42 +226,39 @@ def copy_layer(layer, rewrite=lambda config: config):
     """Copies a layer by its config, which `rewrite` may change.
 
     Raises:
-        ValueError: If the layer has no config that leads to it.
+        ValueError: If the layer cannot be made from its config.
     """
     if isinstance(layer, keras.layers.Lambda):
         return layer  # It has no state.
     inner = _with_inner(layer) if isinstance(layer, keras.Layer) else []
     classes = {type(each).__name__: type(each) for each in inner}
-    # Keras's constructors take objects. The `from_config` of a class of anyone's may
-    # want what `get_config` gave, and Keras's knows own functions by their names alone.
+    # Keras's constructors take objects, but a config has functions only by name. The
+    # `from_config` of other classes may need exactly what `get_config` returned.
     configs = [live_config, _quiet_config]
-    if not type(layer).__module__.startswith("keras."):
+    if not is_of_keras(type(layer)):
         configs.reverse()
     error = None
     for get_config in configs:
         try:
             with keras.saving.CustomObjectScope(classes):
                 return type(layer).from_config(rewrite(get_config(layer)))
-        except Exception as raised:  # The code of the layer's class is anyone's.
+        except Exception as raised:  # The layer's class may raise anything.
             error = raised if get_config is _quiet_config else error
+    cause = str(error.__context__ or error).strip().partition("\n")[0]
+    cause = cause if len(cause) < 300 else f"{cause[:300]}..."
     raise ValueError(
-        f"The layer {layer.name!r} of class {type(layer).__name__} cannot be "
-        f"copied, because it cannot be made of its config: {_brief(error)} Let its "
-        "class have a `get_config` with all arguments of its constructor, which "
-        "takes `**kwargs` and hands them to `super().__init__`, or change the "
-        "model in place, with `in_place=True`, which copies nothing."
+        f"The layer {layer.name!r} of class {type(layer).__name__} cannot be copied, "
+        f"because it cannot be made from its config: {cause} Give its class a "
+        "`get_config` with all arguments of its constructor, which takes `**kwargs` "
+        "and passes them to `super().__init__`. Or change the model in place, with "
+        "`in_place=True`, which copies nothing."
     ) from error
 
 
-def _brief(error):
-    first = str(error.__context__ or error).strip().partition("\n")[0]
-    return first if len(first) < 300 else f"{first[:300]}..."
-
-
 def live_config(layer):
-    """The config of a layer, with its functions and objects as the layer has them.
+    """Returns the config of a layer, with the layer's functions and objects in it.
 
-    A config has functions by name and lambdas as text, which Keras does not load; the
+    A config has functions by name, and lambdas as text, which Keras does not load. The
     constructors of its layers take the objects themselves.
     """
     return {
@@ -286,11 +278,9 @@ def _live_value(value, live):
         if len(value) == len(live):
             return type(value)(map(_live_value, value, live))
         return value
-    if isinstance(value, str):  # An own function may be called "relu".
-        is_own = callable(live) and not getattr(live, "__module__", "keras").startswith(
-            "keras."
-        )
-        return live if is_own else value
+    if isinstance(value, str):  # Another function than Keras's may be called "relu".
+        module = getattr(live, "__module__", None) or ""
+        return live if callable(live) and not module.startswith("keras.") else value
     # {"value": ...} is what `keras.activations.serialize` makes of a lambda.
     if not isinstance(value, dict) or not value.keys() & {"class_name", "value"}:
         return value
@@ -304,8 +294,8 @@ def _live_value(value, live):
 def own_values(layer):
     """Returns copies of a layer's variables by name, without those of its sublayers.
 
-    JAX's training steps delete the arrays that they were given, so two models must not
-    hold the same one.
+    JAX's training steps delete the arrays that they are given, so two models must not
+    hold the same array.
     """
     return {name: ops.copy(value) for name, value in own_variables(layer).items()}
 
@@ -315,17 +305,17 @@ def own_variables(layer):
     return {variable.name: variable for variable in _own_variables(layer)}
 
 
-def move_state(old, new, values, children=sublayers, moved=None):
+def move_state(old, new, values, children, moved=None):
     """Gives the copy of a layer, and all layers in it, the state of the original.
 
     Args:
         old: the layer.
         new: its copy.
-        values: function of a layer that returns the values of the variables by name
-            where the copy is of another kind than the layer, and None elsewhere.
-        children: function of a layer of another kind that returns the children which
-            both have.
-        moved: dict of the weights that have a copy already, for the recursion.
+        values: function of a layer. If the copy is of another kind, it returns the
+            values of the variables by name, and otherwise None.
+        children: function that returns the children of a layer that a copy of another
+            kind has, too.
+        moved: dict of the weights that already have a copy, for the recursion.
 
     Raises:
         ValueError: If layers share weights whose copies are not shared.
@@ -338,25 +328,25 @@ def move_state(old, new, values, children=sublayers, moved=None):
     if replaced is not None:
         pairs = children(old), children(new)
         sources = own_variables(old)
-        for variable in _own_variables(new):
-            variable.assign(replaced[variable.name])
-            variable.trainable = sources[variable.name].trainable
-            _note_copy(old, sources[variable.name], variable, moved)
+        for name, variable in own_variables(new).items():
+            variable.assign(replaced[name])
+            variable.trainable = sources[name].trainable
+            _note_copy(old, sources[name], variable, moved)
     else:
         _move_own_state(old, new, moved)
     if len(pairs[0]) != len(pairs[1]):
         raise ValueError(
             f"The layer {old.name!r} of class {type(old).__name__} cannot be copied: "
-            f"it holds {len(pairs[0])} layers, and what its config leads to holds "
+            f"it holds {len(pairs[0])} layers, but a layer made from its config holds "
             f"{len(pairs[1])}. Change the model in place, with `in_place=True`."
         )
     for old_child, new_child in zip(*pairs, strict=True):
         if type(old_child) is not type(new_child) and values(old_child) is None:
             raise ValueError(
-                f"The layer {old_child.name!r} inside of {old.name!r} cannot be "
-                f"copied: it is a {type(old_child).__name__}, and what the code of "
-                f"{type(old).__name__} makes is a {type(new_child).__name__}. Change "
-                "the model in place, with `in_place=True`."
+                f"The layer {old_child.name!r} inside {old.name!r} cannot be copied: "
+                f"it is a {type(old_child).__name__}, but the code of "
+                f"{type(old).__name__} makes a {type(new_child).__name__}. Change the "
+                "model in place, with `in_place=True`."
             )
         move_state(old_child, new_child, values, children, moved)
 
@@ -366,13 +356,13 @@ def _note_copy(layer, source, target, moved):
     if first is not target:
         raise ValueError(
             f"The layers {name!r} and {layer.name!r} of `model` share the weight "
-            f"{source.path!r}, and copies made of their configs would not. Change the "
-            "model in place, with `in_place=True`."
+            f"{source.path!r}, but copies made from their configs would not. Change "
+            "the model in place, with `in_place=True`."
         )
 
 
 def _own_variables(layer):
-    """Variables of a layer, random seeds included, without those of its sublayers."""
+    """Returns a layer's variables and random seeds, without those of its sublayers."""
     inner = {
         id(variable)
         for sublayer in sublayers(layer, recursive=True)
@@ -383,16 +373,15 @@ def _own_variables(layer):
 
 def _move_own_state(old, new, moved):
     # `load_own_variables` also refreshes what layers derive from their variables
-    # (`Normalization`), but it lacks random seeds, and merges LoRA's weights.
+    # (`Normalization`), but it omits random seeds, and merges LoRA's weights.
     store = {}
     old.save_own_variables(store)
     new.load_own_variables(store)
     weights = {id(weight) for weight in old.weights}
-    pairs = zip(_own_variables(old), _own_variables(new), strict=True)
-    for source, target in pairs:
+    for source, target in zip(_own_variables(old), _own_variables(new), strict=True):
         target.assign(ops.copy(source))
         target.trainable = source.trainable
-        if id(source) in weights:  # Not random seeds.
+        if id(source) in weights:  # A random seed is none.
             _note_copy(old, source, target, moved)
     if hasattr(old, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
@@ -401,7 +390,7 @@ def _move_own_state(old, new, moved):
 
 
 def build_like(new, layer):
-    """Builds a layer as another one is built, with variables at the same paths."""
+    """Builds a layer like another one, with variables at the same paths."""
     with contextlib.ExitStack() as scopes:
         for name in (layer.path or layer.name).split("/")[:-1]:
             scopes.enter_context(keras.name_scope(name))
@@ -412,11 +401,11 @@ def become(layer, cls, remove, attributes):
     """Changes the class of a built layer to one with the same layout.
 
     Args:
-        layer: the layer, which remains the same object.
+        layer: the layer, which stays the same object.
         cls: the class.
-        remove: names of attributes to remove where it has them.
-        attributes: dict of attributes to set. New layers and variables among them are
-            tracked, removed ones are not.
+        remove: names of attributes to remove, if it has them.
+        attributes: dict of attributes to set. Keras tracks new layers and variables,
+            and no longer those that were removed.
     """
     layer._tracker.unlock()
     try:
@@ -432,43 +421,41 @@ def become(layer, cls, remove, attributes):
 
 
 def _attributes(layer):
-    # PyTorch keeps layers apart from other attributes.
+    # PyTorch keeps layers in a separate dict.
     return {**vars(layer), **vars(layer).get("_modules", {})}
 
 
 def forget_traces(model):
     """Makes a model compute with its current layers.
 
-    What it has compiled holds the code of its layers as they were.
+    Its compiled functions hold the former code of the layers.
     """
-    for layer in _with_inner(model):
+    # PyTorch has separate lists of the variables in a layer, made from the inside out.
+    for layer in reversed(_with_inner(model)):
         if isinstance(layer, keras.Model):
             layer.train_function = layer.test_function = layer.predict_function = None
-    if keras.backend.backend() == "torch":
-        # PyTorch has lists of its own of the variables in a layer.
-        for layer in reversed(_with_inner(model)):
-            if hasattr(layer, "_torch_params"):
-                layer._track_variables()
+        if hasattr(layer, "_torch_params"):
+            layer._track_variables()
 
 
-def compile_like(new, old, optimizer=lambda optimizer: optimizer):
+def compile_like(new, old, optimizer):
     """Compiles a model like another one, with a new optimizer state.
 
     Args:
         new: the model to compile; it may be `old` itself.
         old: a compiled model.
-        optimizer: function of its optimizer that returns the one to take.
+        optimizer: function of its optimizer that returns the one to use.
 
     Returns:
-        None, or what stands in the way, a string.
+        None, or a string that says why it is impossible.
     """
     if type(old).compile is not keras.Model.compile:
-        return f"the class {type(old).__name__} has a `compile` of its own"
+        return f"the class {type(old).__name__} has its own `compile`"
     if not hasattr(old, "_compile_config"):
         return "Keras does not say how it was compiled"
-    # Its serialized form lacks functions that are not registered.
+    # The serialized form lacks functions that are not registered.
     config = dict(old._compile_config.config)
-    # To save a .h5 file takes the optimizer out.
+    # Saving a .h5 file takes the optimizer out.
     given = optimizer(config.get("optimizer") or old.optimizer)
     try:
         config["optimizer"] = _anew(given)
@@ -476,26 +463,26 @@ def compile_like(new, old, optimizer=lambda optimizer: optimizer):
             for key in ("metrics", "weighted_metrics"):
                 config[key] = keras.tree.map_structure(_anew, config.get(key))
         new.compile(**config)
-    except Exception as error:  # Optimizers and metrics are anyone's.
-        return f"its optimizer or metrics cannot be made of their configs: {error}"
+    except Exception as error:  # Classes of optimizers and metrics may raise anything.
+        return f"its optimizer or metrics cannot be made from their configs: {error}"
     return None
 
 
 def is_built_for(optimizer, variables):
-    """Whether an optimizer was built for these variables, and for no others."""
-    # Before 3.15 a `LossScaleOptimizer` does not know its own.
+    """Whether an optimizer was built for exactly these variables."""
+    # Before 3.15 a `LossScaleOptimizer` does not know its variables.
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     known = optimizer._trainable_variables
     return [id(each) for each in known] == [id(each) for each in variables]
 
 
 def optimizer_rules(optimizer):
-    """The map of a `MultiOptimizer` from patterns to optimizers, or None."""
+    """Returns the `OptimizerMap` of a `MultiOptimizer`, or None for any other."""
     return getattr(optimizer, "_optimizer_map", None)
 
 
 def _anew(thing):
-    """A copy of an optimizer or metric without its state; else the thing itself."""
+    """Returns a copy of an optimizer or metric without its state, or anything else."""
     if isinstance(thing, (keras.optimizers.Optimizer, keras.metrics.Metric)):
         classes = {type(thing).__name__: type(thing)}
         with keras.saving.CustomObjectScope(classes):
@@ -512,15 +499,15 @@ def begin_at_epoch(model, epoch):
 
     Args:
         model: `keras.Model`.
-        epoch: int. With 0, the `initial_epoch` of `fit` counts.
+        epoch: int. With 0, `fit` begins at its `initial_epoch`.
     """
     model._initial_epoch = epoch
 
 
 def compiled_with(model):
-    """Returns the arguments of a model's `compile` by name, the objects themselves.
+    """Returns the arguments of a model's `compile` by name, as the same objects.
 
-    The config of a metric does not hold all that it is, and `model.metrics` has the
-    metrics after the first batch only.
+    The config of a metric may lack some of it, and `model.metrics` has the metrics only
+    after the first batch.
     """
     return model._compile_config.config

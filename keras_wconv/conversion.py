@@ -1,4 +1,4 @@
-"""Converts a model of plain convolutions into a weighted one, and back."""
+"""Converts models of plain convolutions into weighted ones, and back."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from .layers.base import (
     kernel_variable,
     penalties,
 )
+from .layers.conv_transpose import WeightedConvolutionTranspose
 from .layers.layer_density import check_bools
 
-_WEIGHTED = {
+_PAIRS = {
     cls.__bases__[-1]: cls
     for cls in vars(layers).values()
     if isinstance(cls, type)
     and issubclass(cls, layers.WeightedConvolution)
     and cls is not layers.WeightedConvolution
 }
-_PLAIN = {weighted: plain for plain, weighted in _WEIGHTED.items()}
-_BY_REGISTERED_NAME = {
-    keras.saving.get_registered_name(weighted): weighted for weighted in _PLAIN
-}
+# The weighted and the plain class of each of these classes, itself included.
+_WEIGHTED = _PAIRS | {weighted: weighted for weighted in _PAIRS.values()}
+_PLAIN = {weighted: plain for plain, weighted in _PAIRS.items()}
+_PLAIN |= {plain: plain for plain in _PAIRS}
 _CONVOLUTIONS = (
-    *_WEIGHTED,
+    *_PAIRS,
     keras.layers.ConvLSTM1D,
     keras.layers.ConvLSTM2D,
     keras.layers.ConvLSTM3D,
@@ -51,8 +52,7 @@ _NO_DENSITY = "no density"
 _POINT = "a kernel of 1 has nothing to weight"
 _EXCLUDED = "`where` excludes it"
 _NOT_TRAINED = "its kernel is not trained"
-_NO_STEP_MEANT = (_EXCLUDED, _POINT, _NOT_TRAINED)
-# Relative and absolute rounding of each precision; smaller numbers may count as zero.
+# The relative rounding of each precision, and the least number that is surely not 0.
 _ROUNDING = {
     "float16": (2.0**-10, 2.0**-24),
     "bfloat16": (2.0**-7, 2.0**-126),
@@ -63,7 +63,7 @@ _ROUNDING = {
 
 @dataclasses.dataclass(frozen=True)
 class ReportEntry:
-    """The conversion of one convolution: `reason` says why it was left, or is None."""
+    """The conversion of one convolution; `reason` is None, or why it was left."""
 
     name: str
     kernel_size: tuple[int, ...]
@@ -71,16 +71,17 @@ class ReportEntry:
     reason: str | None = None
 
     def __str__(self) -> str:
-        fate = f"left: {self.reason}" if self.reason else f"density {self.density}"
-        return f"{self.name} {self.kernel_size}: {fate}"
+        outcome = f"left: {self.reason}" if self.reason else f"density {self.density}"
+        return f"{self.name} {self.kernel_size}: {outcome}"
 
 
 @dataclasses.dataclass
 class ConversionReport:
-    """What `to_weighted` did with every convolution of a model.
+    """What `to_weighted` did to the convolutions of a model.
 
     Attributes:
-        entries: list of `ReportEntry`, in the order of the model's graph.
+        entries: list of `ReportEntry`, one for each convolution, in the order of the
+            model.
     """
 
     entries: list[ReportEntry] = dataclasses.field(default_factory=list)
@@ -92,7 +93,7 @@ class ConversionReport:
 
     @property
     def left(self) -> list[ReportEntry]:
-        """The entries of the layers that stayed as they were."""
+        """The entries of the layers that did not change."""
         return [entry for entry in self.entries if entry.reason is not None]
 
     def __str__(self) -> str:
@@ -139,61 +140,60 @@ def to_weighted(
 ) -> keras.Model | tuple[keras.Model, ConversionReport]:
     """Returns a copy of a model with weighted convolutions, or changes the model.
 
-    It converts the convolutions of Keras's ten classes: in a copy also those of nested
-    models, in place those inside all layers of any class. Subclasses of them, and
-    `ConvLSTM`, are not converted; a warning says how many were left, and the report
-    why. Names, the order of the layers, `trainable` and all state are kept. A copy
-    leaves `model` untouched.
+    Keras has ten classes of convolutions. A copy converts those of the model and of
+    nested models; in place, those inside any other layer are converted, too. Subclasses
+    and `ConvLSTM` are left: a warning says how many, and the report says why. Names,
+    the order of the layers, `trainable` and all state are kept.
 
-    A convolution that is already weighted gets the new density, or becomes plain again
-    where `density` has none for it: `to_weighted(model, None)` is the way back that
-    keeps LoRA's weights separate.
+    A weighted convolution gets the new density. If `density` has none for it, it
+    becomes plain: `to_weighted(model, None)` is the way back that keeps LoRA's weights
+    separate.
 
-    A copy is not compiled: the state of an optimizer belongs to the old kernels. A
+    A copy is not compiled, because an optimizer's state belongs to the old kernels. A
     compiled model that is changed in place is compiled again, with the same loss and
     metrics and a new optimizer state. A copy of a model whose class only adds a
     constructor (a KerasHub backbone) is a plain Functional model.
 
-    In place, each layer remains the same object, so everything that refers to it now
-    has the weighted layer. Code that reads `kernel` must then read `effective_kernel`.
-    Compile other models that share the layer, and functions that you traced, again.
+    In place, each layer stays the same object, so all that refers to it now has the
+    weighted layer. Code that reads `kernel` must read `effective_kernel` instead.
+    Recompile other models that share the layer, and trace your own functions again.
     Save a subclassed model with `model.save_weights`, and load the file into a model
-    that was built and converted in the same way. A whole saved model does not load: it
-    is built by its code, which makes plain layers that refuse the weights.
+    that was built and converted in the same way. A saved model as a whole does not
+    load, because its code makes plain layers, which refuse the weights.
 
     Args:
         model: a built Functional or Sequential model; with `in_place`, any built model
             or layer.
         density: None; one density, for all kernels that it fits; a dict by kernel
             size, `{3: [0.7], 7: [0.25, 0.15, 0.55]}`; or a function
-            `f(name, kernel_size)` that returns a density or None. The name of a layer
-            inside of others is that in the report, as in `"block_1/conv"`. See
+            `f(name, kernel_size)` that returns a density or None. A nested layer has
+            the name that the report gives it, as in `"block_1/conv"`. See
             `keras_wconv.densities`.
         preserve: `"function"` keeps the outputs, up to rounding, by dividing the
             kernels by the density; `"kernel"` keeps the kernels and changes the
             outputs.
         where: function of a layer that returns True for the convolutions to convert.
             None converts all.
-        return_report: whether a `ConversionReport` is returned too.
-        in_place: whether `model` itself is changed. Needed for subclassed models and
-            for convolutions inside custom layers or layers that hold others of the
-            model.
+        return_report: whether to return a `ConversionReport` as well.
+        in_place: whether to change `model` itself. Needed for subclassed models, for
+            convolutions inside custom layers, and for layers that hold other layers of
+            the model.
         penalize: what kernel regularizers and constraints act on: `"kernel"`, the
-            weight, as in new layers; or `"effective_kernel"`, the product with the
-            density, as in the plain layer before. The second wraps them in a
-            `keras_wconv.layers.EffectiveKernelRegularizer` or
+            weight, as in new layers; or `"effective_kernel"`, its product with the
+            density, as in the plain layer before. The second wraps them in
+            `keras_wconv.layers.EffectiveKernelRegularizer` and
             `EffectiveKernelConstraint` until the model is folded.
         **density_options: the other density arguments of the layers, such as
             `density_trainable`; see `keras_wconv.WeightedConv2D`.
 
     Returns:
-        The weighted model; with `return_report`, that and the report.
+        The weighted model, or with `return_report` the model and the report.
 
     Raises:
         ValueError: If `model` is not built, or cannot be copied and `in_place` is
-            False, if no convolution matches, if `density` does not fit, or if
-            `preserve="function"` would have to divide by zero or by numbers too small
-            for the precision that the layer computes in.
+            False; if no convolution matches; if `density` does not fit; or if
+            `preserve="function"` would divide by zero, or by numbers too small for the
+            precision that the layer computes in.
 
     Example:
 
@@ -223,8 +223,8 @@ def to_weighted(
         )
     if penalize not in ("kernel", "effective_kernel"):
         raise ValueError(
-            "`penalize` must be 'kernel' or 'effective_kernel': what regularizers and "
-            f"constraints of kernels act on. Received: penalize={penalize!r}"
+            "`penalize` must be 'kernel' or 'effective_kernel': what kernel "
+            f"regularizers and constraints act on. Received: penalize={penalize!r}"
         )
     if where is not None and not callable(where):
         raise ValueError(
@@ -236,35 +236,34 @@ def to_weighted(
     choice = DensityChoice(density)
     chosen = []
     report = ConversionReport()
-    ratios, zeros, converted = {}, {}, {}
+    zeros, converted = {}, {}
 
     def replacement(layer, name, **overrides):
-        """The unbuilt layer that takes the place of a convolution, or None."""
+        """Returns the unbuilt layer that replaces a convolution, or None."""
         entry = functools.partial(ReportEntry, name, layer.kernel_size)
         if where is not None and not where(layer):
             report.entries.append(entry(reason=_EXCLUDED))
             return None
         own = choice(name, layer.kernel_size, layer.padding == "causal")
         chosen.append((layer.kernel_size, own))
-        if own is None and type(layer) not in _PLAIN:
+        if own is None and not isinstance(layer, layers.WeightedConvolution):
             is_point = max(layer.kernel_size) == 1
             report.entries.append(entry(reason=_POINT if is_point else _NO_DENSITY))
             return None
         report.entries.append(entry(density=own))
         config = {**_plain_config(layer), **overrides}
-        plain_class = _PLAIN.get(type(layer), type(layer))
         if own is None:
-            new = plain_class.from_config(config)
+            new = _PLAIN[type(layer)].from_config(config)
         else:
             if penalize == "effective_kernel" or _penalizes_effective(layer):
                 config |= _effective_penalties(layer)
-            new = _WEIGHTED[plain_class].from_config(
+            new = _WEIGHTED[type(layer)].from_config(
                 {**config, "density": own, **density_options}
             )
-        ratios[id(layer)], taps = _ratio(layer, new)
+        ratio, taps = _ratio(layer, new)
         if taps:
             zeros[name] = taps
-        converted[id(layer)] = name, layer, new
+        converted[id(layer)] = name, layer, new, ratio
         return new
 
     def check():
@@ -285,18 +284,18 @@ def to_weighted(
             )
 
     def values(layer):
-        if id(layer) not in ratios:
+        if id(layer) not in converted:
             return None
         values = _keras.own_values(layer)
         if preserve == "function":
-            ratio = ratios[id(layer)]
-            # LoRA's first factor has the kernel's spatial axes: Φ(W + AB) needs it too.
+            *_, ratio = converted[id(layer)]
+            # Φ · (W + AB): LoRA's A has the kernel's spatial axes, and is scaled, too.
             scaled = {_kernel_name(layer), "lora_kernel_a"} & set(values)
             if len(scaled) > 1 and ratio.shape[-2:] != (1, 1):
                 raise ValueError(
                     f"Layer {layer.name!r} has LoRA weights and a density for each "
-                    "channel, which no change of the LoRA weights keeps. Merge them "
-                    "first, with `keras_wconv.fold(model)`."
+                    "channel. No change of the LoRA weights keeps its function. Merge "
+                    "them first, with `keras_wconv.fold(model)`."
                 )
             for name in scaled:
                 raw = ops.convert_to_numpy(values[name]).astype("float64")
@@ -315,21 +314,21 @@ def to_weighted(
                     ReportEntry(name, layer.kernel_size, None, reason)
                 )
         check()
-        for _, layer, new in converted.values():
+        for _, layer, new, _ in converted.values():
             _keras.build_like(new, layer)
             _assign(new, values(layer))
         weighted = model
     else:
+        in_graph = _keras.graph_layers(model) if _keras.is_graph(model) else {}
 
         def convert(layer):
             new = None
-            if _PLAIN.get(type(layer), type(layer)) in _WEIGHTED:
+            if type(layer) in _WEIGHTED:
                 new = replacement(layer, layer.name)
             else:
                 report.entries += _out_of_reach(layer, in_graph)
             return _keras.copy_layer(layer) if new is None else new
 
-        in_graph = _keras.graph_layers(model) if _keras.is_graph(model) else {}
         weighted = _keras.clone(model, convert)
         check()
         _keras.move_state(model, weighted, values, _children_of_both)
@@ -338,13 +337,13 @@ def to_weighted(
         if penalize == "kernel":
             changed = [
                 (name, layer)
-                for name, layer, _ in converted.values()
-                if np.any(ratios[id(layer)] != 1)
+                for name, layer, _, ratio in converted.values()
+                if np.any(ratio != 1)
             ]
-            _warn_of_penalties(_raw_penalties(changed), "weighted")
+            _warn_of_penalties(changed, "weighted")
     if in_place:
         _warn_of_holders(found, converted)
-        for _, layer, new in converted.values():
+        for _, layer, new, _ in converted.values():
             _adopt(layer, new)
         _after_change(model)
     _warn_of_left(report, choice)
@@ -379,37 +378,37 @@ def fold(
     """Returns a copy of a model in which each density is multiplied into its kernel.
 
     The copy computes the same outputs with Keras's own layers, and no longer needs
-    keras_wconv. It takes the current values of learned densities, and merges LoRA's
-    weights. Names, the order of the layers and `trainable` are kept. A compiled model
-    is compiled again, with the same loss and metrics and a new optimizer state; a
-    warning says where that is impossible. Regularizers, constraints and
-    `SpectralNormalization` act on the raw kernel in training, which folding changes: a
-    warning says so.
+    keras_wconv. It has the current values of learned densities, and LoRA's weights are
+    merged. Names, the order of the layers and `trainable` are kept. A compiled model is
+    compiled again, with the same loss and metrics and a new optimizer state; a warning
+    says if that is impossible. In training, regularizers, constraints and
+    `SpectralNormalization` act on the raw kernel, which folding changes: a warning says
+    so.
 
     With `trim`, each folded kernel loses outer rings of taps that contribute next to
-    nothing, separately along each axis. All outputs keep their sizes, for every size of
-    the input, and the remaining taps stay aligned. So a kernel with `valid` padding
+    nothing, separately along each axis. For every size of the input, the outputs keep
+    their sizes, and the remaining taps stay aligned. So a kernel with `valid` padding
     keeps its size, and no kernel becomes smaller than its strides. Plain convolutions
     do not change.
 
     Args:
         model: a built Functional or Sequential model; with `in_place`, any built model
-            or layer. Weighted layers inside of wrappers (`TimeDistributed`) are folded
+            or layer. Weighted layers inside wrappers (`TimeDistributed`) are folded,
             too.
         trim: None, or the part of its L2 norm by which each channel of a kernel may
             change. 0.0 removes only zeros. Start with 0.01: 0.05 cost some small
             networks several points of accuracy.
-        return_report: whether a `FoldReport` is returned too: sizes, weights,
-            multiplications and a bound on the change of the output, for each layer.
-        in_place: whether `model` itself is changed, as `to_weighted` does.
+        return_report: whether to return a `FoldReport` as well: for each layer the
+            sizes, weights and multiplications, and a bound on the change of the output.
+        in_place: whether to change `model` itself, as in `to_weighted`.
 
     Returns:
-        The folded model; with `return_report`, that and the report.
+        The folded model, or with `return_report` the model and the report.
 
     Raises:
         ValueError: If `model` is not built, or cannot be copied and `in_place` is
-            False, if it holds a weighted layer that cannot be replaced, if `trim` is no
-            such part, or if it is given with `in_place`.
+            False; if it holds a weighted layer that cannot be replaced; if `trim` is
+            not valid, or is given with `in_place`.
 
     Example:
 
@@ -439,20 +438,27 @@ def fold(
     check_bools(return_report=return_report, in_place=in_place)
     if in_place and trim is not None:
         raise ValueError(
-            "`trim` changes the shapes of kernels, which only a copy can have: files "
-            "of a subclassed model are read by code that makes the old shapes. Leave "
-            "one of the two out; keras_wconv.inspection.effective_size(layer) says "
-            f"which size to build. Received: trim={trim} with in_place=True"
+            "`trim` changes the shapes of kernels, which needs a copy: the code of a "
+            "subclassed model makes kernels of the old shapes, and could not load its "
+            "files. Leave one of the two out; "
+            "keras_wconv.inspection.effective_size(layer) says which size to build. "
+            f"Received: trim={trim} with in_place=True"
         )
-    trimming_plan = trimming.plan(model, trim)
+    windows, report = trimming.plan(model, trim)
     if in_place:
         _fold_in_place(model)
-        return (model, trimming_plan.report) if return_report else model
+        return (model, report) if return_report else model
+
+    def new_size(layer):
+        return tuple(part.stop - part.start for part in windows[id(layer)])
 
     def clone_layer(layer):
-        if type(layer) in _PLAIN:
-            return _plain(layer, **_size_of(trimming_plan.kernel_size(layer)))
-        sizes = trimming_plan.kernel_sizes_inside(layer)
+        if id(layer) in windows and type(layer) in _PLAIN:
+            return _plain(layer, kernel_size=new_size(layer))
+        inner = []
+        if isinstance(layer, keras.Layer):  # It may be an operation in a graph.
+            inner = _keras.sublayers(layer, recursive=True)
+        sizes = {each.name: new_size(each) for each in inner if id(each) in windows}
         return _keras.copy_layer(layer, lambda config: _folded_config(config, sizes))
 
     folded = _keras.clone(model, clone_layer)
@@ -464,15 +470,14 @@ def fold(
     )
 
     def values(layer):
-        if isinstance(layer, layers.WeightedConvolution):
-            effective = trimming_plan.kernel(layer)
-            return _keras.own_values(layer) | {_kernel_name(layer): effective}
-        return None
+        if id(layer) not in windows:
+            return None
+        kernel = ops.copy(layer.effective_kernel[windows[id(layer)]])
+        return _keras.own_values(layer) | {_kernel_name(layer): kernel}
 
     _keras.move_state(model, folded, values, _children_of_both)
-    if getattr(model, "compiled", False):
-        _say_if_not_compiled(_keras.compile_like(folded, model, _kernel_optimizer))
-    return (folded, trimming_plan.report) if return_report else folded
+    _compile_like(folded, model, _kernel_optimizer)
+    return (folded, report) if return_report else folded
 
 
 def hold_steps(
@@ -480,14 +485,15 @@ def hold_steps(
 ) -> ConversionReport:
     """Gives convolutions a `layers.StepDensity` of 1, in place; the function stays.
 
-    Unlike `to_weighted`, it keeps the optimizer of a compiled model, since the kernels
-    stay the variables that they are. Convolutions that have one already keep it. What
-    has no step to change is left: transposed convolutions, whose taps do not meet
-    neighbors of the input, densities of the user's, and kernels that are not trained.
+    Unlike `to_weighted`, it keeps the optimizer of a compiled model, because the
+    kernels remain the same variables. Convolutions that have such a density keep it.
+    Left are transposed convolutions, whose taps do not meet neighbors of the input,
+    layers with another density, and kernels that are not trained.
 
     Args:
         model: a built model or layer.
-        where: function of a layer, True for the convolutions to take. None is all.
+        where: function of a layer that returns True for the convolutions to take. None
+            takes all.
 
     Raises:
         ValueError: If a kernel has a constraint.
@@ -511,8 +517,7 @@ def hold_steps(
                 dtype=layer.dtype_policy,
                 name="density",
             )
-            weighted_class = _WEIGHTED[_PLAIN.get(type(layer), type(layer))]
-            new = weighted_class.from_config(
+            new = _WEIGHTED[type(layer)].from_config(
                 {
                     **_plain_config(layer),
                     **_effective_penalties(layer),
@@ -527,7 +532,8 @@ def hold_steps(
             report.entries.append(entry(density=density.initial))
     if is_changed:
         _keras.forget_traces(model)
-    left = [entry for entry in report.left if entry.reason not in _NO_STEP_MEANT]
+    meant = (_EXCLUDED, _POINT, _NOT_TRAINED)
+    left = [entry for entry in report.left if entry.reason not in meant]
     if left:
         warnings.warn(
             f"The steps of {len(left)} of {len(report.entries)} convolutions are not "
@@ -538,41 +544,34 @@ def hold_steps(
 
 
 def _no_step(layer, holders):
-    """Why no density can change the step of a convolution, or None."""
+    """Returns why no density can change the step of a convolution, or None."""
     if max(layer.kernel_size) == 1:
         return _POINT
     if _is_weighted(layer):
         return "it has a density of its own"
-    if isinstance(
-        layer,
-        (
-            keras.layers.Conv1DTranspose,
-            keras.layers.Conv2DTranspose,
-            keras.layers.Conv3DTranspose,
-        ),
-    ):
+    if issubclass(_WEIGHTED.get(type(layer), object), WeightedConvolutionTranspose):
         return "transposed"
     reason = _out_of_reach_in_place(layer, holders)
     if reason is not None:
         return reason
     if not kernel_variable(layer, _kernel_name(layer)).trainable:
         return _NOT_TRAINED
-    constraint = getattr(layer, penalties(layer)[1])
+    _, name = penalties(layer)
+    constraint = getattr(layer, name)
     if constraint is not None:
         raise ValueError(
-            "A constraint acts on a kernel that is divided by a density anew during "
-            f"the training. Leave layer {layer.name!r} out with `where`, or make it "
-            f"without. Received: {penalties(layer)[1]}={constraint}"
+            "A constraint would act on a kernel that is divided by a density again and "
+            f"again during training. Leave layer {layer.name!r} out with `where`, or "
+            f"make it without the constraint. Received: {name}={constraint}"
         )
     return None
 
 
 def _plain(layer, **overrides):
-    """The Keras layer that a weighted one is without density and LoRA, unbuilt."""
-    config = _plain_config(layer)
-    config.pop("lora_rank", None)
-    config.pop("lora_alpha", None)
-    config |= overrides
+    """Returns the unbuilt Keras layer for a weighted one, without density and LoRA."""
+    config = _plain_config(layer) | overrides
+    for name in ("lora_rank", "lora_alpha"):
+        config.pop(name, None)
     return _PLAIN[type(layer)].from_config(config)
 
 
@@ -588,29 +587,25 @@ def _plain_config(layer):
 
 
 def _folded_config(config, kernel_sizes):
-    """The config of a layer made of layers, its weighted ones replaced."""
+    """Returns the config of a layer with its weighted layers replaced by plain ones."""
     if isinstance(config, (list, tuple)):
         return type(config)(_folded_config(item, kernel_sizes) for item in config)
     if not isinstance(config, dict):
         return config
-    weighted_class = _BY_REGISTERED_NAME.get(config.get("registered_name"))
-    if weighted_class is None:
+    cls = keras.saving.get_registered_object(config.get("registered_name"))
+    if cls not in _PAIRS.values():
         return {k: _folded_config(value, kernel_sizes) for k, value in config.items()}
-    layer = weighted_class.from_config(config["config"])
-    plain = _plain(layer, **_size_of(kernel_sizes.get(layer.name)))
+    layer = cls.from_config(config["config"])
+    size = kernel_sizes.get(layer.name, layer.kernel_size)
+    plain = _plain(layer, kernel_size=size)
     header = keras.saving.serialize_keras_object(plain)
     return {**config, **header, "config": _keras.live_config(plain)}
 
 
-def _size_of(kernel_size):
-    """Returns what a config says of a kernel that is trimmed; None is as it was."""
-    return {} if kernel_size is None else {"kernel_size": kernel_size}
-
-
 def _out_of_reach(layer, in_graph):
-    """Entries of the convolutions in a layer that is none of Keras's ten classes.
+    """Returns the entries of the convolutions in a layer of any other class.
 
-    What a layer holds and a graph has, too, is of the graph.
+    Convolutions that also belong to a graph are left to it.
     """
     if not isinstance(layer, keras.Layer):
         return []
@@ -621,13 +616,13 @@ def _out_of_reach(layer, in_graph):
         if isinstance(inner, _CONVOLUTIONS):
             name, reason = layer.name, f"of class {type(layer).__name__}"
             if inner is not layer:
-                name, reason = f"{name}/{inner.name}", f"inside of {name}, {reason}"
+                name, reason = f"{name}/{inner.name}", f"inside {name}, {reason}"
             entries.append(ReportEntry(name, inner.kernel_size, reason=reason))
     return entries
 
 
 def _ratio(old, new):
-    """What kernels are multiplied by to keep the function, and the taps that forbid it.
+    """Returns the factor of the kernel that keeps the function, and taps without one.
 
     A tap that both densities make zero keeps its raw value.
     """
@@ -639,7 +634,7 @@ def _ratio(old, new):
 
 
 def _density_map(layer):
-    """Φ in float64, zero where the precision that the layer computes in makes it so."""
+    """Returns Φ in float64, but 0 where it is 0 in the layer's precision."""
     phi = getattr(layer, "density_map", np.ones(layer.kernel_size))
     if phi.ndim == len(layer.kernel_size):
         phi = phi[..., None, None]
@@ -648,13 +643,13 @@ def _density_map(layer):
 
 
 def _kernel_name(layer):
-    return _WEIGHTED.get(type(layer), type(layer)).weighted_kernel
+    return _WEIGHTED[type(layer)].weighted_kernel
 
 
 def _convolutions(root):
-    """The convolutions in a layer, each once: their name, layer and all who hold it.
+    """Returns the name of each convolution in a layer, itself, and all its holders.
 
-    The name begins with those of the layers around it, without models that are graphs.
+    The name begins with those of the layers around it, except graphs.
     """
     found, seen = {}, set()
 
@@ -676,18 +671,18 @@ def _convolutions(root):
 
 
 def _out_of_reach_in_place(layer, holders):
-    """Why a convolution cannot be converted where it is, or None."""
-    if _PLAIN.get(type(layer), type(layer)) not in _WEIGHTED:
+    """Returns why a convolution cannot be converted in place, or None."""
+    if type(layer) not in _WEIGHTED:
         return f"of class {type(layer).__name__}"
     if not layer.built:
         return "it is not built"
     if any(isinstance(each, keras.layers.SpectralNormalization) for each in holders):
-        return "inside of SpectralNormalization, which divides the raw kernel"
+        return "inside SpectralNormalization, which divides the raw kernel"
     return None
 
 
 def _children_of_both(layer):
-    """The layers in a convolution that it has with and without a density."""
+    """The children that a convolution has with and without a density."""
     return [
         child
         for child in _keras.sublayers(layer)
@@ -701,11 +696,10 @@ def _assign(layer, values):
 
 
 def _adopt(layer, new):
-    """Makes a layer, where it is, what its replacement is."""
-    is_weighted = isinstance(new, layers.WeightedConvolution)
+    """Turns a layer into its replacement, in place."""
     remove = [*_DENSITY_ATTRIBUTES, "converted_in_place"]
     attributes = {}
-    if is_weighted:
+    if isinstance(new, layers.WeightedConvolution):
         attributes = {name: getattr(new, name) for name in _DENSITY_ATTRIBUTES}
         attributes["converted_in_place"] = True
     merged = getattr(layer, "lora_enabled", False) and not new.lora_enabled
@@ -734,14 +728,17 @@ def _fold_in_place(model):
         name
         for name, layer, holders in weighted
         if not layer.converted_in_place
-        and not all(map(_is_of_keras, (model, *filter(None, holders))))
+        and not all(
+            _keras.is_of_keras(type(each))
+            for each in (model, *holders)
+            if each is not None
+        )
     ]
     if made_in_code:
         warnings.warn(
-            "Where the code of a class makes the weighted layers, files of the folded "
-            "model are for the same code with Keras's own layers in their place; the "
-            "weighted ones would multiply by the density again. It concerns "
-            f"{made_in_code}, unless a config makes them.",
+            "If the code of a class makes these weighted layers, change it to make "
+            "Keras's own layers before it loads files of the folded model; the "
+            f"weighted ones would multiply by the density again: {made_in_code}.",
             stacklevel=3,
         )
     for _, layer, _ in weighted:
@@ -762,7 +759,7 @@ def _weighted(model):
 
 
 def _warn_of_folding(model):
-    """Warns of what acts on kernels and will act on others in the folded model."""
+    """Warns of penalties and normalizations that fold changes the kernels of."""
     weighted = _weighted(model)
     normalized = [
         holder.name
@@ -773,12 +770,14 @@ def _warn_of_folding(model):
     if normalized:
         warnings.warn(
             "The folded model is for inference. In training, SpectralNormalization "
-            "divides the raw kernel, which is another one after folding, in the "
-            f"layers {normalized}.",
+            "divides the raw kernel, which folding has changed, in the layers "
+            f"{normalized}.",
             stacklevel=3,
         )
-    changed = [(name, layer) for name, layer, _ in weighted if _changes(layer)]
-    _warn_of_penalties(_raw_penalties(changed), "folded")
+    changed = [
+        (name, layer) for name, layer, _ in weighted if np.any(layer.density_map != 1)
+    ]
+    _warn_of_penalties(changed, "folded")
 
 
 def _check_replaced(left):
@@ -786,31 +785,34 @@ def _check_replaced(left):
     if left:
         raise ValueError(
             "`model` holds weighted layers that cannot be replaced, because they are "
-            "of a subclass or are made in the code of another layer, which "
-            "`in_place=True` reaches. Replace them by Keras's own, to which their "
-            f"`effective_kernel` is assigned. Received: {left}"
+            "of a subclass or are made in the code of another layer. "
+            "`in_place=True` reaches the second kind. Replace the first by Keras's "
+            f"own, and assign the `effective_kernel` to them. Received: {left}"
         )
 
 
 def _after_change(model, optimizer=lambda optimizer: optimizer):
-    """Lets a model that was changed in place compute and train as it is now."""
+    """Makes a model that was changed in place compute and train with its new layers."""
     _keras.forget_traces(model)
     for part in (model, *_keras.sublayers(model, recursive=True)):
-        if getattr(part, "compiled", False):
-            _say_if_not_compiled(_keras.compile_like(part, part, optimizer))
+        _compile_like(part, part, optimizer)
 
 
-def _say_if_not_compiled(reason):
+def _compile_like(new, old, optimizer):
+    """Compiles a model like another one if that is compiled, or warns why it cannot."""
+    if not getattr(old, "compiled", False):
+        return
+    reason = _keras.compile_like(new, old, optimizer)
     if reason is not None:
         warnings.warn(
             "Compile the model before it is trained or evaluated: it could not be "
-            f"compiled as it was, because {reason}.",
+            f"compiled as before, because {reason}.",
             stacklevel=4,
         )
 
 
 def _kernel_optimizer(optimizer):
-    """The optimizer of the kernels alone, where the densities have one of their own."""
+    """Returns the kernels' optimizer of one that trains densities with another."""
     optimizer = getattr(optimizer, "kernel_optimizer", optimizer)
     rules = _keras.optimizer_rules(optimizer)
     is_of_densities = rules is not None and all("/density/" in rule for rule in rules)
@@ -818,19 +820,19 @@ def _kernel_optimizer(optimizer):
 
 
 def _check_kept(converted):
-    """Raises where the precision of a layer does not give its old kernel back."""
+    """Raises if the precision of a layer is too low to give its old kernel back."""
     faults = []
-    for name, old, new in converted:
+    for name, old, new, _ in converted:
         before, _ = _computed_kernel(old)
         after, precision = _computed_kernel(new)
         relative, absolute = _ROUNDING[precision]
-        # Weights, densities and products are rounded once each, on both sides.
+        # Weights, densities and products are rounded, once each and on both sides.
         size = np.abs(before)
         if getattr(new, "lora_enabled", False):
             raw = ops.convert_to_numpy(kernel_variable(new, "kernel"))
             size, relative = size + np.abs(raw).max(), 8 * relative
         if _is_learned(old) or _is_learned(new):
-            relative += 64 * _ROUNDING["float32"][0]  # Of an exponential, as Gaussians.
+            relative += 64 * _ROUNDING["float32"][0]  # A Gaussian has an exponential.
         factor = max(1.0, np.abs(new.density_map).max() if _is_weighted(new) else 1.0)
         bound = 4 * (relative * size + absolute * factor)
         error = np.abs(after - before)
@@ -848,23 +850,22 @@ def _check_kept(converted):
     if faults:
         raise ValueError(
             "`preserve='function'` divides the kernels by the density. Expected "
-            "numbers that the layers' precision can multiply by it again. Received a "
-            "density that changes the product in these layers: "
+            "quotients whose product with it is the kernel in the layer's precision. "
+            "Received a density that changes the kernel in these layers: "
             + "; ".join(faults)
-            + ". Use a density that is milder, or layers in float32, or leave the "
-            "layers out with `where`; or use preserve='kernel', which changes the "
-            "outputs."
+            + ". Use a milder density, or layers in float32, or leave the layers out "
+            "with `where`; or use preserve='kernel', which changes the outputs."
         )
 
 
 def _computed_kernel(layer):
-    """The effective kernel as the layer computes it, in float64, and its precision."""
+    """Returns the effective kernel as computed, in float64, and its precision."""
     kernel = ops.cast(getattr(layer, _kernel_name(layer)), layer.compute_dtype)
     if _is_weighted(layer):
         kernel = layer.density.multiply(kernel)
     computed = ops.convert_to_numpy(kernel)
     precision = layer.compute_dtype
-    if precision == "float64":  # On JAX, it may be float32 all the same.
+    if precision == "float64":  # On JAX it may still be float32.
         precision = computed.dtype.name
     return computed.astype("float64"), precision
 
@@ -891,7 +892,7 @@ def _penalizes_effective(layer):
 
 
 def _effective_penalties(layer):
-    """The penalties of a layer's kernel, as those of its effective kernel."""
+    """Returns the config of a kernel's penalties, on the effective kernel instead."""
     names = penalties(layer)
     kinds = layers.EffectiveKernelRegularizer, layers.EffectiveKernelConstraint
     config = {}
@@ -902,10 +903,10 @@ def _effective_penalties(layer):
     return config
 
 
-def _raw_penalties(named_layers):
-    """Lines that name the penalties of raw kernels."""
+def _warn_of_penalties(changed, made):
+    """Warns of penalties of raw kernels that change: pairs of name and layer."""
     lines = []
-    for name, layer in named_layers:
+    for name, layer in changed:
         own = {attribute: getattr(layer, attribute) for attribute in penalties(layer)}
         raw = [
             f"{attribute}={type(penalty).__name__}"
@@ -914,26 +915,17 @@ def _raw_penalties(named_layers):
         ]
         if raw:
             lines.append(f"{name} ({', '.join(raw)})")
-    return lines
-
-
-def _changes(layer):
-    """Whether a layer has a density that changes its kernel."""
-    return _is_weighted(layer) and bool(np.any(layer.density_map != 1))
-
-
-def _warn_of_penalties(lines, made):
     if not lines:
         return
     remedy = (
-        "Give `penalize='effective_kernel'` to let them act on what they acted on"
+        "`penalize='effective_kernel'` lets them act on the same kernels as before"
         if made == "weighted"
-        else "Take them off, or choose their strength anew, if it is to be trained"
+        else "Before you train it, remove them or choose their strength again"
     )
     warnings.warn(
-        f"The outputs of the {made} model are those of the given one, its training and "
-        "its loss are not: regularizers and constraints act on the kernels, which are "
-        f"others now. {remedy}. It concerns {lines}.",
+        f"The {made} model computes the same outputs, but its loss and its training "
+        "differ: kernel regularizers and constraints act on the kernels, which have "
+        f"changed. {remedy}. These layers have some: {lines}.",
         stacklevel=4,
     )
 
@@ -948,15 +940,15 @@ def _warn_of_holders(found, converted):
     ]
     if shared:
         warnings.warn(
-            "These layers are held by several others. Where the code of one reads "
-            "their `kernel`, let it read their `effective_kernel`, or the function of "
-            f"the model has changed: {shared}",
+            "Several layers hold these layers. If the code of one reads their "
+            "`kernel`, it must read their `effective_kernel`, or the function of the "
+            f"model has changed: {shared}",
             stacklevel=3,
         )
 
 
 def _warn_of_left(report, choice):
-    """Warns once of the convolutions that were left and not meant to be."""
+    """Warns of the convolutions that were left although nobody asked for it."""
     meant = {_EXCLUDED, _POINT} | (set() if choice.is_one else {_NO_DENSITY})
     left = [
         entry
@@ -969,10 +961,6 @@ def _warn_of_left(report, choice):
     warnings.warn(
         f"{len(left)} of {len(report.entries)} convolutions are left without a new "
         f"density: {names}. `return_report=True` says why; `in_place=True` reaches "
-        "those inside of other layers.",
+        "those inside other layers.",
         stacklevel=3,
     )
-
-
-def _is_of_keras(layer):
-    return type(layer).__module__.partition(".")[0] == "keras"

@@ -170,7 +170,7 @@ def test_a_copy_says_what_it_leaves_and_in_place_reaches_it(tmp_path):
     assert len(report.converted) == 5
     assert relative_error(weighted(inputs), expected) < TOLERANCE
     # The block's code makes plain layers, so a copy is refused, or made by folding.
-    with pytest.raises(ValueError, match=r"inside of 'block'.*in_place=True"):
+    with pytest.raises(ValueError, match=r"inside 'block'.*in_place=True"):
         keras_wconv.to_weighted(weighted, DENSITY)
     folded = keras_wconv.fold(weighted)
     assert relative_error(folded(inputs), expected) < TOLERANCE
