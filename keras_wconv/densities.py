@@ -1,8 +1,8 @@
-"""Spatial densities: what a convolution kernel is multiplied by.
+"""Spatial densities, which convolution kernels are multiplied by.
 
-A density gives every tap of a kernel a factor Φ, whatever the channels. The kinds
-here are evaluated at a kernel's size, so that one density serves kernels of many
-sizes; `get`, `serialize` and `deserialize` work as those of `keras.initializers`.
+A density gives every tap of a kernel a factor Φ, the same for all channels. It is
+evaluated at the size of a kernel, so one density can serve kernels of many sizes.
+`get`, `serialize` and `deserialize` work like those of `keras.initializers`.
 
 Source: Cammarasana and Patanè, "Optimal Density Functions for Weighted Convolution in
 Learning Models", https://arxiv.org/abs/2505.24527.
@@ -24,20 +24,20 @@ import numpy as np
 
 from ._types import Tensor
 
-# Examples that the authors give for kernels of 3, 5 and 7.
+# The authors' examples for kernels of 3, 5 and 7.
 PUBLISHED: dict[int, list[float]] = {3: [0.7], 5: [0.2, 0.8], 7: [0.25, 0.15, 0.55]}
 
 
 def num_coefficients(size: int, causal: bool = False) -> int:
-    """Number of coefficients that the profile of an axis has.
+    """Returns the number of coefficients in the profile of an axis.
 
     Args:
-        size: int, taps of the kernel along the axis.
+        size: int, the number of taps along the axis.
         causal: bool, whether the kernel looks back only (`padding="causal"`).
 
     Returns:
-        int: `(size - 1) // 2` on each side of the center, or the `size - 1` taps that
-        come before the last one of a causal kernel.
+        int: `(size - 1) // 2`, the taps on each side of the center; or for a causal
+        kernel `size - 1`, the taps before the last one.
 
     Example:
 
@@ -51,10 +51,10 @@ def num_coefficients(size: int, causal: bool = False) -> int:
 
 
 def tap_distances(size: int, causal: bool = False) -> np.ndarray:
-    """Distance of each tap from the center of its axis, in taps.
+    """Returns the distance of each tap of an axis from the center, in taps.
 
-    The two middle taps of an even kernel are both its center; the center of a causal
-    kernel is its last tap.
+    An even kernel has two centers, its middle taps. The center of a causal kernel is
+    its last tap.
 
     Example:
 
@@ -73,17 +73,17 @@ def normalize(values: Tensor, xp: Any = np, rank: int | None = None) -> Tensor:
     """Divides a map by its root mean square, which keeps the variance of a signal.
 
     Args:
-        values: the map; axes after the first `rank` are channels, each with a root
-            mean square of its own.
-        xp: `numpy`, or `keras.ops` for a map that is learned.
-        rank: int, the number of spatial axes. By default all axes are.
+        values: the map. Axes after the first `rank` are channels, which are normalized
+            separately.
+        xp: `numpy`, or `keras.ops` for a learned map.
+        rank: int, the number of spatial axes. By default, all axes are spatial.
 
     Raises:
         ValueError: If a NumPy map is zero everywhere.
     """
     axes = tuple(range(len(values.shape) if rank is None else rank))
     count = math.prod(values.shape[axis] for axis in axes)
-    # Not `ops.mean`, which computes float64 in float32 on JAX and PyTorch.
+    # `ops.mean` computes the mean of float64 in float32 on JAX and PyTorch.
     mean_square = xp.sum(xp.square(values), axis=axes) / count
     if xp is np and not np.all(mean_square):
         raise ValueError(
@@ -96,17 +96,17 @@ def normalize(values: Tensor, xp: Any = np, rank: int | None = None) -> Tensor:
 class Density:
     """Base class of all densities.
 
-    A density of your own implements `get_config`, and is registered with
-    `keras.saving.register_keras_serializable` so that models load it again. A density
-    that stays fixed implements `__call__`; one that can be learned implements
-    `parameters` and `map` in its place.
+    Your own density implements `get_config`, and is registered with
+    `keras.saving.register_keras_serializable` so that saved models can be loaded. A
+    fixed density implements `__call__`. One that can be learned implements `parameters`
+    and `map` instead.
 
     Attributes:
-        positive: names of the parameters that must stay positive. They are learned as
-            their logarithms.
-        normalized_by_default: whether Φ is divided by its root mean square where the
-            layer's `normalize_density` is None. A formula says where a kernel looks,
-            and is; values that are given tap by tap are taken as they are.
+        positive: names of the parameters that must stay positive. Their logarithms are
+            learned.
+        normalized_by_default: whether Φ is divided by its root mean square if the
+            layer's `normalize_density` is None. Coefficients and maps, whose values are
+            given tap by tap, are not normalized by default.
 
     Example:
 
@@ -124,7 +124,7 @@ class Density:
     >>> layer.density_map.tolist()
     [[0.5, 1.0, 0.5], [1.0, 1.0, 1.0], [0.5, 1.0, 0.5]]
 
-    A density whose width can be learned:
+    A density with a width that can be learned:
 
     >>> @keras.saving.register_keras_serializable(package="docs")
     ... class Cauchy(keras_wconv.densities.Density):
@@ -173,7 +173,7 @@ class Density:
     def parameters(
         self, kernel_size: tuple[int, ...], causal: bool = False
     ) -> dict[str, np.ndarray]:
-        """Returns what can be learned: a dict of names and initial NumPy arrays.
+        """Returns the initial values of what can be learned, NumPy arrays by name.
 
         Args:
             kernel_size: tuple of int, taps along each spatial axis.
@@ -189,23 +189,23 @@ class Density:
     ) -> Sequence[np.ndarray]:
         """Returns the constants that `map` needs, a list of NumPy arrays.
 
-        By default they are the distances of the taps from the center, one array for
-        each axis, which broadcast to `kernel_size`.
+        By default, they are the distances of the taps from the center along each axis,
+        in arrays that broadcast to `kernel_size`.
         """
         distances = (tap_distances(size, causal) for size in kernel_size)
         return np.ix_(*(distance.astype("float64") for distance in distances))
 
     def map(self, taps: Sequence[Tensor], xp: Any, **parameters: Tensor) -> Tensor:
-        """Returns the map Φ of some values of the parameters.
+        """Returns the map Φ for some values of the parameters.
 
-        Where each channel learns its own density, the parameters have one more axis,
-        the last, and `taps` have one of size 1 there: what is written with
-        broadcasting serves both.
+        If each channel learns its own density, the parameters have one more axis at the
+        end, and `taps` have an axis of size 1 there. Code that broadcasts works for
+        both.
 
         Args:
-            taps: what `taps` returned, as arrays or tensors.
-            xp: `numpy`, or `keras.ops` where the parameters are tensors.
-            **parameters: values by the names that `parameters` has.
+            taps: the result of `taps`, as arrays or tensors.
+            xp: `numpy`, or `keras.ops` if the parameters are tensors.
+            **parameters: values, with the names of `parameters`.
 
         Returns:
             An array or tensor that broadcasts to `kernel_size`, or to
@@ -219,7 +219,7 @@ class Density:
     def profiles(
         self, kernel_size: tuple[int, ...], causal: bool = False
     ) -> list[np.ndarray]:
-        """Returns the full profile of each axis: the map's lines through its center."""
+        """Returns the profile of each axis: the lines of the map through its center."""
         return lines_through_center(self(kernel_size, causal), causal)
 
     def get_config(self) -> dict[str, Any]:
@@ -234,7 +234,7 @@ class Density:
         return f"{type(self).__name__}({arguments})"
 
 
-# What `density=` of a layer takes.
+# The types of a layer's `density`.
 DensityLike = (
     Density
     | type[Density]
@@ -251,12 +251,12 @@ DensityLike = (
 def lines_through_center(
     values: np.ndarray, causal: bool = False, rank: int | None = None
 ) -> list[np.ndarray]:
-    """Returns the lines of a map along each axis, through the center of all others.
+    """Returns the line of a map along each axis, through the center of the others.
 
     Args:
-        values: NumPy array; axes after the first `rank` are channels and are kept.
+        values: NumPy array. Axes after the first `rank` are channels and are kept.
         causal: bool, whether the center is the last tap.
-        rank: int, the number of spatial axes. By default all axes are.
+        rank: int, the number of spatial axes. By default, all axes are spatial.
     """
     rank = values.ndim if rank is None else rank
     sizes = values.shape[:rank]
@@ -271,19 +271,19 @@ def lines_through_center(
 class Separable(Density):
     """The published density: an outer product of symmetric profiles.
 
-    Along an axis of `k` taps the profile is `d_1, ..., d_h, 1, d_h, ..., d_1` with
-    `h = (k - 1) // 2`. An even kernel has two middle taps, both 1. In a causal kernel
-    the reference sample is the last tap, so that the profile has one side only:
+    Along an axis of `k` taps, the profile is `d_1, ..., d_h, 1, d_h, ..., d_1` with
+    `h = (k - 1) // 2`. An even kernel has two middle taps, both 1. In a causal kernel,
+    the reference sample is the last tap, so the profile has only one side:
     `d_1, ..., d_(k-1), 1`, oldest sample first.
 
     Args:
-        coefficients: the coefficients, outermost first: a list that all axes share, a
-            list of lists with one for each axis, or a number where every axis has one
-            coefficient only (kernels of 3 and 4).
+        coefficients: the coefficients, outermost first: a list that all axes share; a
+            list of lists, one for each axis; or a number, if every axis has only one
+            coefficient (kernels of 3 and 4).
 
     Raises:
-        ValueError: If a coefficient is not a finite number; when it is called, if the
-            number of coefficients does not fit the kernel.
+        ValueError: If a coefficient is not a finite number, or in a call, if the number
+            of coefficients does not fit the kernel.
 
     Example:
 
@@ -296,8 +296,8 @@ class Separable(Density):
     >>> density((3,), causal=True).tolist()
     [0.2, 0.8, 1.0]
 
-    Source: https://arxiv.org/abs/2505.24527; per axis, even and causal kernels are
-    extensions.
+    Source: https://arxiv.org/abs/2505.24527. Lists for each axis, and even and causal
+    kernels, are extensions.
     """
 
     normalized_by_default = False
@@ -305,11 +305,9 @@ class Separable(Density):
     def __init__(
         self, coefficients: float | Sequence[float] | Sequence[Sequence[float]]
     ) -> None:
-        if isinstance(coefficients, numbers.Real):
+        self.is_number = isinstance(coefficients, numbers.Real)
+        if self.is_number:
             coefficients = [coefficients]
-            self.is_number = True
-        else:
-            self.is_number = False
         self.per_axis = any(isinstance(c, (list, tuple)) for c in coefficients)
         self.coefficients = (
             tuple(_finite(c, coefficients) for c in coefficients)
@@ -352,18 +350,19 @@ class Separable(Density):
 
     def map(self, taps: Sequence[Tensor], xp: Any, **parameters: Tensor) -> Tensor:
         rank = len(taps)
-        made = {}  # Axes that share a profile make it once.
+        made = {}  # Axes that share a profile compute it once.
         profiles = []
         for axis, distances in enumerate(taps):
             size = distances.shape[axis]
             name = f"coefficients_{axis}"
             name = name if name in parameters else "coefficients"
             if name not in parameters:
-                continue  # Taps of the center alone: a factor of 1.
+                continue  # Every tap of this axis is a center, with a factor of 1.
             if (name, size) not in made:
                 made[name, size] = _profile(parameters[name], size, xp)
-            # Indexing costs an eager backend a tenth of `keras.ops.reshape`. Only the
-            # first profile needs the axes before its own; the others broadcast.
+            # In an eager backend, indexing takes a tenth of the time of
+            # `keras.ops.reshape`. Only the first profile needs the axes before its own;
+            # the others broadcast.
             before, after = 0 if profiles else axis, rank - 1 - axis
             profile = made[name, size]
             if before or after:
@@ -400,13 +399,13 @@ class Separable(Density):
         ]
         if halves:
             message += (
-                f". That is a full profile; give the part before its center only: "
+                ". That is a full profile; give only the part before its center: "
                 f"density={halves if self.per_axis else halves[0]}"
             )
         elif not self.per_axis and len(set(needed)) > 1:
             message += (
-                ". The axes need different numbers of coefficients, so give each its "
-                f"own list, for instance density={[[1.0] * n for n in needed]}"
+                ". The axes need different numbers of coefficients, so give each axis "
+                f"a list, for instance density={[[1.0] * n for n in needed]}"
             )
         return message
 
@@ -416,15 +415,15 @@ class Gaussian(Density):
     """A Gaussian of the distance to the center: `exp(-d² / (2 sigma²))`.
 
     Args:
-        sigma: standard deviation in taps, one number or one for each axis. It is what
-            a learned density learns. By default an eighth of the kernel, from 1 to 4:
-            of its size if all axes have the same, of each axis otherwise. A causal
-            kernel, which has one side, is counted twice. On two sets of time series
-            wider starts in kernels of 65 were worse, learned or not.
+        sigma: the standard deviation in taps, one number or one for each axis. A
+            learned density learns it. By default, it is an eighth of the kernel size,
+            from 1 to 4; if axes have different sizes, it is an eighth of each. It is
+            twice as much for a causal kernel, which has one side. On two sets of time
+            series, wider starts were worse in kernels of 65, learned or not.
 
     Raises:
-        ValueError: If `sigma` is not positive and finite; when it is called, if the
-            number of sigmas is not that of the axes.
+        ValueError: If `sigma` is not positive and finite, or in a call, if the number
+            of sigmas is not the number of axes.
 
     Example:
 
@@ -490,15 +489,14 @@ _RADIAL_FUNCTIONS = {
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class Radial(Density):
-    """A function of the Euclidean distance to the center: not separable.
+    """A function of the Euclidean distance to the center, which is not separable.
 
     Args:
         function: `"exponential"` (`exp(-r)`), `"inverse"` (`1 / (1 + r)`), or a
-            function of an array of distances that is 1 at distance 0. To be learned,
-            it must take tensors too. To save a model, register it with
+            function of an array of distances that is 1 at distance 0. In a learned
+            density, it must take tensors, too. To save a model, register it with
             `keras.saving.register_keras_serializable`.
-        scale: the distance, in taps, that counts as `r = 1`. It is what a learned
-            density learns.
+        scale: the distance in taps that counts as `r = 1`. A learned density learns it.
 
     Raises:
         ValueError: If `function` is unknown or is not 1 at distance 0, or if `scale`
@@ -553,7 +551,7 @@ class Radial(Density):
     def taps(
         self, kernel_size: tuple[int, ...], causal: bool = False
     ) -> Sequence[np.ndarray]:
-        """The Euclidean distance of each tap from the center."""
+        """Returns the Euclidean distances of the taps from the center."""
         axes = super().taps(kernel_size, causal)
         return [np.sqrt(sum(np.square(distance) for distance in axes))]
 
@@ -572,17 +570,17 @@ class Radial(Density):
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class Map(Density):
-    """An explicit map, of any shape of density.
+    """A map with a value for each tap, for densities of any form.
 
     Args:
-        values: array of the kernel's spatial shape. With two more axes, which
-            broadcast to those of the kernel's channels, each channel has a map of its
-            own: `kernel_size + (channels, 1)` for depthwise kernels, `kernel_size +
-            (1, filters)` for dense ones. All values are what a learned density learns.
+        values: array of the kernel's spatial shape. With two more axes, which broadcast
+            to the kernel's channels, each channel has its own map: `kernel_size +
+            (channels, 1)` for depthwise kernels, `kernel_size + (1, filters)` for dense
+            ones. A learned density learns all values.
 
     Raises:
-        ValueError: If a value is not finite; when it is called, if the kernel has
-            another shape.
+        ValueError: If a value is not finite, or in a call, if the kernel has another
+            shape.
 
     Example:
 
@@ -609,10 +607,10 @@ class Map(Density):
         shape = self.values.shape
         if shape[:rank] != tuple(kernel_size) or len(shape) not in (rank, rank + 2):
             raise ValueError(
-                "`density` was given as an array, which is the whole map and must "
-                f"have the kernel's shape {tuple(kernel_size)}. Received: an array of "
-                f"shape {shape}. Two more axes may hold the channels of the kernel. "
-                "Coefficients are given as a list, outermost first."
+                "`density` is an array, which holds the whole map and must have the "
+                f"kernel's shape {tuple(kernel_size)}. Two more axes may hold the "
+                "channels of the kernel. Give coefficients as a list, outermost first. "
+                f"Received: an array of shape {shape}"
             )
         return {"map": self.values.copy()}
 
@@ -624,10 +622,10 @@ class Map(Density):
 
 
 def get(identifier: DensityLike) -> Density | None:
-    """Retrieves a density from what the `density` argument of a layer accepts.
+    """Returns the density for an argument `density` of a layer.
 
     Args:
-        identifier: None, a number, a list of coefficients or a list of them for each
+        identifier: None, a number, a list of coefficients or a list of lists for each
             axis (`Separable`), a NumPy array (`Map`), the name of a density
             (`"gaussian"`, `"radial"`, a registered name), a config, a `Density`
             class or an instance.
@@ -656,10 +654,8 @@ def get(identifier: DensityLike) -> Density | None:
         return _by_name(identifier)
     if isinstance(identifier, np.ndarray):
         return Map(identifier)
-    is_number = isinstance(identifier, numbers.Real) and not isinstance(
-        identifier, bool
-    )
-    if is_number or isinstance(identifier, (list, tuple)):
+    is_separable = isinstance(identifier, (numbers.Real, list, tuple))
+    if is_separable and not isinstance(identifier, bool):
         return Separable(identifier)
     raise ValueError(
         "`density` must be None, a number (kernels of 3), a list of coefficients "
@@ -670,7 +666,7 @@ def get(identifier: DensityLike) -> Density | None:
 
 
 def serialize(density: Density | None) -> dict[str, Any] | None:
-    """Returns the JSON-ready config of a density, None for None.
+    """Returns the config of a density for JSON, or None for None.
 
     Example:
 
@@ -685,14 +681,14 @@ def deserialize(
     config: Mapping[str, object] | None,
     custom_objects: Mapping[str, type] | None = None,
 ) -> Density | None:
-    """Returns the density of a config made by `serialize`.
+    """Returns the density for a config from `serialize`.
 
     Args:
         config: dict, or None.
-        custom_objects: optional dict of classes by name, for those not registered.
+        custom_objects: optional dict by name of classes that are not registered.
 
     Raises:
-        ValueError: If the config is not that of a known density, or is malformed.
+        ValueError: If the config is malformed or its class is not a known density.
 
     Example:
 
@@ -704,47 +700,42 @@ def deserialize(
         return None
     name = isinstance(config, dict) and config.get("registered_name")
     cls = name and keras.saving.get_registered_object(name, custom_objects)
-    # Nothing else is made of what a file says, which anyone may have written.
+    # A file may come from a stranger: it can make nothing but densities.
     if not (inspect.isclass(cls) and issubclass(cls, Density)):
         raise ValueError(
-            "Expected the config of a `keras_wconv.densities.Density`, whose class is "
+            "Expected the config of a `keras_wconv.densities.Density` whose class is "
             "registered with `keras.saving.register_keras_serializable` or is in "
-            "`custom_objects`; a dict by kernel size is for whole networks, not for "
+            "`custom_objects`. A dict by kernel size is for whole networks, not for "
             f"one layer. Received: {reprlib.repr(config)}"
         )
     return keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
 
 
 def _by_name(name):
-    known = {
-        "separable": Separable,
-        "gaussian": Gaussian,
-        "radial": Radial,
-        "map": Map,
-    }
+    known = {cls.__name__.lower(): cls for cls in (Separable, Gaussian, Radial, Map)}
     cls = known.get(name.lower()) or keras.saving.get_registered_object(name)
     if not (inspect.isclass(cls) and issubclass(cls, Density)):
         raise ValueError(
-            f"Unknown `density`. Expected 'gaussian', 'radial' or the registered name "
+            "Unknown `density`. Expected 'gaussian', 'radial' or the registered name "
             f"of a density ('package>Class'). Received: density={name!r}"
         )
     try:
         return cls()
     except TypeError as error:
         raise ValueError(
-            f"`density`={name!r} needs arguments; give an instance instead, for "
+            f"`density`={name!r} needs arguments. Give an instance instead, for "
             f"instance densities.{cls.__name__}(...): {error}"
         ) from error
 
 
 def _profile(coefficients, size, xp):
-    """`d_1 ... d_h, 1, d_h ... d_1`, or `d_1 ... d_(size - 1), 1` of a causal kernel.
+    """Returns `d_1 ... d_h, 1, d_h ... d_1`, or `d_1 ... d_(size - 1), 1` if causal.
 
-    Gathering the taps would be shorter, but its gradient in TensorFlow is sparse, with
-    indices that repeat, and optimizers treat those as other variables.
+    Gathering the taps would be shorter. But in TensorFlow its gradient is sparse with
+    repeated indices, which optimizers treat differently.
     """
     count = coefficients.shape[0]
-    # One coefficient is its own mirror image: kernels of 3 are spared an operation.
+    # One coefficient is its own mirror image, so kernels of 3 need no flip.
     mirrored = coefficients if count == 1 else xp.flip(coefficients, axis=0)
     after = [] if count == size - 1 else [mirrored]
     middle = size - (1 + len(after)) * count

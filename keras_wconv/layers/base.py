@@ -1,10 +1,9 @@
-"""The base of all weighted convolutions: a kernel multiplied by a density."""
+"""The base class of all weighted convolutions."""
 
 from __future__ import annotations
 
 import inspect
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,47 +25,55 @@ from .layer_density import (
 
 # In the docstring of every layer, after the arguments of its Keras class.
 _DENSITY_ARGUMENTS = """\
-        density: the spatial density Φ that the kernel is multiplied by. None is the
-            standard convolution. A number (kernels of 3) or a list holds the
-            coefficients of a symmetric profile, outermost first, that all axes share;
-            a list of lists has one for each axis; a NumPy array is the whole map; a
-            name or a `keras_wconv.densities.Density` is a family of densities.
-        normalize_density: bool, whether Φ is divided by its root mean square, which
-            keeps the variance of the signal at the start of the training. By default
-            families of densities are (`Gaussian`, `Radial`, your own), and
-            coefficients and maps are taken as they are given.
-        density_trainable: bool, whether the density is learned, starting at `density`:
-            the coefficients of a separable density, the values of a map, the sigma of
-            a Gaussian, the scale of a radial one. They are the weights of a child
-            layer named `density`; see `keras_wconv.optimizers.density_optimizer`.
-        density_per_channel: bool, whether every channel of a depthwise kernel, or every
-            filter of another one, learns a density of its own. Needs
-            `density_trainable=True`.
-        density_regularizer: regularizer of the weights of a learned density, or
-            `keras_wconv.regularizers.KernelSize`, a price on its taps.
-        density_constraint: constraint of the weights of a learned density.
+    density: the spatial density Φ that the kernel is multiplied by. None is the
+        standard convolution. A number (kernels of 3) or a list holds the
+        coefficients of a symmetric profile, outermost first, that all axes share;
+        a list of lists has one for each axis; a NumPy array is the whole map; a
+        name or a `keras_wconv.densities.Density` is a family of densities.
+    normalize_density: bool, whether Φ is divided by its root mean square, which
+        keeps the variance of the signal at the start of training. By default,
+        families of densities are (`Gaussian`, `Radial`, your own), but coefficients
+        and maps are not.
+    density_trainable: bool, whether the density is learned, starting at `density`:
+        the coefficients of a separable density, the values of a map, the sigma of
+        a Gaussian, the scale of a radial one. They are the weights of a child
+        layer named `density`; see `keras_wconv.optimizers.density_optimizer`.
+    density_per_channel: bool, whether every channel of a depthwise kernel, or every
+        filter of another kernel, learns its own density. Needs
+        `density_trainable=True`.
+    density_regularizer: regularizer of the weights of a learned density, or
+        `keras_wconv.regularizers.KernelSize`, a price on its taps.
+    density_constraint: constraint of the weights of a learned density.
+
+Raises:
+    ValueError: If the density does not fit `kernel_size`, or another argument is
+        wrong for `{keras_class}`.
+
 """
 
 
 def _with_arguments(doc, keras_class):
-    """Adds the arguments of a layer to its docstring: those of Keras, then ours."""
+    """Adds to a layer's docstring Keras's arguments, those of the density, and errors.
+
+    Without indentation, which Python removes from docstrings from 3.13 on.
+    """
     keras_doc = inspect.getdoc(keras_class) or ""
     arguments = re.search(r"^Args:\n((?:[ \t].*\n|\n)+)", keras_doc, re.MULTILINE)
-    section = "    Args:\n"
-    if arguments:
-        section += textwrap.indent(arguments[1].strip("\n"), " " * 4) + "\n"
-    section += _DENSITY_ARGUMENTS
-    before, raises, after = doc.partition("    Raises:\n")
-    if not raises:
-        before = before.rstrip() + "\n\n"
-    return f"{before}{section}\n{raises}{after}"
+    before, example, after = inspect.cleandoc(doc).partition("Example:\n")
+    return (
+        f"{before.rstrip()}\n\nArgs:\n"
+        + (arguments[1].strip("\n") + "\n" if arguments else "")
+        + _DENSITY_ARGUMENTS.format(keras_class=keras_class.__name__)
+        + example
+        + after
+    )
 
 
 class _OfClass:
-    """An attribute that a class has and its instances do not.
+    """An attribute of a class that its instances lack.
 
-    A layer is called with other arguments than its class, and `tf.function(layer)`
-    asks the layer for them.
+    A layer is not called with the arguments of its class, and `tf.function(layer)` asks
+    the layer for its signature.
     """
 
     def __init__(self, value: inspect.Signature | None) -> None:
@@ -78,7 +85,7 @@ class _OfClass:
         return self._value
 
 
-# Whatever it is mixed into is a layer, and has what layers have.
+# For type checkers, the mixin is a layer, as is every class that it is mixed into.
 _Layer = keras.Layer if TYPE_CHECKING else object
 
 
@@ -86,19 +93,21 @@ class WeightedConvolution(_Layer):
     """Mixin that multiplies the kernel of a Keras convolution by a density.
 
     It comes before the Keras class among the bases. A family of layers defines
-    `convolution_op(inputs, kernel)`, unless its Keras class has it; the name of the
-    weight that the density multiplies, unless that is `kernel`; and the axis of that
-    weight along which its channels have densities of their own, unless that is the
-    last.
+    `convolution_op(inputs, kernel)`, unless its Keras class does.
+
+    Attributes:
+        weighted_kernel: name of the weight that the density multiplies.
+        density_channel_axis: axis of that weight along which channels may have
+            separate densities.
     """
 
     __signature__: _OfClass
-    kernel_size: tuple[int, ...]  # That of the Keras class.
-    padding: str  # So is this.
+    kernel_size: tuple[int, ...]  # Set by the Keras class, like `padding`.
+    padding: str
     weighted_kernel: str = "kernel"
     density_channel_axis: int = -1
-    # Whether it became weighted in a model that stood already. No config of the model
-    # may say so, and its weights are those of no plain layer: files mark them.
+    # The config of a model may not show that a layer became weighted in place. So its
+    # weights, which do not fit a plain layer, are marked in files.
     converted_in_place: bool = False
 
     def __init__(
@@ -117,27 +126,28 @@ class WeightedConvolution(_Layer):
             density_trainable=density_trainable,
             density_per_channel=density_per_channel,
         )
-        if normalize_density is not None:  # None decides by the kind of density.
+        if normalize_density is not None:
             check_bools(normalize_density=normalize_density)
-            normalize_density = bool(normalize_density)  # NumPy's have no JSON.
+            # JSON takes no bools of NumPy.
+            normalize_density = bool(normalize_density)
         self._normalize_density = normalize_density
         self._density_per_channel = bool(density_per_channel)
         self._density_regularizer = regularizers.get(density_regularizer)
         self._density_constraint = constraints.get(density_constraint)
-        learned_alone = {
+        needs_learned = {
             "density_per_channel": density_per_channel,
             "density_regularizer": density_regularizer,
             "density_constraint": density_constraint,
         }
-        for name, value in learned_alone.items():
+        for name, value in needs_learned.items():
             if value and not density_trainable:
                 raise ValueError(
                     f"`{name}` is for a learned density. Expected "
                     f"density_trainable=True with it. Received: {name}={value}, "
                     f"density_trainable={density_trainable}"
                 )
-        # A density that does not fit the kernel is an error here, at the call that
-        # gave it.
+        # Made here, not in `build`, so that a density that does not fit the kernel is
+        # an error of the call that gave it.
         self._density = self._make_density(density, density_trainable)
 
     def _make_density(self, density, trainable):
@@ -173,10 +183,10 @@ class WeightedConvolution(_Layer):
         return FixedDensity(**arguments, dtype=self.variable_dtype)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Gives the class the signature and the list of arguments that it has."""
+        """Gives the class its signature, and lists its arguments in its docstring."""
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
-            cls.__signature__ = _OfClass(None)  # Not the one that it would inherit.
+            cls.__signature__ = _OfClass(None)  # It must not inherit one.
             return
         keras_class = cls.__bases__[-1]
         if issubclass(keras_class, WeightedConvolution) or not issubclass(
@@ -188,23 +198,19 @@ class WeightedConvolution(_Layer):
         keywords = [p for p in own if p.kind is p.KEYWORD_ONLY]
         parameters += [*keywords, variadic]
         cls.__signature__ = _OfClass(inspect.Signature(parameters))
-        if WeightedConvolution.__doc__ is not None:  # As under python -OO.
+        if WeightedConvolution.__doc__ is not None:  # python -OO removes docstrings.
             cls.__doc__ = _with_arguments(cls.__doc__ or "", keras_class)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         super().build(input_shape)
         if self.density is not None:
             self.density.build(tuple(getattr(self, self.weighted_kernel).shape))
-            self.bind_penalties()
-
-    def bind_penalties(self) -> None:
-        """Lets penalties of the effective kernel know the density of this layer."""
-        kernel = kernel_variable(self, self.weighted_kernel)
-        regularizer, constraint = (getattr(self, name) for name in penalties(self))
-        if isinstance(regularizer, EffectiveKernelRegularizer):
-            kernel.regularizer = regularizer.under(self.density)
-        if isinstance(constraint, EffectiveKernelConstraint):
-            kernel.constraint = constraint.under(self.density)
+            kernel = kernel_variable(self, self.weighted_kernel)
+            regularizer, constraint = (getattr(self, name) for name in penalties(self))
+            if isinstance(regularizer, EffectiveKernelRegularizer):
+                kernel.regularizer = regularizer.under(self.density)
+            if isinstance(constraint, EffectiveKernelConstraint):
+                kernel.constraint = constraint.under(self.density)
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
@@ -212,16 +218,16 @@ class WeightedConvolution(_Layer):
             store["density"] = self.density_map
 
     def load_own_variables(self, store: Any) -> None:
-        if "density" in store.keys():  # noqa: SIM118  It is no dict.
+        if "density" in store.keys():  # noqa: SIM118  It is not a dict.
             saved = np.asarray(store["density"])
             store = {key: store[key] for key in store.keys() if key != "density"}  # noqa: SIM118
             own = self.density_map
-            # A learned density has weights, which are loaded after this.
+            # A learned density has weights, which are loaded later.
             if isinstance(self.density, FixedDensity) and not (
                 saved.shape == own.shape and np.allclose(saved, own, 1e-4, 1e-6)
             ):
                 raise ValueError(
-                    f"The weights of layer {self.name!r} were saved beside another "
+                    f"The weights of layer {self.name!r} were saved with another "
                     f"density. Expected {own.tolist()}. Received: {saved.tolist()}"
                 )
         super().load_own_variables(store)
@@ -248,14 +254,13 @@ class WeightedConvolution(_Layer):
     @density.setter
     def density(self, value: object) -> None:
         raise AttributeError(
-            "`density` is set when a layer is made, because compiled functions hold "
-            "its values. Use `keras_wconv.to_weighted(model, density)` for a copy of a "
-            "model with another density, or make the layer with "
-            "`density_trainable=True` and call `layer.density.assign(density)`. "
-            f"Received: density={value}"
+            "`density` cannot be changed, because compiled functions hold its values. "
+            "Use `keras_wconv.to_weighted(model, density)` for a copy of a model with "
+            "another density, or make the layer with `density_trainable=True` and call "
+            f"`layer.density.assign(density)`. Received: density={value}"
         )
 
-    # What follows is set when the layer is made: the density is made of it.
+    # These have no setter either, because the density has been made from them.
 
     @property
     def density_trainable(self) -> bool:
@@ -263,7 +268,7 @@ class WeightedConvolution(_Layer):
 
     @property
     def normalize_density(self) -> bool | None:
-        """As it was given; `layer.density.normalize` is what None came to."""
+        """The argument; `layer.density.normalize` has the default for None."""
         return self._normalize_density
 
     @property
@@ -290,8 +295,8 @@ class WeightedConvolution(_Layer):
     def density_map(self) -> np.ndarray:
         """The current Φ, after normalization: a NumPy array of shape `kernel_size`.
 
-        Where channels have densities of their own, it has two more axes that broadcast
-        to those of the kernel.
+        If channels have separate densities, it has two more axes, which broadcast to
+        the last two of the kernel.
         """
         if self.density is None:
             return np.ones(self.kernel_size)
@@ -312,48 +317,43 @@ class WeightedConvolution(_Layer):
                 config = {**config, "density": _deserialize(config["density"])}
             return super().from_config(config)
         except Exception as error:
-            # That of Keras shows the whole config, and what was wrong at its end.
+            # Keras's message begins with the whole config.
             cause = error.__context__ or error
             raise ValueError(
-                f"The layer {name!r} cannot be made of its config: {cause}"
+                f"The layer {name!r} cannot be made from its config: {cause}"
             ) from cause
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        if isinstance(self.density, StepDensity):
-            density = keras.saving.serialize_keras_object(self.density)
-        else:
-            initial = None if self.density is None else self.density.initial
-            density = densities.serialize(initial)
-        config.update(
-            {
-                "density": density,
-                "normalize_density": self.normalize_density,
-                "density_trainable": self.density_trainable,
-                "density_per_channel": self.density_per_channel,
-                "density_regularizer": regularizers.serialize(self.density_regularizer),
-                "density_constraint": constraints.serialize(self.density_constraint),
-            }
-        )
-        return config
+        density = self.density
+        if density is not None and not isinstance(density, StepDensity):
+            density = density.initial
+        return {
+            **super().get_config(),
+            "density": densities.serialize(density),
+            "normalize_density": self.normalize_density,
+            "density_trainable": self.density_trainable,
+            "density_per_channel": self.density_per_channel,
+            "density_regularizer": regularizers.serialize(self.density_regularizer),
+            "density_constraint": constraints.serialize(self.density_constraint),
+        }
 
 
 def _deserialize(config):
-    """Returns what a config holds of a layer's `density`."""
+    """Returns a layer's `density` from its config."""
     if config.get("registered_name") == keras.saving.get_registered_name(StepDensity):
         return StepDensity.from_config(config["config"])
     return densities.deserialize(config)
 
 
 def penalties(layer: keras.Layer) -> tuple[str, str]:
-    """The names of the regularizer and the constraint of the kernel under a density."""
+    """Returns the names of the weighted kernel's regularizer and constraint."""
     is_depthwise = hasattr(layer, "depthwise_regularizer")
     factor = "depthwise" if is_depthwise else "kernel"
     return f"{factor}_regularizer", f"{factor}_constraint"
 
 
 def kernel_variable(layer: keras.Layer, name: str) -> keras.Variable:
-    """The variable of a kernel that has this name, without LoRA."""
+    """Returns the variable of the kernel of this name, without LoRA."""
     return layer._kernel if hasattr(layer, "_kernel") else getattr(layer, name)
 
 
@@ -367,11 +367,11 @@ DENSITY_ARGUMENTS: set[str] = {
 
 
 def check_density_options(options: Mapping[str, object]) -> None:
-    """Checks density options of whole models, in which no layer may use them.
+    """Checks density options of a whole model, which may have no layer that uses them.
 
     Raises:
-        TypeError: If a name is none that a weighted layer takes beside `density`.
-        ValueError: If what must be a bool is none.
+        TypeError: If a name is not a density argument of the layers.
+        ValueError: If a value is not a bool but must be.
     """
     allowed = DENSITY_ARGUMENTS - {"density"}
     unknown = sorted(set(options) - allowed)
@@ -379,8 +379,7 @@ def check_density_options(options: Mapping[str, object]) -> None:
         raise TypeError(
             f"The density options must be of {sorted(allowed)}. Received: {unknown}"
         )
-    bools = ("normalize_density", "density_trainable", "density_per_channel")
-    given = {name: options[name] for name in bools if name in options}
-    if given.get("normalize_density", False) is None:
-        del given["normalize_density"]
-    check_bools(**given)
+    bools = {"normalize_density", "density_trainable", "density_per_channel"}
+    if options.get("normalize_density") is None:
+        bools.remove("normalize_density")
+    check_bools(**{name: options[name] for name in bools & set(options)})

@@ -15,7 +15,7 @@ from .base import WeightedConvolution
 class WeightedDenseConvolution(WeightedConvolution):
     """The family whose kernels connect all channels, within groups."""
 
-    if TYPE_CHECKING:  # What is run is the signature of each Keras class.
+    if TYPE_CHECKING:  # At run time, each class has the signature of its Keras class.
 
         def __init__(
             self,
@@ -58,11 +58,7 @@ class WeightedConv1D(WeightedDenseConvolution, keras.layers.Conv1D):
     one side: `kernel_size - 1` coefficients, oldest sample first, then 1.
 
     Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps,
-    filters)`. With `data_format="channels_first"` the channels come second.
-
-    Raises:
-        ValueError: If the density does not fit `kernel_size`, and as
-            `keras.layers.Conv1D` does.
+    filters)`.
 
     Example:
 
@@ -104,11 +100,7 @@ class WeightedConv2D(WeightedDenseConvolution, keras.layers.Conv2D):
     channel of the kernel W, `kernel_size + (channels / groups, filters)`.
 
     Input shape: `(batch, height, width, channels)`. Output shape: `(batch, new_height,
-    new_width, filters)`. With `data_format="channels_first"` the channels come second.
-
-    Raises:
-        ValueError: If the density does not fit `kernel_size`, and as
-            `keras.layers.Conv2D` does.
+    new_width, filters)`.
 
     Example:
 
@@ -136,12 +128,7 @@ class WeightedConv3D(WeightedDenseConvolution, keras.layers.Conv3D):
     channel of the kernel W, `kernel_size + (channels / groups, filters)`.
 
     Input shape: `(batch, depth, height, width, channels)`. Output shape: `(batch,
-    new_depth, new_height, new_width, filters)`. With `data_format="channels_first"` the
-    channels come second.
-
-    Raises:
-        ValueError: If the density does not fit `kernel_size`, and as
-            `keras.layers.Conv3D` does.
+    new_depth, new_height, new_width, filters)`.
 
     Example:
 

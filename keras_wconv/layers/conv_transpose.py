@@ -17,7 +17,7 @@ class WeightedConvolutionTranspose(WeightedConvolution):
 
     density_channel_axis = -2  # A kernel is `kernel_size + (filters, channels)`.
 
-    if TYPE_CHECKING:  # What is run is the signature of each Keras class.
+    if TYPE_CHECKING:  # At run time, each class has the signature of its Keras class.
 
         def __init__(
             self,
@@ -71,11 +71,7 @@ class WeightedConv1DTranspose(
     channels)`.
 
     Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps,
-    filters)`. With `data_format="channels_first"` the channels come second.
-
-    Raises:
-        ValueError: If the density does not fit `kernel_size`, and as
-            `keras.layers.Conv1DTranspose` does.
+    filters)`.
 
     Example:
 
@@ -100,13 +96,8 @@ class WeightedConv2DTranspose(
     `kernel_size` multiplies every channel of the kernel W, `kernel_size + (filters,
     channels)`.
 
-    Input shape: `(batch, height, width, channels)`. Output shape: `(batch,
-    new_height, new_width, filters)`. With `data_format="channels_first"` the channels
-    come second.
-
-    Raises:
-        ValueError: If the density does not fit `kernel_size`, and as
-            `keras.layers.Conv2DTranspose` does.
+    Input shape: `(batch, height, width, channels)`. Output shape: `(batch, new_height,
+    new_width, filters)`.
 
     Example:
 
@@ -134,12 +125,7 @@ class WeightedConv3DTranspose(
     channels)`.
 
     Input shape: `(batch, depth, height, width, channels)`. Output shape: `(batch,
-    new_depth, new_height, new_width, filters)`. With `data_format="channels_first"`
-    the channels come second.
-
-    Raises:
-        ValueError: If the density does not fit `kernel_size`, and as
-            `keras.layers.Conv3DTranspose` does.
+    new_depth, new_height, new_width, filters)`.
 
     Example:
 

@@ -17,7 +17,7 @@ class WeightedDepthwiseConvolution(WeightedConvolution):
 
     density_channel_axis = -2
 
-    if TYPE_CHECKING:  # What is run is the signature of each Keras class.
+    if TYPE_CHECKING:  # At run time, each class has the signature of its Keras class.
 
         def __init__(
             self,
@@ -68,13 +68,8 @@ class WeightedDepthwiseConv1D(
     `kernel_size` multiplies every channel of the kernel W, `kernel_size + (channels,
     depth_multiplier)`.
 
-    Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps,
-    channels * depth_multiplier)`. With `data_format="channels_first"` the channels
-    come second.
-
-    Raises:
-        ValueError: If the density does not fit `kernel_size`, and as
-            `keras.layers.DepthwiseConv1D` does.
+    Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps, channels
+    * depth_multiplier)`.
 
     Example:
 
@@ -99,13 +94,8 @@ class WeightedDepthwiseConv2D(
     `kernel_size` multiplies every channel of the kernel W, `kernel_size + (channels,
     depth_multiplier)`.
 
-    Input shape: `(batch, height, width, channels)`. Output shape: `(batch,
-    new_height, new_width, channels * depth_multiplier)`. With
-    `data_format="channels_first"` the channels come second.
-
-    Raises:
-        ValueError: If the density does not fit `kernel_size`, and as
-            `keras.layers.DepthwiseConv2D` does.
+    Input shape: `(batch, height, width, channels)`. Output shape: `(batch, new_height,
+    new_width, channels * depth_multiplier)`.
 
     Example:
 

@@ -14,11 +14,10 @@ from .layer_density import FixedDensity, LayerDensity
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class EffectiveKernelRegularizer(keras.regularizers.Regularizer):
-    """Regularizer of the effective kernel Φ · W in place of the kernel W.
+    """Regularizer of the effective kernel Φ · W instead of the kernel W.
 
     It is for the `kernel_regularizer` (`depthwise_regularizer`) of a weighted
-    convolution. Elsewhere, where no density is, it is the regularizer that it was
-    given.
+    convolution. Without a density, it acts like the given regularizer.
 
     Args:
         regularizer: a regularizer, its name or config.
@@ -53,18 +52,17 @@ class EffectiveKernelRegularizer(keras.regularizers.Regularizer):
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class EffectiveKernelConstraint(keras.constraints.Constraint):
-    """Constraint of the effective kernel Φ · W in place of the kernel W.
+    """Constraint of the effective kernel Φ · W instead of the kernel W.
 
     It is for the `kernel_constraint` (`depthwise_constraint`) of a weighted convolution
-    whose density is fixed. The kernel becomes what the constraint makes of Φ · W,
-    divided by Φ; where Φ is 0 it stays as it is. Elsewhere, where no density is, it is
-    the constraint that it was given.
+    with a fixed density. The kernel becomes the constrained Φ · W, divided by Φ; it
+    does not change where Φ is 0. Without a density, it acts like the given constraint.
 
     Args:
         constraint: a constraint, its name or config.
 
     Raises:
-        ValueError: If the density of the layer is learned, when that is built.
+        ValueError: If the density of the layer is learned, when the layer is built.
 
     Example:
 
@@ -89,7 +87,7 @@ class EffectiveKernelConstraint(keras.constraints.Constraint):
     def under(self, density: LayerDensity) -> Callable[[Tensor], Tensor]:
         """Returns the constraint of a kernel W that has this density."""
         if not isinstance(density, FixedDensity):
-            # An optimizer would see a density that stays as it was when it was traced.
+            # A compiled training step would use the density as it was when traced.
             raise ValueError(
                 "A constraint of the effective kernel needs a density that is fixed. "
                 "Expected density_trainable=False, or a constraint of the kernel. "
@@ -101,7 +99,7 @@ class EffectiveKernelConstraint(keras.constraints.Constraint):
         return {"constraint": constraints.serialize(self.constraint)}
 
 
-# Classes, since the variables of Keras before 3.15 take no plain functions.
+# These are classes because variables of Keras before 3.15 accept no functions.
 
 
 class _RegularizerUnder(keras.regularizers.Regularizer):

@@ -1,4 +1,4 @@
-"""The density of one layer: fixed, learned or held, with one interface."""
+"""The density of one layer, which is fixed, learned or held."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .._types import Identifier, Tensor
 from ..densities import DensityLike
 from ..regularizers import KernelSize
 
-# A map of them takes 32 MB. Kernels are far smaller; the files of strangers may say
-# anything, and a kernel is only made once its layer is built.
+# Kernels are far smaller. This keeps a stranger's file from filling the memory: a map
+# of so many taps takes 32 MB, and the density is made before the kernel.
 MAX_TAPS = 2**22
 
 
@@ -24,7 +24,7 @@ class LayerDensity:
     """A density at the kernel size of one layer.
 
     Attributes:
-        initial: `keras_wconv.densities.Density`, as it was given.
+        initial: the `keras_wconv.densities.Density` that was given.
         kernel_size: tuple of int.
         causal: bool, whether the last tap is the reference sample.
         normalize: bool, whether Φ is divided by its root mean square.
@@ -34,11 +34,11 @@ class LayerDensity:
     learned = False
 
     def map(self) -> Tensor:
-        """Returns Φ as a tensor that broadcasts to the kernel, with gradients."""
+        """Returns Φ as a differentiable tensor that broadcasts to the kernel."""
         raise NotImplementedError
 
     def multiply(self, kernel: Tensor) -> Tensor:
-        """Returns the product of a kernel and Φ, with gradients.
+        """Returns the product of a kernel and Φ, which is differentiable.
 
         Args:
             kernel: `keras.Variable` or tensor.
@@ -49,11 +49,11 @@ class LayerDensity:
         """Returns the current Φ, a float64 NumPy array.
 
         Args:
-            normalize: bool, in place of the attribute.
+            normalize: bool, instead of the attribute.
 
         Returns:
-            An array of shape `kernel_size`; with two more axes where channels have
-            densities of their own.
+            An array of shape `kernel_size`, with two more axes if channels have
+            separate densities.
         """
         raise NotImplementedError
 
@@ -62,22 +62,22 @@ class LayerDensity:
         return {}
 
     def profiles(self) -> list[np.ndarray]:
-        """Returns the full profile of each axis, before normalization."""
+        """Returns the profile of each axis, before normalization."""
         phi = self.map_value(normalize=False)
         rank = len(self.kernel_size)
         return densities.lines_through_center(phi, self.causal, rank)
 
 
 class _Constants:
-    """Arrays that a density computes with, which are not weights.
+    """Arrays that a density computes with and that are not weights.
 
     TensorFlow and JAX make them constants of a compiled function. PyTorch would copy an
-    array to the device in each call, and wait for it; it gets tensors, which are made
-    anew where the model has moved to another device.
+    array to the device in each call, and wait for it. It gets tensors instead, which
+    are made again when the model moves to another device.
 
     Args:
         arrays: list of NumPy arrays.
-        dtype: str, that of the tensors of what is not integer.
+        dtype: str, the dtype of the tensors, except of integers.
     """
 
     def __init__(self, arrays, dtype):
@@ -87,14 +87,14 @@ class _Constants:
         self._tensors = self._make_tensors() if is_eager else []
 
     def beside(self, tensor):
-        """Returns the constants in a form that can be computed with a tensor."""
+        """Returns the constants in a form to compute with beside a tensor."""
         kept = self._tensors
         if not kept:
             return self.arrays
         if kept[0].device == tensor.device:
             return kept
         moved = self._make_tensors()
-        # Tensors of a trace belong to it alone, and those on "meta" have no values.
+        # Tensors of a trace are of no use outside it; those on "meta" have no values.
         if type(moved[0]) is type(kept[0]) and not moved[0].is_meta:
             self._tensors = moved
         return moved
@@ -114,7 +114,7 @@ class FixedDensity(LayerDensity):
         kernel_size: tuple of int.
         causal: bool, whether the last tap is the reference sample.
         normalize: bool, whether Φ is divided by its root mean square.
-        dtype: str, that of the weights that Φ is multiplied with.
+        dtype: str, the dtype of the weights that Φ multiplies.
     """
 
     def __init__(
@@ -130,8 +130,8 @@ class FixedDensity(LayerDensity):
         self.causal = causal
         self.normalize = normalize
         phi = self.map_value()
-        # The precision that weights have, as if it were one: a learned density with
-        # the same values gives the same bits once both are cast to the compute dtype.
+        # In the precision of weights, so that a learned density with the same values
+        # gives the same bits after the cast to the compute dtype.
         phi = phi[_channel_axes(phi.shape, len(self.kernel_size))]
         phi = phi.astype(precision(dtype))
         self._constants = _Constants([phi], precision(dtype))
@@ -147,7 +147,7 @@ class FixedDensity(LayerDensity):
     def multiply(self, kernel: Tensor) -> Tensor:
         kernel = ops.convert_to_tensor(kernel)
         [phi] = self._constants.beside(kernel)
-        # `ops.multiply` would take an eager backend four times as long.
+        # In an eager backend, `ops.multiply` would take four times as long.
         return kernel * ops.cast(phi, kernel.dtype)
 
     def map_value(self, normalize: bool | None = None) -> np.ndarray:
@@ -162,22 +162,22 @@ class FixedDensity(LayerDensity):
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class LearnedDensity(LayerDensity, keras.Layer):
-    """The weights of a learned density: the child layer named `density`.
+    """A learned density: the child layer named `density`, which holds its weights.
 
-    There is one weight for each parameter of the density: `coefficients`, or
-    `coefficients_0`, `coefficients_1`, ... for one vector an axis; `map` for an
-    explicit map; `log_sigma` for a Gaussian and `log_scale` for a radial density, whose
-    parameters stay positive because their logarithms are learned; `raw_<name>` for any
-    other parameter of a density of your own.
+    There is one weight for each parameter of the density: `coefficients`, or for a
+    vector for each axis `coefficients_0`, `coefficients_1`, ...; `map` for a map;
+    `log_sigma` for a Gaussian and `log_scale` for a radial density, because learning
+    the logarithm keeps a parameter positive; `raw_<name>` for any other parameter of
+    your own density.
 
     Args:
         initial: `keras_wconv.densities.Density`, where learning starts.
         kernel_size: tuple of int.
-        causal: bool, whether the profile is one-sided.
-        normalize: bool, whether the map is divided by its root mean square.
-        channel_axis: None, or the axis of the kernel, -1 or -2, along which each
-            channel has parameters of its own.
-        regularizer: regularizer of each weight; a `KernelSize` is one of the map.
+        causal: bool, whether the last tap is the reference sample.
+        normalize: bool, whether Φ is divided by its root mean square.
+        channel_axis: None, or the axis of the kernel, -1 or -2, along which channels
+            have separate parameters.
+        regularizer: regularizer of each weight, or a `KernelSize` of the map.
         constraint: constraint of each weight.
 
     Raises:
@@ -222,11 +222,10 @@ class LearnedDensity(LayerDensity, keras.Layer):
             self._start = self.initial.parameters(self.kernel_size, causal)
         if not any(start.size for start in self._start.values()):
             raise ValueError(
-                "`density_trainable=True` has nothing to learn: expected `density` to "
-                "have parameters for kernel_size="
-                f"{self.kernel_size}. Start from a list of coefficients, an array, "
-                "'gaussian' or 'radial', for instance density=[1.0] for kernels of 3, "
-                "or leave the density fixed. "
+                "`density_trainable=True` has nothing to learn. Expected a `density` "
+                f"with parameters for kernel_size={self.kernel_size}. Start from a "
+                "list of coefficients, an array, 'gaussian' or 'radial', for instance "
+                "density=[1.0] for kernels of 3, or leave the density fixed. "
                 f"Received: density={self.initial}"
             )
         taps = self.initial.taps(self.kernel_size, causal)
@@ -234,19 +233,16 @@ class LearnedDensity(LayerDensity, keras.Layer):
         self.map_value()  # A map of zeros cannot be normalized.
 
     def build(self, kernel_shape: Sequence[int]) -> None:
-        channels = ()
+        starts = dict(self._start)
         if self.channel_axis is not None:
-            channels = (kernel_shape[self.channel_axis],)
-        starts = {
-            name: np.broadcast_to(
-                start[(..., *[None] * len(channels))], (*start.shape, *channels)
-            )
-            for name, start in self._start.items()
-        }
+            count = kernel_shape[self.channel_axis]
+            starts = {
+                name: np.repeat(start[..., None], count, -1)
+                for name, start in starts.items()
+            }
         self._learned = {}
-        regularizer = self.regularizer
-        if isinstance(regularizer, KernelSize):
-            regularizer = _PriceOfMap(self)
+        is_price = isinstance(self.regularizer, KernelSize)
+        regularizer = _PriceOfMap(self) if is_price else self.regularizer
         for name, start in starts.items():
             positive = name in self.initial.positive
             start = np.log(start) if positive else start
@@ -259,8 +255,8 @@ class LearnedDensity(LayerDensity, keras.Layer):
                 # Φ is computed in full precision and cast once.
                 autocast=False,
             )
-            if isinstance(self.regularizer, KernelSize):
-                regularizer = None  # The map has one price, of however many weights.
+            if is_price:
+                regularizer = None  # The map has only one price.
         phi = self.initial.map(self._taps, np, **starts)
         self._channel_axes = _channel_axes(
             phi.shape, len(self.kernel_size), self.channel_axis
@@ -283,9 +279,9 @@ class LearnedDensity(LayerDensity, keras.Layer):
         return phi[self._channel_axes]
 
     def price(self) -> Tensor:
-        """Returns what the `KernelSize` that is the regularizer charges for the map."""
+        """Returns the price of the map, if the regularizer is a `KernelSize`."""
         phi = self.map()
-        # A profile that is 1 everywhere is left to broadcasting.
+        # An axis whose profile is 1 everywhere may have a size of 1.
         return self.regularizer(
             ops.broadcast_to(phi, (*self.kernel_size, *phi.shape[-2:]))
         )
@@ -293,9 +289,9 @@ class LearnedDensity(LayerDensity, keras.Layer):
     def multiply(self, kernel: Tensor) -> Tensor:
         product = ops.convert_to_tensor(kernel) * ops.cast(self.map(), kernel.dtype)
         if self.learned and keras.backend.backend() == "torch":
-            # PyTorch's convolution returns a gradient that is laid out in another way
-            # than the kernel. The density's gradient multiplies the two, which is slow
-            # unless the first is copied; the gradient of a reshape does that.
+            # PyTorch's convolution returns a gradient whose memory layout differs from
+            # the kernel's. Their product, for the density's gradient, is slow unless
+            # the first is copied; the gradient of a reshape does that.
             product = product.reshape(-1).reshape(product.shape)
         return product
 
@@ -310,15 +306,14 @@ class LearnedDensity(LayerDensity, keras.Layer):
         if normalize:
             phi = densities.normalize(phi, rank=rank)
         phi = np.broadcast_to(phi, (*self.kernel_size, *phi.shape[rank:]))
-        phi = phi.astype("float64")
-        if self.channel_axis is None:
-            return phi
-        return phi[_channel_axes(phi.shape, rank, self.channel_axis)]
+        if self.channel_axis is not None:
+            phi = phi[_channel_axes(phi.shape, rank, self.channel_axis)]
+        return phi.astype("float64")
 
     def values(self) -> dict[str, np.ndarray]:
         values = {}
         for name, weight in self._learned.items():
-            value = np.asarray(ops.convert_to_numpy(weight), "float64")
+            value = ops.convert_to_numpy(weight).astype("float64")
             values[name] = np.exp(value) if name in self.initial.positive else value
         return values
 
@@ -333,19 +328,18 @@ class LearnedDensity(LayerDensity, keras.Layer):
         """
         if not self.built:
             raise ValueError(
-                "`assign` sets weights, which exist once the layer is built. Build it "
-                "first, or give it the density when it is made."
+                "`assign` sets weights, and this layer has none before it is built. "
+                "Build it first, or give it the density when it is made."
             )
         density = densities.get(density)
         values = {}
-        if density is not None:
+        if type(density) is type(self.initial):
             values = density.parameters(self.kernel_size, self.causal)
-        if type(density) is not type(self.initial) or {
-            name: value.shape for name, value in values.items()
-        } != {name: start.shape for name, start in self._start.items()}:
+        shapes = {name: start.shape for name, start in self._start.items()}
+        if shapes != {name: value.shape for name, value in values.items()}:
             raise ValueError(
-                f"`density` must have the form of {self.initial}, which this layer "
-                f"holds. Received: density={density}"
+                f"`density` must have the form of this layer's, {self.initial}. "
+                f"Received: density={density}"
             )
         for name, value in values.items():
             weight = self._learned[name]
@@ -355,23 +349,23 @@ class LearnedDensity(LayerDensity, keras.Layer):
             weight.assign(value)
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            {
-                "initial": densities.serialize(self.initial),
-                "kernel_size": self.kernel_size,
-                "causal": self.causal,
-                "normalize": self.normalize,
-                "channel_axis": self.channel_axis,
-                "regularizer": regularizers.serialize(self.regularizer),
-                "constraint": constraints.serialize(self.constraint),
-            }
-        )
-        return config
+        return {
+            **super().get_config(),
+            "initial": densities.serialize(self.initial),
+            "kernel_size": self.kernel_size,
+            "causal": self.causal,
+            "normalize": self.normalize,
+            "channel_axis": self.channel_axis,
+            "regularizer": regularizers.serialize(self.regularizer),
+            "constraint": constraints.serialize(self.constraint),
+        }
 
 
 class _PriceOfMap(keras.regularizers.Regularizer):
-    """Of a weight; the variables of Keras before 3.15 take no plain functions."""
+    """Regularizer of one weight that charges the price of the whole map.
+
+    It is a class because variables of Keras before 3.15 accept no functions.
+    """
 
     def __init__(self, density):
         self.density = density
@@ -382,10 +376,10 @@ class _PriceOfMap(keras.regularizers.Regularizer):
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class HeldDensity(LearnedDensity):
-    """A density that is a weight and stays as assigned: one compiled step serves all.
+    """A density whose weights are assigned and never trained.
 
-    Whatever around it is made trainable, it is not. Tuners use it to train a model
-    with one density after the other.
+    Setting `trainable` on it, or on a layer around it, has no effect. A tuner assigns
+    one density after the other, so that all trials share a compiled training step.
     """
 
     learned = False
@@ -406,11 +400,11 @@ class HeldDensity(LearnedDensity):
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class StepDensity(HeldDensity):
-    """A density that changes the training steps and not the function.
+    """A density that changes the training steps but not the function.
 
-    The kernel is divided by it whenever it is set. It is part of the state of a
-    training: files of a model have it, where other held densities are those that the
-    model was made with. `keras_wconv.callbacks.SpatialGradientScaling` makes it.
+    Whenever it is set, the kernel is divided by it. It is part of the training state,
+    so files of a model contain it; of another held density they contain the initial
+    one. `keras_wconv.callbacks.SpatialGradientScaling` makes it.
     """
 
 
@@ -425,12 +419,12 @@ def check_bools(**arguments: object) -> None:
 
 
 def precision(dtype: str) -> str:
-    """The precision of a density beside weights of a dtype."""
+    """Returns the precision of a density for weights of a dtype."""
     return "float64" if dtype == "float64" else "float32"
 
 
 def _weight_name(name, positive):
-    # `keras_wconv.optimizers.density_optimizer` finds the weights by these names.
+    # `keras_wconv.optimizers` finds the weights by these names.
     if positive:
         return f"log_{name}"
     if name == "map" or name.startswith("coefficients"):
@@ -461,7 +455,7 @@ def _check_channels(shape, kernel_shape, kernel_size):
     given, channels = shape[-2:], tuple(kernel_shape[-2:])
     if any(own not in (1, size) for own, size in zip(given, channels, strict=True)):
         raise ValueError(
-            f"`density` was given as a map of shape {tuple(kernel_size) + given}. Its "
-            f"last two axes must broadcast to those of the kernel, {channels}, which "
-            f"has the shape {tuple(kernel_shape)}."
+            "`density` must be a map whose last two axes broadcast to those of the "
+            f"kernel, which has the shape {tuple(kernel_shape)}. Received: a map of "
+            f"shape {tuple(kernel_size) + given}"
         )

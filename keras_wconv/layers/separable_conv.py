@@ -18,7 +18,7 @@ class WeightedSeparableConvolution(WeightedConvolution):
     weighted_kernel = "depthwise_kernel"
     density_channel_axis = -2
 
-    if TYPE_CHECKING:  # What is run is the signature of each Keras class.
+    if TYPE_CHECKING:  # At run time, each class has the signature of its Keras class.
 
         def __init__(
             self,
@@ -76,11 +76,7 @@ class WeightedSeparableConv1D(
     its center, and nothing to weight.
 
     Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps,
-    filters)`. With `data_format="channels_first"` the channels come second.
-
-    Raises:
-        ValueError: If the density does not fit `kernel_size`, and as
-            `keras.layers.SeparableConv1D` does.
+    filters)`.
 
     Example:
 
@@ -106,13 +102,8 @@ class WeightedSeparableConv2D(
     `kernel_size + (channels, depth_multiplier)`. The pointwise kernel V has one tap,
     its center, and nothing to weight.
 
-    Input shape: `(batch, height, width, channels)`. Output shape: `(batch,
-    new_height, new_width, filters)`. With `data_format="channels_first"` the channels
-    come second.
-
-    Raises:
-        ValueError: If the density does not fit `kernel_size`, and as
-            `keras.layers.SeparableConv2D` does.
+    Input shape: `(batch, height, width, channels)`. Output shape: `(batch, new_height,
+    new_width, filters)`.
 
     Example:
 

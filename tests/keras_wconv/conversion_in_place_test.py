@@ -144,7 +144,7 @@ def test_weights_of_another_density_are_refused(tmp_path):
     keras_wconv.to_weighted(model, 0.6, in_place=True)
     model.save_weights(tmp_path / "model.weights.h5")
     other = keras_wconv.to_weighted(model, 0.5)
-    with pytest.raises(ValueError, match="saved beside another density"):
+    with pytest.raises(ValueError, match="saved with another density"):
         other.load_weights(tmp_path / "model.weights.h5")
 
 

@@ -252,7 +252,7 @@ def test_custom_objects_of_deserialize():
     ("given", "message"),
     [
         ("nonsense", r"Unknown `density`.*'nonsense'"),
-        ("map", r"needs arguments; give an instance"),
+        ("map", r"needs arguments. Give an instance"),
         (True, r"`density` must be None, a number.*True"),
         (object(), r"`density` must be None, a number"),
         (lambda k: 1, r"`density` must be None, a number"),
@@ -291,7 +291,7 @@ def test_get_refuses(given, message):
         ([[0.7]], (3, 3), r"for each of 1 axes. Expected 2 lists"),
         ([[0.7], [0.7], [0.7]], (3, 3), r"for each of 3 axes. Expected 2 lists"),
         ([[0.7], [0.7]], (3, 5), r"1 for \(d1, 1, d1\), 2 for \(d1, d2, 1, d2, d1\)"),
-        ([0.7], (3, 5), r"own list, for instance density=\[\[1.0\], \[1.0, 1.0\]\]"),
+        ([0.7], (3, 5), r"a list, for instance density=\[\[1.0\], \[1.0, 1.0\]\]"),
         (
             np.ones((3, 5)),
             (5, 3),

@@ -84,7 +84,7 @@ MALFORMED = {
                 "registered_name": "load_model",
             }
         ),
-        "cannot be made of its config",
+        "cannot be made from its config",
     ),
     "configs in configs": (
         {

@@ -188,6 +188,20 @@ def test_an_eleventh_layer_takes_two_lines():
     assert Eleventh(2, 3, density=0.7)(normal((1, 4, 4, 1))).shape == (1, 2, 2, 2)
 
 
+def test_arguments_and_errors_come_before_the_example_on_every_python():
+    # From 3.13 on, Python removes the indentation of docstrings.
+    bare = "In short.\n\nExample:\n\n>>> 1\n1\n"
+    indented = "In short.\n\n    Example:\n\n    >>> 1\n    1\n    "
+    bases = keras_wconv.layers.WeightedConvolution, keras.layers.Conv2D
+    first, second = (
+        inspect.getdoc(type("Documented", bases, {"__doc__": doc}))
+        for doc in (bare, indented)
+    )
+    assert first == second
+    headings = [line for line in first.splitlines() if line[:1].isalpha()]
+    assert headings == ["In short.", "Args:", "Raises:", "Example:"]
+
+
 def test_density_attributes_of_a_plain_layer():
     layer = keras_wconv.WeightedConv2D(2, (3, 5))
     np.testing.assert_array_equal(layer.density_map, np.ones((3, 5)))
