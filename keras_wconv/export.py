@@ -1,4 +1,4 @@
-"""Export of weighted models to the formats that `keras.Model.export` writes."""
+"""Export of models to the formats that `keras.Model.export` writes."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _SUFFIXES = {
     "litert": ".tflite",
 }
 
-# Where a model leaves a size unknown, its file is checked at even and odd ones; at the
-# larger ones where it takes none of the first.
+# Even and odd sizes at which an export is checked if the model leaves sizes unknown. The
+# larger ones are for models that accept none of the first.
 _SIZES = ((32, 33, 38), (96, 97, 102))
-# Of the largest output. It allows for the roundings of deep networks, and is far below
-# what a wrong padding does.
+# Relative to the largest output. They allow for the rounding of deep networks, and are
+# far below the effect of a wrong padding.
 _TOLERANCES = {"bfloat16": 0.1, "float16": 0.02}
 _TOLERANCE = 1e-3
 
@@ -40,11 +40,11 @@ class ExportError(RuntimeError):
     """A model could not be exported, or its file computes other outputs.
 
     Attributes:
-        reason: str, the message without the way out.
+        reason: str, the message without the remedy.
     """
 
-    def __init__(self, reason: object, way_out: str = "") -> None:
-        super().__init__(f"{reason}\n{way_out}".rstrip())
+    def __init__(self, reason: object, remedy: str = "") -> None:
+        super().__init__(f"{reason}\n{remedy}".rstrip())
         self.reason = reason
 
 
@@ -55,38 +55,38 @@ def export(
     verbose: bool = False,
     **options: Any,
 ) -> list[Path]:
-    """Folds a model, exports it for inference and checks what was written.
+    """Folds a model, exports it for inference, and checks the files.
 
-    The artifact holds plain convolutions: it costs nothing extra and needs neither
-    Keras nor keras_wconv. It is run once before it is kept, and must compute what the
-    model does; where the model leaves sizes unknown, at even and odd ones.
+    The export holds plain convolutions. So the density costs nothing, and neither Keras
+    nor keras_wconv is needed to run it. Before it is kept, it is run once and must
+    compute the same outputs as the model. If the model leaves sizes unknown, they are
+    compared at even and odd sizes.
 
-    TensorFlow's backend writes every format. JAX's writes `tf_saved_model` (and `onnx`
-    where jax2onnx is installed), PyTorch's `onnx` and `openvino` (and `litert` where
-    litert-torch, `tf_saved_model` where torch_xla is installed). Keras before 3.13
-    lacks `openvino` and `litert`; before 3.15 its `onnx` of PyTorch is for one example
-    at a time, and refused unless `input_signature` says so.
+    The TensorFlow backend writes every format. JAX writes `tf_saved_model` (and `onnx`
+    if jax2onnx is installed). PyTorch writes `onnx` and `openvino` (and `litert` if
+    litert-torch, `tf_saved_model` if torch_xla is installed). Keras before 3.13 lacks
+    `openvino` and `litert`. Before 3.15, an `onnx` from PyTorch takes only one example
+    at a time, and is refused unless `input_signature` says so.
 
     Args:
         model: a built Functional or Sequential model, weighted or not.
-        path: file or, for `tf_saved_model`, folder to write. An older export there is
-            replaced.
+        path: file to write, or for `tf_saved_model` a folder. It replaces an older
+            export.
         format: `"onnx"` (a file `.onnx`), `"tf_saved_model"`, `"openvino"` (`.xml`,
-            and a `.bin` beside it) or `"litert"` (`.tflite`). None is what the ending
-            of `path` says, and `tf_saved_model` where it has none.
-        verbose: whether the exporter prints what it does.
+            with a `.bin` beside it) or `"litert"` (`.tflite`). By default, the suffix
+            of `path` decides; without a suffix it is `tf_saved_model`.
+        verbose: whether the exporter prints messages.
         **options: for `keras.Model.export`, such as `input_signature`.
 
     Returns:
-        list of `pathlib.Path`: what was written.
+        The files or the folder that were written, a list of `pathlib.Path`.
 
     Raises:
-        ValueError: If `format` is unknown, if `path` has the ending of another or is
-            something that is no older export, or if `model` cannot be folded.
-        ImportError: If the package that runs the artifact is not installed.
+        ValueError: If `format` is unknown, if `path` has the suffix of another format
+            or holds anything but an older export, or if `model` cannot be folded.
+        ImportError: If the package that runs the export is not installed.
         ExportError: A `RuntimeError`, if the backend cannot export the model to this
-            format or what it wrote computes something else. Nothing is left at `path`
-            then, or what was there before.
+            format, or the outputs of the export differ. `path` is not changed then.
 
     Example:
 
@@ -106,7 +106,7 @@ def export(
     format = _checked_format(format, path)
     _check_target(path, format)
     folded = fold(model)
-    # Keras refuses models that were never called, as one that was just made.
+    # Keras refuses to export a model that was never called.
     inputs = folded.inputs[0] if isinstance(folded, keras.Sequential) else folded.input
     folded(inputs)
     signature = options.get("input_signature") or [inputs]
@@ -119,13 +119,13 @@ def export(
                 folded.export(str(made), format=format, verbose=verbose, **options)
             _check_artifact(load(made, signature), folded, signature)
             return _move_to(path, folder)
-    except (OSError, ExportError):  # Of the disk, such as a full one.
+    except (OSError, ExportError):  # The disk may be full.
         raise
     except Exception as error:
         raise ExportError(
             f"format={format!r} could not be exported with the "
             f"{keras.backend.backend()} backend: {_first_lines(error)}",
-            _way_out(signature),
+            _remedy(signature),
         ) from error
 
 
@@ -152,7 +152,7 @@ def _checked_format(format, path):
 
 
 def _check_target(path, format):
-    """Raises a `ValueError` where a file would replace a folder, or the other way."""
+    """Raises a `ValueError` if an export would replace something else."""
     if format != "tf_saved_model":
         wrong = path.is_dir()
     elif path.is_dir():
@@ -161,13 +161,13 @@ def _check_target(path, format):
         wrong = path.exists()
     if wrong:
         raise ValueError(
-            f"`path` holds something else than an older export with format={format!r}, "
-            f"which would be lost. Expected a new name. Received: path={str(path)!r}"
+            "`path` holds something else, which would be lost. Expected a new name, or "
+            f"an older export with format={format!r}. Received: path={str(path)!r}"
         )
 
 
 def _move_to(path, folder):
-    """Moves what is complete to where it was asked for."""
+    """Moves the files of a complete export to their place, and returns their paths."""
     written = []
     for made in sorted(Path(folder).iterdir(), key=lambda made: made.name != path.name):
         target = path.parent / made.name
@@ -181,7 +181,7 @@ def _sizes_are_unknown(signature):
     return any(None in tuple(spec.shape)[1:] for spec in keras.tree.flatten(signature))
 
 
-def _way_out(signature):
+def _remedy(signature):
     ways = []
     if _sizes_are_unknown(signature):
         example = ""
@@ -193,24 +193,21 @@ def _way_out(signature):
         ways.append(f"Say with `input_signature` which sizes it will get{example}.")
     if keras.backend.backend() != "tensorflow":
         ways.append(
-            "With the TensorFlow backend, Keras exports every format from 3.13 on: "
-            "save the model with `keras_wconv.fold(model).save('folded.keras')` and "
+            "With the TensorFlow backend, Keras exports every format from 3.13 on. "
+            "Save the model with `keras_wconv.fold(model).save('folded.keras')`, and "
             "export that file with KERAS_BACKEND=tensorflow set."
         )
     return " ".join(ways)
 
 
-def _first_lines(error, count=8):
-    """The beginning of a message: some of PyTorch's hold the graph of the model."""
+def _first_lines(error):
+    """Returns the beginning of a message: PyTorch's may hold the graph of the model."""
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return "\n".join(line[:500] for line in lines[:count])
-
-
-# What was written is run by what others run it with.
+    return "\n".join(line[:500] for line in lines[:8])
 
 
 def _check_artifact(run, model, signature):
-    """Raises an `ExportError` if an artifact computes something else than its model."""
+    """Raises an `ExportError` if an export computes something else than its model."""
     unknown = _sizes_are_unknown(signature)
     dtypes = {layer.compute_dtype for layer in _keras.sublayers(model, recursive=True)}
     tolerance = max(_TOLERANCES.get(dtype, _TOLERANCE) for dtype in dtypes)
@@ -219,54 +216,55 @@ def _check_artifact(run, model, signature):
         for size in sizes:
             samples = _samples(signature, size)
             try:
-                expected = _flat_arrays(model(*samples))
+                outputs = keras.tree.flatten(model(*samples))
             except Exception:
                 if not unknown:
                     raise
-                continue  # Some networks take multiples of 8 only.
+                continue  # Some networks accept only multiples of 8.
+            expected = [
+                keras.ops.convert_to_numpy(each).astype("float64") for each in outputs
+            ]
             if not all(np.all(np.isfinite(each)) for each in expected):
                 continue
-            _check_outputs(run, samples, expected, tolerance, _way_out(signature))
+            _check_outputs(run, samples, expected, tolerance, _remedy(signature))
             checked += 1
         if checked:
             return
-    reason = "for random inputs the model's outputs are not finite."
+    reason = "for random inputs, the model's outputs are not finite."
     if unknown:
         reason = (
-            f"for random inputs of the sizes {_SIZES} the model fails, or its outputs "
+            f"for random inputs of the sizes {_SIZES}, the model fails, or its outputs "
             "are not finite."
         )
-    raise ExportError(
-        f"What was written could not be checked: {reason}", _way_out(signature)
-    )
+    raise ExportError(f"The export could not be checked: {reason}", _remedy(signature))
 
 
-def _check_outputs(run, samples, expected, tolerance, way_out):
+def _check_outputs(run, samples, expected, tolerance, remedy):
     shapes = [each.shape for each in keras.tree.flatten(samples)]
     try:
         outputs = [np.asarray(each, "float64") for each in run(samples)]
     except Exception as error:
         raise ExportError(
-            f"What was written fails for inputs of the shapes {shapes}, which the "
-            f"model takes: {_first_lines(error)}",
-            way_out,
+            f"The export fails for inputs of the shapes {shapes}, which the model "
+            f"accepts: {_first_lines(error)}",
+            remedy,
         ) from error
     if [o.shape for o in outputs] != [e.shape for e in expected]:
         raise ExportError(
-            f"What was written returns the shapes {[o.shape for o in outputs]} for "
-            f"inputs of the shapes {shapes}. Expected those of the model, "
+            f"The export returns the shapes {[o.shape for o in outputs]} for inputs of "
+            f"the shapes {shapes}. Expected the shapes of the model's outputs, "
             f"{[e.shape for e in expected]}.",
-            way_out,
+            remedy,
         )
     for output, value in zip(outputs, expected, strict=True):
         scale = np.max(np.abs(value), initial=0.0)
         error = np.max(np.abs(output - value), initial=0.0)
         if not error <= tolerance * scale:
             raise ExportError(
-                "What was written computes something else than the model: for inputs "
-                f"of the shapes {shapes} the outputs differ by {error:.2g}, where the "
+                "The export computes something else than the model: for inputs of the "
+                f"shapes {shapes}, the outputs differ by {error:.2g}, where the "
                 f"largest is {scale:.2g}.",
-                way_out,
+                remedy,
             )
 
 
@@ -275,7 +273,7 @@ def _dtype(spec):
 
 
 def _samples(signature, size):
-    """Random inputs, of one size wherever the signature leaves it unknown."""
+    """Returns random inputs of a signature, whose unknown sizes become `size`."""
     rng = np.random.default_rng(0)
 
     def sample(spec):
@@ -289,15 +287,8 @@ def _samples(signature, size):
     return keras.tree.map_structure(sample, list(signature))
 
 
-def _flat_arrays(structure):
-    return [
-        np.asarray(keras.ops.convert_to_numpy(each), "float64")
-        for each in keras.tree.flatten(structure)
-    ]
-
-
 def _by_name(names, samples, signature):
-    """The inputs of a file, whose order may be another than the model's."""
+    """Returns the inputs by name: their order in a file may differ from the model's."""
     own = [getattr(spec, "name", None) for spec in keras.tree.flatten(signature)]
     if set(own) != set(names):
         own = names
@@ -329,7 +320,7 @@ def _openvino():
     openvino = require("openvino", extra="export")
 
     def load(path, signature):
-        # Its default precision is bfloat16 where the processor has it.
+        # By default it computes in bfloat16 if the processor can.
         options = {"INFERENCE_PRECISION_HINT": "f32"}
         compiled = openvino.Core().compile_model(str(path), "CPU", options)
         names = [port.get_any_name() for port in compiled.inputs]
@@ -354,7 +345,7 @@ def _litert():
 
         def run(samples):
             outputs = runner(**_by_name(names, samples, signature))
-            # `output_0`, `output_1`, ... in the order of the model's.
+            # `output_0`, `output_1`, ... in the order of the model's outputs.
             ordered = sorted(outputs, key=lambda name: (len(name), name))
             return [outputs[name] for name in ordered]
 
@@ -373,10 +364,10 @@ _LOADERS = {
 
 @contextlib.contextmanager
 def _quiet(verbose):
-    """Suppresses the warnings of tracers, and the graph that PyTorch prints.
+    """Suppresses warnings of tracing, and the output of PyTorch.
 
-    It prints the whole graph of a model that it cannot export, from C++: so the output
-    of the process, not only Python's, is closed for that time.
+    PyTorch prints, from C++, the graph of a model that it cannot export. So the output
+    of the process is redirected, not only Python's.
     """
     if verbose:
         yield
@@ -399,11 +390,11 @@ def _quiet(verbose):
 
 @contextlib.contextmanager
 def _openvino_on_new_pythons(format):
-    """Lets OpenVINO convert where TensorFlow is imported and Python is 3.13 or newer.
+    """Makes OpenVINO work beside TensorFlow on Python 3.13 and newer.
 
-    A function of OpenVINO, 2026.4 too, imports TensorFlow by `exec` and deletes the
-    name by another one. From Python 3.13 on, the second does not see what the first
-    defined. Neither is needed, since `sys.modules` is what the function reads.
+    A function of OpenVINO (still in 2026.4) imports TensorFlow with one `exec` and
+    deletes the name with another. From Python 3.13 on, the second does not see the name
+    that the first defined. The function needs neither, because it reads `sys.modules`.
     """
     fails = sys.version_info >= (3, 13) and "tensorflow" in sys.modules
     if format != "openvino" or not fails or not importlib.util.find_spec("openvino"):

@@ -1,4 +1,4 @@
-"""Tables and figures of densities, and of the search for them."""
+"""Tables and figures of densities and of searches."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _MAX_CELLS_WITH_NUMBERS = 81
 def gain(layer: WeightedConvolution) -> float:
     """Returns the factor by which a density changes a signal's variance: mean(Φ²).
 
-    It holds at the start of the training, for kernels drawn with one variance for all
-    taps. The gains of layers without batch normalization multiply.
+    It holds at the start of training, if the initial kernels have the same variance at
+    all taps. Without batch normalization, the gains of the layers multiply.
 
     Args:
         layer: a weighted layer.
@@ -51,16 +51,16 @@ def gain(layer: WeightedConvolution) -> float:
 def summary(model: keras.Layer, console: Console | None = None) -> None:
     """Prints the weighted layers of a model with their profiles and gains.
 
-    The effective size is that of `keras_wconv.inspection.effective_size`: the taps of
-    each axis that hold 99 % of the kernel's norm. A layer that is not built has none.
+    The effective size (`keras_wconv.inspection.effective_size`) counts the taps of each
+    axis that hold 99 % of the kernel's norm. A layer that is not built has none.
 
-    Where channels have densities of their own, it prints the quartiles of their
-    effective numbers of taps, `(sum φ)² / sum φ²` of a profile φ, and the profiles of
-    the narrowest and the widest channel.
+    If channels have separate densities, it prints the quartiles of their effective
+    numbers of taps, `(sum φ)² / sum φ²` for a profile φ, and the profiles of the
+    narrowest and the widest channel.
 
     Args:
         model: a model, or one weighted layer.
-        console: `rich.console.Console` to print to. By default, standard output.
+        console: the `rich.console.Console` to print to. By default, standard output.
 
     Raises:
         ValueError: If the model has no weighted layer.
@@ -149,18 +149,18 @@ def _change(before, after):
 
 
 def plot_densities(model: keras.Layer) -> Figure:
-    """Draws the map and the profiles of every density that a model has.
+    """Draws the maps and profiles of all densities of a model.
 
-    Layers with the same density share a row. Of a 3D density, the slice through its
-    center is drawn, and of densities for each channel the mean. Blue taps are damped
-    and red taps amplified relative to the standard convolution, which is 1 everywhere
+    Layers with the same density share a row. A 3D density is drawn as the slice through
+    its center, and densities for each channel as their mean. Blue taps are damped and
+    red taps amplified relative to the standard convolution, which is 1 everywhere
     (white).
 
     Args:
         model: a model, or one weighted layer.
 
     Returns:
-        A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
+        A `matplotlib.figure.Figure`. Write it with `figure.savefig(path)`.
 
     Raises:
         ValueError: If the model has no weighted layer.
@@ -173,18 +173,11 @@ def plot_densities(model: keras.Layer) -> Figure:
     >>> figure = keras_wconv.visualization.plot_densities(layer)
     >>> figure.savefig("densities.png")
     """
-    plt = require("matplotlib.pyplot", extra="plot")
     rows = {}
     for name, layer in _found(model).items():
         phi = layer.density_map.round(6)
         rows.setdefault((phi.shape, phi.tobytes()), {})[name] = layer
-    figure, axes = plt.subplots(
-        len(rows),
-        2,
-        figsize=(8, 3.2 * len(rows)),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = _figure(len(rows), 2, (8, 3.2 * len(rows)))
     for (map_axes, profile_axes), group in zip(axes, rows.values(), strict=True):
         names, layer = list(group), next(iter(group.values()))
         title = names[0]
@@ -194,8 +187,17 @@ def plot_densities(model: keras.Layer) -> Figure:
         figure.colorbar(image, ax=map_axes)
         map_axes.set_title(f"{title}\ngain {gain(layer):.3g}", fontsize="medium")
         _draw_profiles(profile_axes, layer)
-    plt.close(figure)  # A notebook shows what is returned; open, it would be twice.
     return figure
+
+
+def _figure(rows, columns, size, **options):
+    """Returns a figure and its axes."""
+    plt = require("matplotlib.pyplot", extra="plot")
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, squeeze=False, layout="constrained", **options
+    )
+    plt.close(figure)  # A notebook shows a returned figure, and again if it is open.
+    return figure, axes
 
 
 def draw_map(axes: Axes, phi: np.ndarray, rank: int | None = None) -> AxesImage:
@@ -204,8 +206,8 @@ def draw_map(axes: Axes, phi: np.ndarray, rank: int | None = None) -> AxesImage:
     Args:
         axes: `matplotlib.axes.Axes`.
         phi: NumPy array, a density map.
-        rank: int, the number of spatial axes; those after it are channels, of which
-            the mean is drawn. By default all axes are spatial.
+        rank: int, the number of spatial axes. The other axes are channels, which are
+            averaged. By default, all axes are spatial.
 
     Returns:
         A `matplotlib.image.AxesImage`, for a color bar.
@@ -229,8 +231,8 @@ def plot_history(history: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> F
     """Draws learned densities over the epochs, one panel for each layer.
 
     Args:
-        history: dict by layer name of dicts by parameter: a list of NumPy arrays, one
-            for each epoch, as `keras_wconv.callbacks.DensityLogger` keeps it.
+        history: dict by layer name of dicts by parameter of lists of NumPy arrays, one
+            for each epoch: the `history` of a `keras_wconv.callbacks.DensityLogger`.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -244,17 +246,9 @@ def plot_history(history: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> F
     >>> figure.axes[0].get_title()
     'conv'
     """
-    plt = require("matplotlib.pyplot", extra="plot")
     columns = min(4, len(history))
     rows = -(-len(history) // columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(3 * columns, 2.2 * rows),
-        sharex=True,
-        squeeze=False,
-        layout="tight",
-    )
+    figure, axes = _figure(rows, columns, (3 * columns, 2.2 * rows), sharex=True)
     for ax in axes.flat[len(history) :]:
         ax.set_axis_off()
     for ax, (layer, parameters) in zip(axes.flat, history.items(), strict=False):
@@ -270,21 +264,20 @@ def plot_history(history: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> F
         if len(curves) <= 4:
             ax.legend(fontsize=6)
     figure.supxlabel("epoch")
-    plt.close(figure)
     return figure
 
 
 def plot_sizes(
     history: PathLike | Mapping[str, Sequence[tuple[int, ...]]],
 ) -> Figure:
-    """Draws the effective sizes of layers over the epochs, and the last ones as text.
+    """Draws the effective sizes of layers over the epochs, the last ones also as text.
 
     Args:
         history: the path of the CSV file of a `keras_wconv.callbacks.DensityLogger`, or
             its attribute `sizes`.
 
     Returns:
-        A `matplotlib.figure.Figure`. The color is the mean of a layer's axes.
+        A `matplotlib.figure.Figure`. A color is the mean over the axes of a layer.
 
     Raises:
         ValueError: If the file holds no effective sizes.
@@ -298,38 +291,34 @@ def plot_sizes(
     """
     if not isinstance(history, dict):
         history = _sizes_of_file(history)
-    plt = require("matplotlib.pyplot", extra="plot")
     epochs = max(len(values) for values in history.values())
     image = np.full((len(history), epochs), np.nan)
     for row, values in zip(image, history.values(), strict=True):
         row[: len(values)] = [np.mean(value) for value in values]
-    figure, axes = plt.subplots(
-        figsize=(6, 1.5 + 0.25 * len(history)), layout="constrained"
-    )
+    figure, [[axes]] = _figure(1, 1, (6, 1.5 + 0.25 * len(history)))
     drawn = axes.imshow(image, aspect="auto", interpolation="none", cmap="viridis")
-    figure.colorbar(drawn, ax=axes, label="effective size, taps an axis")
+    figure.colorbar(drawn, ax=axes, label="effective size, taps of an axis")
     labels = [f"{name}: {_sizes(values[-1])}" for name, values in history.items()]
     axes.set_yticks(range(len(labels)), labels)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="epoch")
-    plt.close(figure)
     return figure
 
 
 def _sizes_of_file(path):
-    """The effective sizes in a logger's file, as its attribute `sizes` has them."""
+    """Returns the effective sizes in a logger's file, like its attribute `sizes`."""
     by_epoch = {}
     with Path(path).open(newline="") as file:
         for row in csv.DictReader(file):
             if row["parameter"] == "effective_size":
                 epochs = by_epoch.setdefault(row["layer"], {})
-                # What was trained twice, after a resume, counts as it was last.
+                # A resumed training may repeat an epoch; the last one counts.
                 size = epochs.setdefault(int(row["epoch"]), {})
                 size[int(row["index"])] = int(float(row["value"]))
     if not by_epoch:
         raise ValueError(
-            "`history` must be the file of a DensityLogger, with rows whose parameter "
-            f"is effective_size. Received: history={str(path)!r}, which has none"
+            "`history` must be the file of a DensityLogger with rows of the parameter "
+            f"effective_size. Received: history={str(path)!r}, which has none"
         )
     return {
         layer: [tuple(size.values()) for _, size in sorted(epochs.items())]
@@ -345,9 +334,9 @@ def _found(model):
     found = weighted_layers(model)
     if not found:
         raise ValueError(
-            "`model` has no weighted layer with a density. Expected one of "
-            "`keras_wconv.layers`, or a model with some; `keras_wconv.to_weighted` "
-            f"makes one. Received: model={model}"
+            "`model` has no weighted layer with a density. Expected a layer of "
+            "`keras_wconv.layers`, or a model with some, as `keras_wconv.to_weighted` "
+            f"returns. Received: model={model}"
         )
     return found
 
@@ -361,7 +350,7 @@ def _kind(layer):
 
 
 def _profiles(layer):
-    """The profile of each axis as text, once where all axes share it."""
+    """Returns the profiles of the axes as text, without repetitions."""
     lines = []
     for profile in layer.density_profiles:
         if profile.ndim == 1:
@@ -416,20 +405,20 @@ def plot_search(
     direction: str = "max",
     metric: str = "score",
 ) -> Figure:
-    """Draws a search: the score of every trial, and the best so far.
+    """Draws the scores of a search: those of all trials, and the best so far.
 
     Args:
-        search: a tuner or an oracle of KerasTuner, or an Optuna study. Or a dict of the
-            values that were tried by name, in the order of trials, beside `scores`.
-        scores: for a dict, list of scores in the same order; a failed trial has None.
-        direction: for a dict, `"max"` or `"min"`, which way the score is better.
-        metric: for a dict, str, what the score is.
+        search: a tuner or an oracle of KerasTuner, an Optuna study, or a dict by name
+            of lists of the values that were tried, in the order of trials.
+        scores: for a dict, list of the scores, None for a failed trial.
+        direction: for a dict, `"max"` or `"min"`, the direction of better scores.
+        metric: for a dict, str, the name of the score.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If `search` is none of these, or no trial has a score.
+        ValueError: If `search` is of another type, or no trial has a score.
 
     Example:
 
@@ -438,7 +427,6 @@ def plot_search(
     >>> [axes.get_xlabel() for axes in figure.axes[:2]]
     ['trial', 'd1']
     """
-    plt = require("matplotlib.pyplot", extra="plot")
     columns = search
     if scores is None:
         trials = Trials.of(search)
@@ -451,17 +439,11 @@ def plot_search(
         )
     best = np.fmax if direction == "max" else np.fmin
     so_far = best.accumulate(reached)
-    # Of equal scores the first is the best, as for the oracle.
+    # The first of equal scores is the best, as it is for the oracle.
     winner = int(np.nanargmax(reached) if direction == "max" else np.nanargmin(reached))
     trials = np.arange(1, len(reached) + 1)
-    figure, axes = plt.subplots(
-        1,
-        1 + len(columns),
-        figsize=(3.4 * (1 + len(columns)), 3.2),
-        squeeze=False,
-        layout="constrained",
-    )
-    [[first, *panels]] = axes
+    count = 1 + len(columns)
+    figure, [[first, *panels]] = _figure(1, count, (3.4 * count, 3.2))
     first.plot(trials, reached, "o", color="gray", label="trial")
     first.step(trials, so_far, where="post", label="best so far")
     first.set(xlabel="trial", ylabel=metric)
@@ -474,19 +456,18 @@ def plot_search(
             low, high = np.nanmin(values), np.nanmax(values)
             if low <= 1 <= high:
                 panel.axvline(1, color="gray", linestyle=":", label="standard")
-            if 0 < 100 * low < high:  # Such as a learning rate.
+            if 0 < 100 * low < high:  # It may be a learning rate.
                 panel.set_xscale("log")
         panel.plot(values[winner], reached[winner], "r*", markersize=14, label="best")
         panel.set(xlabel=name)
         panel.legend()
     if panels:
         figure.colorbar(points, ax=panels[-1], label="trial")
-    plt.close(figure)
     return figure
 
 
 def _on_an_axis(values):
-    """Returns numbers as they are, NaN where there is none, and names for the rest."""
+    """Returns values to draw: numbers, with NaN for None, or else strings."""
     given = [value for value in values if value is not None]
     if all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in given):
         return np.array([np.nan if v is None else v for v in values], "float64")

@@ -265,7 +265,7 @@ def test_custom_objects_of_deserialize():
         (np.array([[1.0, np.nan]]), r"`density` must have finite, real values"),
         (np.array([[1.0, 1j]]), r"`density` must have finite, real values"),
         (np.array(["a"]), r"`density` must have finite, real values"),
-        ({3: [0.7]}, r"a dict by kernel size is for whole networks"),
+        ({3: [0.7]}, r"A dict by kernel size is for whole networks"),
         (
             keras.saving.serialize_keras_object(keras.initializers.Zeros()),
             r"Expected the config of a `keras_wconv.densities.Density`",

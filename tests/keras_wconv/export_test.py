@@ -53,7 +53,7 @@ def test_what_a_backend_cannot_export_is_said(model, format, tmp_path):
     path = tmp_path / f"model{FORMATS[format][0]}"
     with pytest.raises(
         RuntimeError,
-        match=rf"(?s)({BACKEND} backend: |was written fails).*KERAS_BACKEND=tensor",
+        match=rf"(?s)({BACKEND} backend: |The export fails).*KERAS_BACKEND=tensor",
     ):
         export(model, path, format)
 
@@ -160,9 +160,9 @@ def test_a_file_that_is_wrong_for_some_sizes_is_refused(tmp_path):
             str(error.value)
         )
     # The way out that it names.
-    way_out = "keras.InputSpec(shape=(None, 32, 32, 3), dtype='float32')"
-    assert f"such as [{way_out}]." in str(error.value)
-    export(model, path, input_signature=[eval(way_out)])
+    spec = "keras.InputSpec(shape=(None, 32, 32, 3), dtype='float32')"
+    assert f"such as [{spec}]." in str(error.value)
+    export(model, path, input_signature=[eval(spec)])
     assert_exported(model, FIRST, path, [32])
 
 
