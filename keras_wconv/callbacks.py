@@ -1,4 +1,4 @@
-"""What happens beside a training: densities are followed, or set anew."""
+"""Callbacks that record densities, or set them during training."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ if TYPE_CHECKING:
 
 
 class DensityLogger(keras.callbacks.Callback):
-    """Callback that follows the learned densities of a model.
+    """Callback that records the learned densities of a model.
 
-    The parameters of every layer with `density_trainable=True`, those in nested models
-    too, are recorded before the first epoch and after each one: coefficients, the
-    values of a map, the sigma of a Gaussian, the scale of a radial density. So are the
-    effective sizes of their kernels: `keras_wconv.visualization.plot_sizes` draws them.
+    It records the parameters of every layer with `density_trainable=True` before the
+    first epoch and after each one, also in nested models: coefficients, the values of a
+    map, the sigma of a Gaussian, the scale of a radial density. It also records the
+    effective sizes of their kernels, which `keras_wconv.visualization.plot_sizes`
+    draws.
 
     Args:
         path: optional path of a CSV file with the columns epoch (0 is the start),
             layer, parameter, index and value. The parameter `effective_size` has one
             value for each axis. A resumed training appends to the file.
         log_dir: optional folder for TensorBoard, with one scalar for each value. Needs
-            the package `tensorboard` and no TensorFlow.
+            the package `tensorboard`, but not TensorFlow.
 
     Attributes:
-        history: dict by layer name, as of `keras_wconv.inspection.weighted_layers`, of
-            dicts by parameter: a list of NumPy arrays, one for each record.
-        sizes: dict by layer name of lists of tuples, the effective size of the kernel
-            for each axis, as of `keras_wconv.inspection.effective_size`.
+        history: dict by layer name (see `keras_wconv.inspection.weighted_layers`) of
+            dicts by parameter of lists of NumPy arrays, one for each record.
+        sizes: dict by layer name of lists of tuples, the results of
+            `keras_wconv.inspection.effective_size`.
 
     Raises:
         ValueError: At the start of the training, if the model has no learned density.
@@ -88,7 +89,7 @@ class DensityLogger(keras.callbacks.Callback):
         self.history, self.sizes = {}, {}
         if not learned_layers(self.model):
             raise ValueError(
-                "DensityLogger follows learned densities, and the model has none. "
+                "DensityLogger records learned densities, but the model has none. "
                 "Build it with density_trainable=True."
             )
         if self.log_dir is not None:
@@ -96,7 +97,7 @@ class DensityLogger(keras.callbacks.Callback):
             self._writer = summary.Writer(str(self.log_dir))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if not self.history:  # A resumed training has written its start already.
+        if not self.history:  # The file already has the start of a resumed training.
             self._record(epoch, write=epoch == 0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -111,7 +112,7 @@ class DensityLogger(keras.callbacks.Callback):
         """Draws every value over the epochs, one panel for each layer.
 
         Returns:
-            A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
+            A `matplotlib.figure.Figure`. Write it with `figure.savefig(path)`.
         """
         return visualization.plot_history(self.history)
 
@@ -140,9 +141,10 @@ class DensityLogger(keras.callbacks.Callback):
             self._writer.flush()
 
 
-# By optimizer: the power of the factors that Φ is, and by what power of a kernel's own
-# ratio its slots change with it. A gradient changes by the power -1. The step of SGD
-# grows with the gradient, so that Φ acts on it twice; that of the others does not.
+# By optimizer: Φ as a power of the factors, and the slots of a kernel. When a kernel is
+# multiplied by a ratio, its slots are multiplied by these powers of the ratio, as
+# gradients are by the power -1. The step of SGD grows with the gradient, so Φ acts on
+# it twice; the steps of the others do not.
 _OPTIMIZERS = {
     keras.optimizers.SGD: (0.5, {"momentum": 1}),
     keras.optimizers.Adam: (
@@ -164,48 +166,51 @@ _ALL_OPTIMIZERS = {"average": 1, "gradient_accumulator": -1}
 class SpatialGradientScaling(keras.callbacks.Callback):
     """Callback that scales the step of each tap of a model's convolutions.
 
-    Taps whose inputs tell more of the input under the middle tap take larger steps. The
-    factors G have a mean of 1 over a kernel. They come from the mutual information of
-    neighboring values in what the layer meets, which needs no training: `data` go
-    through the model once at the beginning and again every few epochs. With SGD the
-    gradient of the kernel is multiplied by G; with Adam, AdamW, Nadam, Adamax, RMSprop,
-    Adagrad and Lion, whose steps do not depend on the size of the gradient, the update
-    is.
+    A tap takes larger steps if its inputs tell more about the input under the middle
+    tap. The factors G have a mean of 1 over a kernel. They come from the mutual
+    information of neighboring values in the inputs of the layer: `data` go through the
+    model at the beginning and again every few epochs. With SGD, G multiplies the
+    gradient of the kernel. With Adam, AdamW, Nadam, Adamax, RMSprop, Adagrad and Lion,
+    whose steps do not depend on the size of the gradient, G multiplies the update.
 
-    It is made of a density Φ, √G for SGD and G for the others: when the training
-    begins, the convolutions of the model become weighted, in place, and at each renewal
-    Φ is set and the kernel divided by it, so that the function stays. What the
-    optimizer keeps of a kernel is changed with it: its momentum and its moments go on
-    as those of the effective kernel. Regularizers of kernels act on the effective one.
-    Clipping and Adam's epsilon see the gradient of the kernel, which is Φ times that of
-    the effective one.
+    A density Φ does this, which is √G for SGD and G for the others. When training
+    begins, the convolutions of the model become weighted, in place. At each renewal, Φ
+    is set and the kernel divided by it, so that the function stays. The optimizer's
+    state of the kernel changes with it, so that momentum and moments continue as those
+    of the effective kernel. Kernel regularizers act on the effective kernel. Clipping
+    and Adam's epsilon act on the gradient of the kernel, which is Φ times that of the
+    effective kernel.
 
-    After the training, `keras_wconv.fold(model)` is plain Keras. Φ is saved with the
-    model. A training that goes on from there, as by `keras.callbacks.BackupAndRestore`,
-    renews it at the same epochs.
+    After training, `keras_wconv.fold(model)` is plain Keras. Φ is saved with the model.
+    A resumed training, for example with `keras.callbacks.BackupAndRestore`, renews it
+    at the same epochs.
 
-    Convolutions with a density of their own, transposed ones, subclasses of Keras's,
-    kernels of 1 and those that are not trained are left as they are.
+    Convolutions with another density, transposed convolutions, subclasses of Keras's
+    classes, kernels of 1 and kernels that are not trained are left.
 
     Args:
-        data: inputs of the model as it meets them in training, such as one or two
-            hundred examples: an array, or what else the model takes. More make the
-            estimate better and slower.
-        every: int, epochs from one renewal to the next.
-        bins: int, of the histograms, of equal widths from the least to the most of a
-            channel. None is Sturges' rule, 1 + log2 of the number of values.
-        power: float, of the dependence that the factors are proportional to. Smaller
-            ones make milder factors; with 0 all are 1.
-        where: function of a layer, True for the convolutions to scale. None is all.
+        data: inputs like those in training, for example one or two hundred examples: an
+            array, or whatever the model accepts. More examples improve the estimate but
+            take longer.
+        every: int, the number of epochs between renewals.
+        bins: int, the number of bins of the histograms, which have equal widths over
+            the range of a channel. None is Sturges' rule, 1 + log2 of the number of
+            values.
+        power: float, the power of the dependence that the factors are proportional to.
+            Smaller powers make milder factors; 0 makes all of them 1.
+        where: function of a layer that returns True for the convolutions to scale. None
+            scales all.
 
     Attributes:
-        factors: dict by layer name, as of `keras_wconv.inspection.weighted_layers`, of
+        factors: dict by layer name (see `keras_wconv.inspection.weighted_layers`) of
             lists of the factors G, NumPy arrays, one for each renewal.
-        report: `keras_wconv.conversion.ConversionReport`, of which were left and why.
+        report: `keras_wconv.conversion.ConversionReport`, which convolutions were left
+            and why.
 
     Raises:
-        ValueError: At the start of the training, if there is nothing to scale, a kernel
-            has a constraint, a layer does not meet `data`, or the optimizer is another.
+        ValueError: At the start of training, if there is nothing to scale, if a kernel
+            has a constraint, if `data` do not reach a layer, or if the optimizer is
+            not one of these.
 
     Example:
 
@@ -228,8 +233,8 @@ class SpatialGradientScaling(keras.callbacks.Callback):
     'Conv2D'
 
     Source: A. Detkov et al., Reparameterization through Spatial Gradient Scaling,
-    https://arxiv.org/abs/2303.02733. That the mutual information is normalized by the
-    entropies and summed over channels, and its `power`, are choices made here.
+    https://arxiv.org/abs/2303.02733. Normalizing the mutual information by the
+    entropies, summing it over channels, and `power` are our choices.
     """
 
     def __init__(
@@ -263,18 +268,16 @@ class SpatialGradientScaling(keras.callbacks.Callback):
         self.where = where
         self.factors = {}
         self.report = None
-        self._layers = {}
 
     def set_model(self, model: keras.Model) -> None:
-        # Backends make the training step after this and before `on_train_begin`.
+        # `on_train_begin` would be too late: `fit` makes the training step before it.
         super().set_model(model)
         if not model.built:
             model(self.data, training=False)
         optimizer, _ = _of_kernels(model)
         self._phi_power, _ = _about(optimizer)
         self.report = hold_steps(model, self.where)
-        taken = [entry.name for entry in self.report.converted]
-        if not taken:
+        if not self.report.converted:
             raise ValueError(
                 "`model` must have a convolution whose steps can be scaled. Received: "
                 f"{self.report}"
@@ -291,16 +294,14 @@ class SpatialGradientScaling(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         is_new = all((one.density_map == 1).all() for one in self._layers.values())
-        if epoch % self.every == 0 or is_new:  # Else it is a training that goes on.
+        if epoch % self.every == 0 or is_new:  # A resumed training is not new.
             self.renew()
 
     def renew(self) -> None:
-        """Computes the factors of the model as it is now, and applies them."""
-        found = self._find_factors()
-        for name, factors in found.items():
+        """Computes the factors of the model in its current state, and applies them."""
+        for name, factors in self._find_factors().items():
             self.factors[name].append(factors)
-            layer = self._layers[name]
-            _set_step(self.model, layer, factors**self._phi_power)
+            _set_step(self.model, self._layers[name], factors**self._phi_power)
 
     def _find_factors(self):
         found = {name: [] for name in self._layers}
@@ -308,17 +309,15 @@ class SpatialGradientScaling(keras.callbacks.Callback):
         def note(name, layer, inputs):
             if layer.data_format == "channels_first":
                 inputs = np.moveaxis(inputs, 1, -1)
-            is_causal = layer.padding == "causal"
-            found[name].append(
-                gradient_factors(
-                    inputs,
-                    layer.kernel_size,
-                    layer.dilation_rate,
-                    is_causal,
-                    self.bins,
-                    self.power,
-                )
+            factors = gradient_factors(
+                inputs,
+                layer.kernel_size,
+                layer.dilation_rate,
+                layer.padding == "causal",
+                self.bins,
+                self.power,
             )
+            found[name].append(factors)
 
         with contextlib.ExitStack() as stack:
             for name, layer in self._layers.items():
@@ -328,22 +327,22 @@ class SpatialGradientScaling(keras.callbacks.Callback):
         if unseen:
             raise ValueError(
                 "`data` must reach every convolution that is scaled, in inference. "
-                "Leave out with `where` those that do not take part in it, and those "
-                "in wrappers that compile or vectorize what they hold. Received no "
-                f"inputs of {unseen}"
+                "Leave out with `where` the convolutions that inference does not use, "
+                "and those in wrappers that compile or vectorize their layers. "
+                f"Received no inputs of {unseen}"
             )
-        # A layer that is used several times meets several inputs.
+        # A layer that is used several times has several inputs.
         return {name: np.mean(factors, axis=0) for name, factors in found.items()}
 
 
 @contextlib.contextmanager
 def _inputs_of(layer, name, note):
-    """Calls `note(name, layer, inputs)` whenever a layer is called, eagerly."""
+    """Calls `note(name, layer, inputs)` whenever a layer is called eagerly."""
     call = layer.call
 
     def noting(inputs, *args, **kwargs):
         values = None
-        # In a wrapper that compiles or vectorizes, they have no values.
+        # Inside a wrapper that compiles or vectorizes, tensors have no values.
         with contextlib.suppress(Exception):
             values = keras.ops.convert_to_numpy(keras.ops.cast(inputs, "float32"))
         if values is not None:
@@ -358,20 +357,20 @@ def _inputs_of(layer, name, note):
 
 
 def _about(optimizer):
-    """Returns the power of the factors that Φ is, and the powers of the slots."""
+    """Returns the entry of `_OPTIMIZERS` for an optimizer."""
     for kind, about in _OPTIMIZERS.items():
         if isinstance(optimizer, kind):
             return about
     names = ", ".join(kind.__name__ for kind in _OPTIMIZERS)
     raise ValueError(
-        f"`optimizer` of the model must be one of {names}, or of their subclasses, for "
-        "what a density makes of a step to be known. Received: "
+        f"`optimizer` of the model must be one of {names} or a subclass, because the "
+        "effect of a density on the step of another optimizer is unknown. Received: "
         f"optimizer={optimizer}"
     )
 
 
 def _of_kernels(model):
-    """The optimizer of a model's kernels, and its variables in their order."""
+    """Returns the optimizer of a model's kernels, and its variables in order."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     variables = model.trainable_variables
     if isinstance(optimizer, DensityOptimizer):
@@ -381,7 +380,7 @@ def _of_kernels(model):
 
 
 def _set_step(model, layer, phi):
-    """Sets the density of a layer; its effective kernel and that one's step go on."""
+    """Sets the density of a layer, and keeps its effective kernel and momentum."""
     kernel = kernel_variable(layer, layer.weighted_kernel)
     before = layer.density_map
     layer.density.assign(Map(phi))

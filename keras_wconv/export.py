@@ -27,8 +27,8 @@ _SUFFIXES = {
     "litert": ".tflite",
 }
 
-# Even and odd sizes at which an export is checked if the model leaves sizes unknown. The
-# larger ones are for models that accept none of the first.
+# Even and odd sizes at which an export is checked if the model leaves sizes unknown.
+# The larger ones are for models that accept none of the first.
 _SIZES = ((32, 33, 38), (96, 97, 102))
 # Relative to the largest output. They allow for the rounding of deep networks, and are
 # far below the effect of a wrong padding.
