@@ -1,4 +1,4 @@
-"""A learned density's own optimizer."""
+"""Optimizers that train learned densities apart from the other weights."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import keras
 
 from ._types import Tensor
 
-# The names that `layers.LearnedDensity` gives its weights. The name of the layer alone
-# is not enough: a layer of the user may be called "density" too.
+# The names that `layers.LearnedDensity` gives its weights. The layer's name is not
+# enough, because a user's layer may also be called "density".
 _DENSITY_WEIGHTS = re.compile(r".*/density/(coefficients(_\d+)?|map|(log|raw)_\w+)")
 
 
 def published_optimizer(steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Optimizer with which the authors learn a density: their recipe as it is.
+    """Returns the optimizer with which the authors learn a density.
 
-    AdamW at 1e-4 for the kernels and at 1e-2 for the densities, weight decay of 1e-2 on
-    both, and a cosine that starts anew every ten epochs. The authors begin at
-    `density=[0.27, 0.17, 0.54]` with kernels of 7. The decay pulls the coefficients to
-    0, which `density_optimizer` does not.
+    It is AdamW, at 1e-4 for the kernels and at 1e-2 for the densities, with a weight
+    decay of 1e-2 for both and a cosine schedule that restarts every ten epochs. The
+    authors begin at `density=[0.27, 0.17, 0.54]` with kernels of 7. Unlike with
+    `density_optimizer`, the decay pulls the coefficients to 0.
 
     Args:
-        steps_per_epoch: batches in an epoch, ten of which are one cosine.
+        steps_per_epoch: the number of batches in an epoch.
 
     Returns:
-        A `keras.optimizers.Optimizer`, as `density_optimizer` does.
+        A `keras.optimizers.Optimizer` like that of `density_optimizer`.
 
     Raises:
         ValueError: If `steps_per_epoch` is not a positive int.
@@ -63,16 +63,16 @@ def density_optimizer(
     kernel_optimizer: keras.optimizers.Optimizer | str | dict[str, Any],
     density_optimizer: keras.optimizers.Optimizer | float | object = 1e-2,
 ) -> keras.optimizers.Optimizer:
-    """Optimizer that trains learned densities apart from all other weights.
+    """Returns an optimizer that trains learned densities apart from all other weights.
 
-    A density has few coefficients, next to 1, and learns at a larger rate than the
-    kernels do. It gets no weight decay unless its own optimizer has one: decay pulls
-    coefficients to 0, which is no neutral value (1 is).
+    A density has few coefficients, which are near 1 and need a larger learning rate
+    than the kernels. It has no weight decay unless its optimizer has one, because decay
+    pulls coefficients to 0, and the neutral value is 1.
 
     The `learning_rate` of the result is that of the kernels: callbacks such as
-    `keras.callbacks.ReduceLROnPlateau` read and set it, and the density keeps its own.
-    So it is with `weight_decay`, `clipnorm`, `clipvalue` and `global_clipnorm`.
-    `exclude_from_weight_decay` counts for both. Each optimizer clips, averages and
+    `keras.callbacks.ReduceLROnPlateau` read and set it, and leave that of the density.
+    The same holds for `weight_decay`, `clipnorm`, `clipvalue` and `global_clipnorm`.
+    `exclude_from_weight_decay` acts on both. Each optimizer clips, averages and
     accumulates the gradients of its own weights.
 
     Args:
@@ -82,7 +82,7 @@ def density_optimizer(
             or schedule for Adam without weight decay.
 
     Returns:
-        A `keras.optimizers.Optimizer`, to be given to `model.compile`. Its attributes
+        A `keras.optimizers.Optimizer` for `model.compile`. Its attributes
         `kernel_optimizer` and `density_optimizer` are the two.
 
     Raises:
@@ -116,31 +116,32 @@ def density_optimizer(
         densities = keras.optimizers.Adam(density_optimizer, name="density_adam")
     if densities is kernels:
         raise ValueError(
-            "`density_optimizer` must be another instance than `kernel_optimizer`: "
-            f"an optimizer has one learning rate. Received twice: {kernels}"
+            "`density_optimizer` must be another instance than `kernel_optimizer`, "
+            "because an optimizer has only one learning rate. Received twice: "
+            f"{kernels}"
         )
     if densities.name == kernels.name:
-        # Variables of both are saved by their paths, which begin with the name.
+        # Variables are saved by their paths, which begin with the optimizer's name.
+        name = f"density_{densities.name}"
         warnings.warn(
-            "Both optimizers are called "
-            f"{kernels.name!r}. That of the densities is replaced by a copy called "
-            f"'density_{densities.name}', made from its config. Give one of them "
-            "another `name`.",
+            f"Both optimizers are called {kernels.name!r}. A copy called {name!r}, "
+            "made from its config, replaces the optimizer of the densities. Give one "
+            "of them another `name`.",
             stacklevel=2,
         )
-        config = {**densities.get_config(), "name": f"density_{densities.name}"}
+        config = {**densities.get_config(), "name": name}
         densities = type(densities).from_config(config)
     return DensityOptimizer(kernels, densities)
 
 
 def _of_the_kernels(name):
-    """A setting that is read and set as that of the kernels' optimizer."""
+    """Returns a property that reads and sets an attribute of the kernels' optimizer."""
 
     def get(self) -> Any:
         return getattr(self.kernel_optimizer, name)
 
     def set_(self, value: Any) -> None:
-        if "kernel_optimizer" in vars(self):  # The base class sets its own defaults.
+        if "kernel_optimizer" in vars(self):  # The base class sets defaults first.
             setattr(self.kernel_optimizer, name, value)
 
     return property(get, set_)
@@ -148,7 +149,7 @@ def _of_the_kernels(name):
 
 @keras.saving.register_keras_serializable("keras_wconv")
 class DensityOptimizer(keras.optimizers.Optimizer):
-    """What `density_optimizer` returns: two optimizers that share out the weights."""
+    """The result of `density_optimizer`: two optimizers that divide the weights."""
 
     learning_rate = _of_the_kernels("learning_rate")
     weight_decay = _of_the_kernels("weight_decay")
@@ -169,9 +170,9 @@ class DensityOptimizer(keras.optimizers.Optimizer):
         ):
             if isinstance(given, keras.optimizers.LossScaleOptimizer):
                 raise ValueError(
-                    f"`{argument}` must not scale the loss: the loss is one for both. "
-                    "Wrap the result in the `LossScaleOptimizer` instead; "
-                    "`model.compile` does so under mixed_float16. "
+                    f"`{argument}` must not scale the loss, because both optimizers "
+                    "share it. Wrap the result in the `LossScaleOptimizer` instead; "
+                    "`model.compile` does so with mixed_float16. "
                     f"Received: {argument}={given}"
                 )
         self.kernel_optimizer = kernel_optimizer
@@ -180,7 +181,7 @@ class DensityOptimizer(keras.optimizers.Optimizer):
 
     @property
     def _both(self):
-        # Not `optimizers`: Keras's callbacks set the rate of each that they find there.
+        # Keras's callbacks would set the rates of all in an attribute `optimizers`.
         return [self.kernel_optimizer, self.density_optimizer]
 
     @property
@@ -190,7 +191,7 @@ class DensityOptimizer(keras.optimizers.Optimizer):
     @loss_scale_factor.setter
     def loss_scale_factor(self, value: float | None) -> None:
         if "density_optimizer" in vars(self):
-            for optimizer in self._both:  # One loss has one scale.
+            for optimizer in self._both:  # They share the loss.
                 optimizer.loss_scale_factor = value
 
     @property
@@ -243,8 +244,8 @@ class DensityOptimizer(keras.optimizers.Optimizer):
             elif part:
                 kind = ("kernels", "densities")[optimizer is self.density_optimizer]
                 warnings.warn(
-                    f"Gradients do not exist for any of the {kind} when minimizing "
-                    "the loss: their optimizer makes no step.",
+                    f"Gradients do not exist for any of the {kind}: their optimizer "
+                    "makes no step.",
                     stacklevel=2,
                 )
         self.iterations.assign_add(1)
@@ -280,7 +281,7 @@ class DensityOptimizer(keras.optimizers.Optimizer):
 def share_out(
     variables: Iterable[keras.Variable], things: Iterable[Any]
 ) -> tuple[list[Any], list[Any]]:
-    """Splits things, one for each variable, into the kernels' and the densities'."""
+    """Divides things, one for each variable, into the kernels' and the densities'."""
     parts = [], []
     for variable, thing in zip(variables, things, strict=True):
         is_density = _DENSITY_WEIGHTS.fullmatch(variable.path) is not None

@@ -1,4 +1,4 @@
-"""Weights that were trained with the published PyTorch layers."""
+"""Loads weights that were trained with the published PyTorch layers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _KEYS = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
-# A learned density is `den`; a fixed one is held as its profile, its map or both.
+# A learned density is `den`. Of a fixed one there is its map, its profile, or both.
 _DENSITY_KEYS = ("den", "Phi", "alfa")
-# A state dictionary does not say with which epsilon a module divides.
+# PyTorch's default for batch normalization; a state dictionary does not contain it.
 _EPSILON = 1e-5
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 
@@ -39,34 +39,33 @@ def load_state_dict(
 ) -> None:
     """Loads a PyTorch state dictionary into a layer or a model.
 
-    Read are convolutions (plain, depthwise, transposed), weighted or not, dense
-    layers and batch normalization. Of a weighted convolution, `weight` and `bias` are
-    loaded, the density (`den`, `Phi` or `alfa`) goes into a learned density, and a
-    fixed one has to equal that of the layer. Nothing is loaded unless all fits.
+    It reads convolutions (plain, depthwise, transposed), weighted or not, dense layers
+    and batch normalization. A weighted convolution gets `weight` and `bias`. Its
+    density (`den`, `Phi` or `alfa`) is loaded if the layer learns one, and must
+    otherwise equal that of the layer. Nothing is loaded unless everything fits.
 
-    PyTorch's `padding=1` is `padding="same"` for a kernel of 3 and stride 1 only, and
-    a dense layer behind a `Flatten` has its inputs in another order than in PyTorch
+    PyTorch's `padding=1` is `padding="same"` only for a kernel of 3 and stride 1. A
+    dense layer after a `Flatten` has its inputs in another order than in PyTorch,
     unless the model is `channels_first`.
 
-    Two things that a state dictionary does not hold change the function of what was
-    loaded, and there is a warning for them: the `epsilon` of batch normalization, 1e-5
-    in PyTorch and 1e-3 in Keras unless it is given, and the density of a weighted layer
-    that gets the weight of a plain convolution.
+    A warning says if the outputs may differ because of something that a state
+    dictionary lacks: the `epsilon` of batch normalization, by default 1e-5 in PyTorch
+    and 1e-3 in Keras; or the density of a weighted layer that gets the weight of a
+    plain convolution.
 
     Args:
         target: a built Keras layer or model.
-        state_dict: mapping of names to tensors or arrays, or the path of a file
-            written by `torch.save`, of which only tensors are read
-            (`weights_only=True`).
+        state_dict: mapping of names to tensors or arrays, or the path of a file from
+            `torch.save`, of which only tensors are read (`weights_only=True`).
         names: dict from the names of the model's layers to the names of the modules
-            in `state_dict`. By default they are paired in order.
+            in `state_dict`. By default, they are paired in order.
 
     Raises:
-        ValueError: If keys, shapes or densities do not match; all are listed.
+        ValueError: If keys, shapes or densities do not match. It lists all of them.
         ImportError: If `state_dict` is a path and PyTorch is not installed.
 
-    Shapes: PyTorch's kernels are `(out, in / groups, *spatial)`, transposed ones
-    `(in, out, *spatial)`, Keras's have the spatial axes first.
+    Shapes: PyTorch's kernels are `(out, in / groups, *spatial)`, or transposed
+    `(in, out, *spatial)`. Keras's kernels have the spatial axes first.
 
     Example:
 
@@ -99,7 +98,7 @@ def load_state_dict(
         if module not in names.values()
     ]
     unknown = set(names) - {layer.name for layer in targets}
-    problems += [f"`names` has '{name}', which is no layer" for name in unknown]
+    problems += [f"`names` has '{name}', which is not a layer" for name in unknown]
     assignments, differing, unweighted = [], [], []
     for layer in targets:
         module = names.get(layer.name)
@@ -113,7 +112,7 @@ def load_state_dict(
             loads, density_faults = _match_density(layer, values)
             assignments += loads
             faults += density_faults
-        elif _has_density(layer):
+        elif np.any(getattr(layer, "density_map", 1.0) != 1.0):
             unweighted.append(layer.name)
         if isinstance(layer, keras.layers.BatchNormalization) and not np.isclose(
             layer.epsilon, _EPSILON, rtol=1e-6, atol=0
@@ -131,29 +130,29 @@ def load_state_dict(
         assign(value)
     if differing:
         warnings.warn(
-            "The outputs are not those of PyTorch unless its modules had the epsilon "
-            f"of these layers: {differing}. PyTorch's own is {_EPSILON:g}; make the "
+            "The outputs differ from PyTorch's unless its modules had the epsilon of "
+            f"these layers: {differing}. PyTorch's default is {_EPSILON:g}; make the "
             "layers with `BatchNormalization(epsilon=1e-5)`.",
             stacklevel=2,
         )
     if unweighted:
         warnings.warn(
-            "The outputs are not those of PyTorch: its modules have no density, and "
-            f"these layers multiply the weight by theirs: {unweighted}. Load into "
-            "Keras's own layers, and convert the model with `keras_wconv.to_weighted`, "
-            "which keeps its function.",
+            "The outputs differ from PyTorch's: its modules have no density, but these "
+            f"layers multiply the weight by theirs: {unweighted}. Load the weights "
+            "into Keras's own layers, and convert the model with "
+            "`keras_wconv.to_weighted`, which keeps its function.",
             stacklevel=2,
         )
 
 
 def _modules(state_dict):
-    """The entries of a state dictionary as arrays, grouped by module."""
+    """Returns the entries of a state dictionary as arrays, grouped by module."""
     modules = {}
     for name, value in state_dict.items():
         if not hasattr(value, "shape"):
             raise ValueError(
                 "`state_dict` must map names to tensors. If this is a checkpoint of "
-                "several parts, give the part that is the state dictionary. "
+                "several parts, give only the part with the state dictionary. "
                 f"Received: {name!r} of type {type(value)}, among {list(state_dict)}"
             )
         if hasattr(value, "detach"):
@@ -165,7 +164,7 @@ def _modules(state_dict):
 
 
 def _leaves(layer):
-    """Layers of a model in order, with those of nested models in their place."""
+    """Returns the layers of a model and of nested models, in order."""
     inner = sublayers(layer)
     if not inner or isinstance(layer, WeightedConvolution):
         return [layer]
@@ -173,7 +172,7 @@ def _leaves(layer):
 
 
 def _match_weights(layer, values):
-    """Takes a layer's weights out of `values`: assignments, and what does not fit."""
+    """Takes a layer's weights out of `values`; returns assignments and faults."""
     loads, faults = [], []
     learned = layer.density.weights if _is_learned(layer) else []
     for variable in layer.weights:
@@ -207,7 +206,7 @@ def _pytorch_shape(layer, variable):
 
 
 def _match_density(layer, values):
-    """Takes the density out of `values`: assignments, and what does not fit."""
+    """Takes the density out of `values`; returns assignments and faults."""
     given = {key: values.pop(key) for key in _DENSITY_KEYS if key in values}
     key, value = next(iter(given.items()))
     size = getattr(layer, "kernel_size", ())
@@ -216,27 +215,34 @@ def _match_density(layer, values):
     except ValueError as error:
         return [], [f"`{key}` has shape {value.shape}: {error}"]
     loads = []
-    would_be = getattr(layer, "density_map", np.ones(size))
+    own = getattr(layer, "density_map", np.ones(size))
     if _is_learned(layer):
         density = phi
         if isinstance(layer.density.initial, densities.Separable):
-            density = _separable(phi, layer.density.initial.per_axis)
-        would_be = densities.get(density)(size)
+            density = [
+                line[: densities.num_coefficients(len(line))].tolist()
+                for line in densities.lines_through_center(phi)
+            ]
+            if not layer.density.initial.per_axis:
+                density = density[0]
+        own = densities.get(density)(size)
         if layer.density.normalize:
-            would_be = densities.normalize(would_be)
+            own = densities.normalize(own)
         loads.append((layer.density.assign, density))
-    if not np.allclose(would_be, phi, rtol=1e-4, atol=1e-6):
-        profile = densities.lines_through_center(phi)[0].round(4).tolist()
-        own = densities.lines_through_center(would_be)[0].round(4).tolist()
+    if not np.allclose(own, phi, rtol=1e-4, atol=1e-6):
+        profiles = [
+            densities.lines_through_center(each)[0].round(4).tolist()
+            for each in (phi, own)
+        ]
         return [], [
-            f"`{key}` is a density of profile {profile}, that of the layer would be "
-            f"{own}"
+            f"`{key}` is a density of profile {profiles[0]}, that of the layer would "
+            f"be {profiles[1]}"
         ]
     return loads, []
 
 
 def _map(key, value, kernel_size):
-    """Φ of a convolution, from whichever key its state has."""
+    """Returns Φ of a convolution from any of the keys."""
     if key == "Phi":
         return value.reshape(kernel_size)
     if key == "den":
@@ -244,19 +250,6 @@ def _map(key, value, kernel_size):
     if any(value.shape != (size,) for size in kernel_size):
         raise ValueError(f"expected the full profile of a kernel of {kernel_size}")
     return functools.reduce(np.multiply.outer, [value] * len(kernel_size))
-
-
-def _separable(phi, per_axis):
-    """The coefficients of a map in the form that a learned density was given."""
-    coefficients = [
-        line[: densities.num_coefficients(len(line))].tolist()
-        for line in densities.lines_through_center(phi)
-    ]
-    return coefficients if per_axis else coefficients[0]
-
-
-def _has_density(layer):
-    return np.any(getattr(layer, "density_map", 1.0) != 1.0)
 
 
 def _is_learned(layer):
