@@ -2,9 +2,9 @@
 
 from pkgutil import extend_path
 
-# `applications`, `tuning` and `experiments` lie beside this folder in a clone and are
-# installed inside it. Python that starts in the clone finds this folder first, without
-# them; this line adds the installed one.
+# In a clone, `applications`, `tuning` and `experiments` lie beside this folder, but they
+# are installed in it. Python that starts in the clone finds this folder first, without
+# them; this line adds the installed folder.
 __path__ = extend_path(__path__, __name__)
 
 from . import (

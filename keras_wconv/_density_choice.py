@@ -1,4 +1,4 @@
-"""Which layer of a network gets which density, from one `density=` argument."""
+"""The density of each layer of a network, from one `density=` argument."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from . import densities
 from .densities import DensityLike
 
-# What `density=` of a whole network takes.
+# The types of `density=` for a whole network.
 ModelDensity = (
     DensityLike
     | Mapping[int | tuple[int, ...], DensityLike]
@@ -22,9 +22,9 @@ class DensityChoice:
     Args:
         density: None; one density, for all layers whose kernel it fits; a dict by
             kernel size, `{3: [0.7], (1, 7): [[], [0.3, 0.5, 0.9]]}`; or a function
-            `f(name, kernel_size)` that returns the density of the layer, or None.
+            `f(name, kernel_size)` that returns the density of a layer, or None.
 
-    Kernels of 1 along every axis have nothing to weight and always stay plain.
+    Kernels of 1 along every axis have nothing to weight and stay plain.
 
     Example:
 
@@ -91,15 +91,16 @@ class DensityChoice:
         chosen: Sequence[tuple[Sequence[int], densities.Density | None]],
         argument: str = "density",
     ) -> None:
-        """Raises a `ValueError` if the argument was not meant for this network.
-
-        That is a dict that lacks a kernel size of the network, or a density that fits
-        no layer.
+        """Checks that the argument is meant for this network.
 
         Args:
             chosen: list of `(kernel_size, density)`, one for each layer of the
-                network: what the choice was asked for and what it returned.
-            argument: str, the name of the argument for the error.
+                network: the argument and the result of each call.
+            argument: str, the name of the argument, for the error.
+
+        Raises:
+            ValueError: If a dict lacks a kernel size of the network, or a density fits
+                no layer.
         """
         sizes = sorted({tuple(size) for size, _ in chosen if not _is_point(size)})
         if self._by_size is not None:
@@ -107,9 +108,9 @@ class DensityChoice:
             if missing:
                 raise ValueError(
                     f"`{argument}` is a dict by kernel size and lacks "
-                    f"{_names(missing)}. The network has kernels of {_names(sizes)}; "
-                    f"received: {_names(self._by_size)}. Give each a density, or None "
-                    "to leave it plain."
+                    f"{_names(missing)}. Give each kernel size of the network a "
+                    f"density, or None to leave it plain: {_names(sizes)}. Received: "
+                    f"{_names(self._by_size)}"
                 )
         elif self._one is not None and not any(density for _, density in chosen):
             raise ValueError(
@@ -119,9 +120,9 @@ class DensityChoice:
             )
 
     def _key(self, kernel_size):
-        """The key of the dict for a kernel size: itself, or the size of all axes."""
-        isotropic = len(set(kernel_size)) == 1
-        if kernel_size not in self._by_size and isotropic:
+        """Returns the key of a kernel size: itself, or the one size of all axes."""
+        is_isotropic = len(set(kernel_size)) == 1
+        if kernel_size not in self._by_size and is_isotropic:
             return kernel_size[:1]
         return kernel_size
 

@@ -1,32 +1,34 @@
-"""How much neighboring values of a feature map tell of each other."""
+"""The dependence between neighboring values of a feature map."""
 
 import itertools
 
 import numpy as np
 
-# Of the middle tap's factor. A tap of factor 0 would never learn, and its kernel would
-# be divided by 0.
+# The least dependence. A factor of 0 would keep a tap from learning, and divide by 0.
 LEAST = 0.01
 
 
 def entropies(inputs, offset, bins):
-    """Returns what pairs of values at an offset tell of each other, channel by channel.
+    """Returns the mutual information and entropy of values at an offset, by channel.
 
     Args:
-        inputs: int array `(batch, *spatial, channels)`, the bins of the values, as of
-            `quantize`.
+        inputs: int array `(batch, *spatial, channels)`, the bins that `quantize`
+            returns.
         offset: tuple of int, one for each spatial axis.
-        bins: int.
+        bins: int, the number of bins.
 
     Returns:
         The mutual information of the two values of a pair, and the mean of their
         entropies, which bounds it: float arrays of `(channels,)`, in nats. Both are 0
-        where there is no pair.
+        if there is no pair.
     """
     channels = inputs.shape[-1]
-    first = tuple(slice(max(0, -d), n - max(0, d)) for d, n in _axes(offset, inputs))
-    second = tuple(slice(max(0, d), n - max(0, -d)) for d, n in _axes(offset, inputs))
-    pairs = inputs[(slice(None), *first)] * bins + inputs[(slice(None), *second)]
+    first, second = [slice(None)], [slice(None)]
+    for d, n in zip(offset, inputs.shape[1:-1], strict=True):
+        d = max(-n, min(n, d))  # An offset beyond the feature map has no pairs.
+        first.append(slice(max(0, -d), n - max(0, d)))
+        second.append(slice(max(0, d), n - max(0, -d)))
+    pairs = inputs[tuple(first)] * bins + inputs[tuple(second)]
     if not pairs.size:
         return np.zeros(channels), np.zeros(channels)
     pairs += np.arange(channels) * bins**2
@@ -34,12 +36,6 @@ def entropies(inputs, offset, bins):
     both = counts.reshape(channels, bins, bins) / (pairs.size // channels)
     alone = _entropy(both.sum(1)) + _entropy(both.sum(2))
     return alone - _entropy(both.reshape(channels, -1)), alone / 2
-
-
-def _axes(offset, inputs):
-    sizes = inputs.shape[1:-1]
-    # An offset beyond the feature map leaves nothing of it.
-    return ((max(-n, min(n, d)), n) for d, n in zip(offset, sizes, strict=True))
 
 
 def _entropy(probabilities):
@@ -50,11 +46,11 @@ def _entropy(probabilities):
 
 
 def quantize(inputs, bins):
-    """Returns the bin of each value, of equal widths over the range of each channel.
+    """Returns the bin of each value; bins have equal widths over a channel's range.
 
     Args:
         inputs: float array `(batch, *spatial, channels)`.
-        bins: int.
+        bins: int, the number of bins.
     """
     axes = tuple(range(inputs.ndim - 1))
     least, most = inputs.min(axes), inputs.max(axes)
@@ -66,22 +62,22 @@ def quantize(inputs, bins):
 def gradient_factors(
     inputs, kernel_size, dilation=1, causal=False, bins=None, power=1.0
 ):
-    """Factors of the taps of a kernel after Spatial Gradient Scaling, of mean 1.
+    """Returns the factors of Spatial Gradient Scaling for the taps, with a mean of 1.
 
     The factor of a tap is proportional to a power of D, the normalized mutual
-    information of the value under it and the value under the middle tap (the last one
-    of a causal kernel): twice the mutual information divided by the sum of the two
-    entropies, each summed over the channels. D is 1 for the middle tap and 0 for values
-    that tell nothing of each other; it counts as at least `LEAST`. An even kernel has
-    several middle taps, and D is the mean of theirs.
+    information of the values under the tap and under the middle tap (the last tap of a
+    causal kernel): twice the mutual information divided by the sum of the two
+    entropies, each summed over the channels. D is 1 for the middle tap and 0 for
+    independent values, but counts as at least `LEAST`. An even kernel has several
+    middle taps; D is then a mean over them.
 
     Args:
-        inputs: float array `(batch, *spatial, channels)`, of what the kernel meets.
+        inputs: float array `(batch, *spatial, channels)`, the inputs of the layer.
         kernel_size: tuple of int.
         dilation: int or tuple of int.
         causal: bool, whether the last tap is the middle.
         bins: int, or None for Sturges' rule, 1 + log2 of the number of values.
-        power: float. With 0 all factors are 1.
+        power: float. With 0, all factors are 1.
 
     Returns:
         Array of shape `kernel_size`.
@@ -97,7 +93,7 @@ def gradient_factors(
 
     Source: https://arxiv.org/abs/2303.02733.
     """
-    if not np.isfinite(inputs).all():  # The training has diverged, and says so.
+    if not np.isfinite(inputs).all():  # The training has diverged, which others report.
         return np.ones(kernel_size)
     if bins is None:
         bins = 1 + int(np.ceil(np.log2(inputs.size / inputs.shape[-1])))
@@ -107,7 +103,7 @@ def gradient_factors(
 
     def dependence(tap, middle):
         offset = dilation * (np.array(tap) - middle)
-        offset = max(tuple(offset), tuple(-offset))  # Both have the same pairs.
+        offset = max(tuple(offset), tuple(-offset))  # They have the same pairs.
         if offset not in known:
             shared, alone = entropies(quantized, offset, bins)
             known[offset] = shared.sum() / alone.sum() if alone.any() else 0.0

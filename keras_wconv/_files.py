@@ -1,4 +1,4 @@
-"""Files that are whole whenever they are there."""
+"""Writes files so that nobody ever sees half of one."""
 
 import contextlib
 import os
@@ -25,10 +25,10 @@ def write_atomically(path, text):
 
 @contextlib.contextmanager
 def whole_file(path):
-    """Context manager of a path to write to, which in the end replaces the file.
+    """Context manager that gives a temporary path, and renames it at the end.
 
     Args:
-        path: `pathlib.Path`. The temporary one beside it has the same suffix.
+        path: `pathlib.Path`. The temporary path beside it has the same suffix.
 
     Example:
 
@@ -39,7 +39,7 @@ def whole_file(path):
     >>> Path("copy.txt").read_text()
     'done'
     """
-    # The process is part of the name, for two that write one file at once.
+    # Two processes may write the file at once, so the name has the process id.
     temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary

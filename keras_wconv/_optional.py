@@ -1,21 +1,22 @@
-"""Packages that an extra brings: imported where they are used, named if absent."""
+"""Imports optional packages, or says how to install them."""
 
 import importlib
 from types import ModuleType
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import `module`, or say which extra of keras_wconv brings it.
+    """Imports a module, or says which extra of keras_wconv installs it.
 
     Args:
-        module: str, dotted name of the module to import.
+        module: str, dotted name of the module.
         extra: str, the extra in pyproject.toml that installs it.
 
     Returns:
         The imported module.
 
     Raises:
-        ImportError: If the module's package is not installed, or one that it imports.
+        ImportError: If the package of the module, or one that it imports, is not
+            installed.
 
     Example:
 
@@ -33,10 +34,10 @@ def require(module: str, extra: str) -> ModuleType:
         elif missing.partition(".")[0] == package:
             cause, remedy = "is not installed", "install it with"
         else:
-            # A package that the extra brings does not declare what it imports.
+            # The package does not declare all that it imports.
             raise ImportError(
-                f"`{module}` is installed, but it imports `{missing}`, which is not. "
-                f"Install that, for instance with: pip install {missing.split('.')[0]}",
+                f"`{module}` is installed, but imports `{missing}`, which is not. "
+                f"Install it, for instance with: pip install {missing.split('.')[0]}",
                 name=missing,
             ) from error
         raise ImportError(

@@ -1,4 +1,4 @@
-"""What a search has tried, be it KerasTuner's or Optuna's."""
+"""The trials of a search, of KerasTuner or of Optuna."""
 
 import html
 import math
@@ -9,9 +9,10 @@ _MAX_ROWS = 20
 
 
 class Trials(NamedTuple):
-    """The trials of a search in their order.
+    """The trials of a search in order.
 
-    `values` are dicts by name of hyperparameter; a trial without a score has None.
+    `values` has a dict of hyperparameters for each trial. A trial without a score has
+    None.
     """
 
     names: list[str]
@@ -23,7 +24,7 @@ class Trials(NamedTuple):
     @classmethod
     def of(cls, search: Any) -> "Trials":
         """Reads a tuner or an oracle of KerasTuner, or an Optuna study."""
-        if hasattr(search, "enqueue_trial"):  # Optuna's, which need not be installed.
+        if hasattr(search, "enqueue_trial"):  # Optuna may not be installed.
             trials = search.trials
             names = [str(trial.number) for trial in trials]
             values = [trial.params for trial in trials]
@@ -34,17 +35,17 @@ class Trials(NamedTuple):
         if not hasattr(oracle, "objective"):
             raise ValueError(
                 "`search` must be a tuner or an oracle of KerasTuner, an Optuna study, "
-                "or a dict of the values that were tried, by name, beside `scores`. "
+                "or with `scores` a dict by name of the values that were tried. "
                 f"Received: {search!r} of type {type(search)}"
             )
-        known = getattr(oracle, "trials", {})  # A worker's are with its chief.
+        known = getattr(oracle, "trials", {})  # A worker's chief has its trials.
         trials = [known[name] for name in getattr(oracle, "start_order", known)]
         names = [trial.trial_id for trial in trials]
         values = [
             {
                 name: value
                 for name, value in trial.hyperparameters.values.items()
-                if not name.startswith("tuner/")  # What Hyperband notes there.
+                if not name.startswith("tuner/")  # Hyperband's own notes.
             }
             for trial in trials
         ]
@@ -54,13 +55,13 @@ class Trials(NamedTuple):
 
     @property
     def best(self) -> int | None:
-        """The index of the best trial, of equal ones the first; None without scores."""
+        """The index of the best trial, the first of equal ones; None without scores."""
         sign = -1 if self.direction == "max" else 1
         scored = [(sign * s, i) for i, s in enumerate(self.scores) if s is not None]
         return min(scored, default=(None, None))[1]
 
     def columns(self) -> dict[str, list[Any]]:
-        """The values of each hyperparameter, None where a trial has none."""
+        """Returns the values of each hyperparameter, with None if a trial has none."""
         names = dict.fromkeys(name for values in self.values for name in values)
         return {name: [values.get(name) for values in self.values] for name in names}
 
@@ -78,7 +79,7 @@ class Trials(NamedTuple):
                 f"{_text(self.scores[self.best])}"
             )
         if len(order) > _MAX_ROWS:
-            caption += f". Shown are the best {_MAX_ROWS}"
+            caption += f". The table shows the best {_MAX_ROWS}"
         rows: list[list[Any]] = [["trial", *columns, self.metric]]
         for i in order[:_MAX_ROWS]:
             values = [column[i] for column in columns.values()]

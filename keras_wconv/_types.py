@@ -1,4 +1,4 @@
-"""Types of arguments that several modules take."""
+"""Types of arguments in several modules."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +10,12 @@ Tensor = Any
 PathLike = str | os.PathLike[str]
 # One number for all axes, or one for each.
 Sizes = int | Sequence[int]
-# What `keras.activations.get`, `keras.initializers.get` and the like take.
+# The types that `keras.activations.get`, `keras.initializers.get` and so on accept.
 Identifier = str | Mapping[str, object] | Callable[..., object] | None
 
 
 class DensityOptions(TypedDict, total=False):
-    """The density arguments of every weighted layer, beside `density` itself."""
+    """The density arguments of every weighted layer, except `density` itself."""
 
     normalize_density: bool | None
     density_trainable: bool

@@ -1,4 +1,4 @@
-"""Finds the weighted layers of a model, those in nested models and wrappers too."""
+"""Finds the weighted layers of a model, also in nested models and wrappers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .layers import WeightedConvolution
 def weighted_layers(model: keras.Layer) -> dict[str, WeightedConvolution]:
     """Returns the layers of a model that have a density.
 
-    Layers inside of nested models, of wrappers (`TimeDistributed`) and of layers made
-    of layers are found too. A layer that is used twice is there once.
+    It finds layers inside nested models, wrappers (`TimeDistributed`) and other layers.
+    A layer that is used twice is listed once.
 
     Args:
         model: a `keras.Model` or a `keras.Layer`, which may be weighted itself.
 
     Returns:
         Dict of the layers by name, in the order of the model. The name of a nested
-        layer begins with the names of what it is in: `"encoder/conv1"`.
+        layer begins with the names of the layers around it: `"encoder/conv1"`.
 
     Example:
 
@@ -49,18 +49,22 @@ def weighted_layers(model: keras.Layer) -> dict[str, WeightedConvolution]:
 def find_layers(
     model: keras.Layer, is_wanted: Callable[[keras.Layer], bool]
 ) -> dict[str, Any]:
-    """Returns the layers for which a function is true, as `weighted_layers` does.
+    """Returns the layers for which a function is true, a dict like `weighted_layers`.
 
     Args:
         model: a `keras.Model` or a `keras.Layer`, which may be wanted itself.
-        is_wanted: function of a layer. What is inside of a wanted one is not searched.
+        is_wanted: function of a layer. Layers inside a wanted one are not searched.
     """
     found = {}
 
     def visit(layer, name):
         if is_wanted(layer):
             if not any(layer is other for other in found.values()):
-                found[_unused(name, found)] = layer
+                # Layers made in the code of another layer may share a name.
+                unused, number = name, 1
+                while unused in found:
+                    unused, number = f"{name}_{number}", number + 1
+                found[unused] = layer
             return
         for inner in sublayers(layer):
             visit(inner, inner.name if layer is model else f"{name}/{inner.name}")
@@ -70,7 +74,7 @@ def find_layers(
 
 
 def learned_layers(model: keras.Layer) -> dict[str, WeightedConvolution]:
-    """Returns the layers whose density is learned, a dict as of `weighted_layers`."""
+    """Returns the layers that learn their density, a dict like `weighted_layers`."""
     return {
         name: layer
         for name, layer in weighted_layers(model).items()
@@ -79,13 +83,13 @@ def learned_layers(model: keras.Layer) -> dict[str, WeightedConvolution]:
 
 
 def effective_size(layer: WeightedConvolution, part: float = 0.99) -> tuple[int, ...]:
-    """Returns how many taps of each axis hold nearly all of a layer's kernel.
+    """Returns how many taps of each axis hold nearly all of a layer's effective kernel.
 
-    They are the taps around the middle, or the last ones of a causal kernel. Each axis
-    is taken by itself.
+    They are the taps around the middle, or the last taps of a causal kernel. Each axis
+    is considered separately.
 
     Args:
-        layer: a built weighted layer, whose effective kernel is meant.
+        layer: a built weighted layer.
         part: float, the part of the kernel's L2 norm that the taps hold.
 
     Example:
@@ -112,9 +116,9 @@ def effective_size(layer: WeightedConvolution, part: float = 0.99) -> tuple[int,
 
 
 def centered(size: int, padding: str) -> list[slice]:
-    """Returns the slices of an axis without outer rings, the smallest first.
+    """Returns the slices that remain of an axis without outer rings, smallest first.
 
-    A ring is the first and the last tap, or the first alone of a causal kernel.
+    A ring is the first and the last tap, or only the first tap of a causal kernel.
 
     Example:
 
@@ -125,11 +129,3 @@ def centered(size: int, padding: str) -> list[slice]:
     if padding == "causal":
         return [slice(first, size) for first in reversed(range(size))]
     return [slice(first, size - first) for first in reversed(range((size + 1) // 2))]
-
-
-def _unused(name, names):
-    """Layers made in the code of another layer may share a name."""
-    unused, number = name, 1
-    while unused in names:
-        unused, number = f"{name}_{number}", number + 1
-    return unused

@@ -16,15 +16,14 @@ from ._types import Tensor
 class KernelSize(keras.regularizers.Regularizer):
     """A regularizer that charges the effective number of taps of a density.
 
-    It is for the `density_regularizer` of a layer whose density is learned, and adds
-    `strength * (sum |Φ|)² / sum Φ²` to the loss, the mean over the channels where they
-    have densities of their own. The fraction is the number of taps where Φ is the same
-    on all that are not 0, and a smooth count of them elsewhere: a Gaussian on a long
-    axis counts `3.54 sigma` taps. A common factor of Φ changes nothing, so that it is
-    the same with and without normalization.
+    It is the `density_regularizer` of a layer that learns its density, and adds
+    `strength * (sum |Φ|)² / sum Φ²` to the loss, averaged over channels with separate
+    densities. The fraction is a smooth count of taps: it is the number of nonzero taps
+    if Φ is the same on all of them, and `3.54 sigma` for a Gaussian on a long axis. It
+    does not depend on the scale of Φ, so normalization does not change it.
 
-    Unlike Keras's regularizers it is given the map Φ, whatever the density is made of,
-    and not the weights. A subclass that counts in another way is given the map, too.
+    Unlike Keras's regularizers, it is called with the map Φ and not with the weights.
+    So are its subclasses, which may count in another way.
 
     Args:
         strength: the price of one tap, in units of the loss.
@@ -52,8 +51,8 @@ class KernelSize(keras.regularizers.Regularizer):
         is_number = isinstance(strength, numbers.Real)
         if not (is_number and math.isfinite(strength) and strength >= 0):
             raise ValueError(
-                "`strength` must be the price of one tap, a finite number that is not "
-                f"negative. Received: strength={strength!r}"
+                "`strength` must be the price of one tap, a finite number of at least "
+                f"0. Received: strength={strength!r}"
             )
         self.strength = float(strength)
 
