@@ -1,8 +1,8 @@
-"""The command `keras-wconv`: its arguments, and messages about wrong ones.
+"""The arguments of the command `keras-wconv`.
 
-This module lies outside the package, because `import keras_wconv` imports Keras and its
-backend, which takes seconds and fixes the backend. What the command does is in
-`experiments/cli.py`, which is imported once the arguments are known to be right.
+This module lies outside the package, because `import keras_wconv` imports Keras and a
+backend. That takes seconds, and the backend cannot be changed afterwards. The command
+itself is in `experiments/cli.py`, which is imported after the arguments are checked.
 """
 
 import argparse
@@ -29,7 +29,7 @@ TASKS = {
     "volumes": "Classification",
 }
 BACKENDS = ("tensorflow", "jax", "torch")
-FORMATS = {  # The end of the file's name; a folder has none.
+FORMATS = {  # The suffix of the file; a folder has none.
     "onnx": ".onnx",
     "tf_saved_model": "",
     "openvino": ".xml",
@@ -59,10 +59,10 @@ def main(arguments=None):
             from keras_wconv.experiments import cli
 
             if options.command != "show":
-                # Keras does so, on each backend, when it first serializes an object.
+                # Keras imports it anyway when it first serializes an object.
                 with contextlib.suppress(ImportError):
                     import tensorflow  # noqa: F401
-        # It warns of each network that is evaluated on pictures of several sizes.
+        # TensorFlow warns if a network is evaluated on pictures of several sizes.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         with _repeated_interrupts():
             cli.run(options)
@@ -79,7 +79,7 @@ def main(arguments=None):
 
 
 def parse(arguments):
-    """Returns the options of the command that arguments say, an `argparse.Namespace`.
+    """Parses arguments, and returns the options as an `argparse.Namespace`.
 
     Example:
 
@@ -90,21 +90,21 @@ def parse(arguments):
     options = _parser().parse_args(arguments)
     if options.command == "export":
         options.format = _format(options)
-    # The class with a method that makes the task; None for the user's own data.
+    # The class whose method makes the task; None for the user's own data.
     options.kind = TASKS.get(getattr(options, "task", None))
     return options
 
 
 def _choose_backend(backend):
-    """Sets the backend for the import of Keras, which reads it once."""
+    """Sets the backend before Keras is imported, which reads it once."""
     asked = backend or os.environ.get("KERAS_BACKEND")
     if not asked:
-        return  # Keras reads its own file, or takes TensorFlow.
+        return  # Keras reads its configuration file, or takes TensorFlow.
     if asked not in BACKENDS:
         raise ValueError(
             f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}. Received: {asked}"
         )
-    if "keras" in sys.modules:  # `main` was called by a program.
+    if "keras" in sys.modules:  # A program called `main`.
         import keras
 
         if keras.backend.backend() != asked:
@@ -122,9 +122,9 @@ def _choose_backend(backend):
 
 @contextlib.contextmanager
 def _repeated_interrupts(seconds=2):
-    """Repeats a Ctrl-C until it has ended what runs.
+    """Repeats a Ctrl-C until it has stopped the command.
 
-    Keras and TensorFlow have bare `except:` clauses, which swallow one.
+    Bare `except:` clauses in Keras and TensorFlow may swallow the first one.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not (is_main and hasattr(signal, "setitimer")):  # Windows has no timers.
@@ -147,17 +147,17 @@ def _repeated_interrupts(seconds=2):
 
 @contextlib.contextmanager
 def _silence(is_traced):
-    """Turns off what backends log unasked.
+    """Suppresses the log messages of backends.
 
-    TensorFlow does so from C++ when it is imported, whatever level is set; so the error
-    stream of the process, not only Python's, is closed for that time.
+    During its import, TensorFlow writes some from C++, whatever level is set. So the
+    error stream of the process is redirected, not only Python's.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not sys.warnoptions:
-        # Those of libraries. The package's own, about your data, are UserWarnings.
+        # Libraries raise these. This package raises UserWarnings about your data.
         for category in (DeprecationWarning, FutureWarning):
             warnings.simplefilter("ignore", category)
-        # JAX warns of it; OpenVINO does it, and its child runs no JAX.
+        # JAX warns of a fork. OpenVINO forks, but its child does not run JAX.
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
     if is_traced or "keras" in sys.modules:
         yield
@@ -175,7 +175,7 @@ def _silence(is_traced):
 
 
 def _format(options):
-    """Returns the format of an export, which fits the end of the output's name."""
+    """Returns the format of an export, and checks the suffix of the output."""
     suffix, format = options.output.suffix, options.format
     if format is None:
         found = [name for name, end in FORMATS.items() if end == suffix]
@@ -195,23 +195,23 @@ def _format(options):
 
 
 def _stopped(options):
-    """Returns what to say after Ctrl-C."""
+    """Returns the message after Ctrl-C."""
     if options.command not in ("compare", "search"):
-        return "stopped. Nothing was kept; the same command begins again."
+        return "stopped. Nothing was kept; the same command starts again."
     command = options.command_line.replace(" --overwrite", "")
-    return f"stopped. Finished runs are kept. To go on: {command}"
+    return f"stopped. Finished runs are kept. To continue: {command}"
 
 
 class _Mistake(Exception):
-    """Arguments that are wrong."""
+    """A wrong argument."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that says in one line what is wrong."""
+    """A parser whose errors are one line."""
 
     def __init__(self, **kwargs):
         self.arguments = []
-        # Abbreviated, "--data" would mean "--data-dir".
+        # Otherwise, "--data" would mean "--data-dir".
         super().__init__(allow_abbrev=False, **kwargs)
 
     def add_argument(self, *args, **kwargs):
@@ -246,16 +246,16 @@ def _parser():
     _add_compare(
         command(
             "compare",
-            "Compare a weighted network with the standard one, both tuned alike, on "
-            "your data. The same command goes on where it was stopped.",
+            "Compare a weighted network with the standard one on your data, both tuned "
+            "in the same way. The same command continues where it was stopped.",
         )
     )
     _add_search(
         command(
             "search",
             "Find the density of a network with DIRECT-L, and compare it with the "
-            "standard network, which is tuned with as many runs. The same command goes "
-            "on where it was stopped.",
+            "standard network, which is tuned with as many runs. The same command "
+            "continues where it was stopped.",
         )
     )
     show = command(
@@ -288,18 +288,18 @@ def _parser():
     export.add_argument(
         "--format",
         choices=FORMATS,
-        help="default: by the end of the output's name",
+        help="default: by the suffix of the output",
     )
     for sub in parser.commands.choices.values():
         sub.add_argument(
             "--backend",
             choices=BACKENDS,
-            help="default: KERAS_BACKEND, or what Keras is set to",
+            help="default: KERAS_BACKEND, or Keras's own setting",
         )
         sub.add_argument(
             "--traceback",
             action="store_true",
-            help="show where an error came from (default: one line)",
+            help="show the traceback of an error (default: one line)",
         )
     return parser
 
@@ -335,8 +335,8 @@ def _add_compare(parser):
     parser.add_argument(
         "--controls",
         action="store_true",
-        help="also networks that tell start, step, gain and place of the density apart "
-        "(default: without)",
+        help="also train networks that separate the effects of the density on start, "
+        "step, gain and place (default: without)",
     )
     parser.add_argument(
         "--examples",
@@ -359,7 +359,7 @@ def _add_search(parser):
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="begin again (default: go on with what the output folder holds)",
+        help="start again (default: continue with the runs in the output folder)",
     )
 
 
@@ -369,8 +369,8 @@ def _add_runs(parser, seeds):
     parser.add_argument(
         "--budgets",
         type=_integers,
-        help="lengths of the training in steps, such as 300,1000,3000 (default: that "
-        "of the task)",
+        help="lengths of the training in steps, such as 300,1000,3000 (default: the "
+        "task's)",
     )
     parser.add_argument(
         "--plan",
@@ -380,14 +380,14 @@ def _add_runs(parser, seeds):
 
 
 def _add_task(parser):
-    own = "that of the task"
+    own = "the task's"
     parser.add_argument(
         "--task",
         type=_task,
         default="photographs",
         help=f"one of {', '.join(TASKS)}; or your own data: a folder of pictures (to "
-        "denoise) or of a folder for each class, an .npz or .csv file, the name of a "
-        "UCR set (default: photographs)",
+        "denoise), a folder with a folder for each class, an .npz or .csv file, or the "
+        "name of a UCR set (default: photographs)",
     )
     parser.add_argument(
         "--data-dir",
@@ -395,8 +395,8 @@ def _add_task(parser):
     )
     parser.add_argument(
         "--network",
-        help="builder in keras_wconv.applications, such as ResNet20, or "
-        f"module:function of your own (default: {own})",
+        help="builder in keras_wconv.applications, such as ResNet20, or your own "
+        f"module:function (default: {own})",
     )
     parser.add_argument(
         "--network-options",
@@ -420,14 +420,10 @@ def _add_task(parser):
 
 def _add_count(parser, name, help, default, least=1, shown_only=False):
     """Adds an option that is a whole number. A default in words is only shown."""
-
-    def count(text):
-        message = f"must be a whole number from {least}"
-        return _checked(int, text, lambda value: value >= least, message)
-
+    message = f"must be a whole number from {least}"
     parser.add_argument(
         name,
-        type=count,
+        type=_checked(int, lambda value: value >= least, message),
         metavar="N",
         default=None if shown_only or isinstance(default, str) else default,
         help=f"{help} (default: {default})",
@@ -439,7 +435,7 @@ def _add_output(parser, folder):
         "--output",
         type=_folder,
         default=Path(folder),
-        help=f"folder of the results, made if it is not there (default: {folder})",
+        help=f"folder of the results, made if it does not exist (default: {folder})",
     )
 
 
@@ -447,41 +443,45 @@ def _fail(message, received):
     raise argparse.ArgumentTypeError(f"{message}. Received: {received}")
 
 
-def _checked(convert, text, is_right, message):
-    """Returns the value of an argument's text, if it is right."""
-    with contextlib.suppress(ValueError):
-        value = convert(text)
-        if is_right(value):
-            return value
-    _fail(message, text)
+def _checked(convert, is_right, message):
+    """Returns a type of arguments: a text is converted, and the value checked."""
+
+    def checked(text):
+        with contextlib.suppress(ValueError):
+            value = convert(text)
+            if is_right(value):
+                return value
+        _fail(message, text)
+
+    return checked
 
 
-def _positive(text):
-    message = "must be a number above 0"
-    return _checked(float, text, lambda value: 0 < value < float("inf"), message)
-
-
-def _tolerance(text):
-    message = "must be a number from 0 to below 1"
-    return _checked(float, text, lambda value: 0 <= value < 1, message)
-
-
-def _integers(text):
-    return _checked(
-        lambda text: [int(number) for number in text.split(",")],
-        text,
-        lambda values: min(values) >= 1,
-        "must be whole numbers from 1, separated by commas",
-    )
-
-
-def _object(text):
-    message = 'must be a JSON object, such as {"depth": 9}'
-    return _checked(json.loads, text, lambda value: isinstance(value, dict), message)
+_positive = _checked(
+    float, lambda value: 0 < value < float("inf"), "must be a number above 0"
+)
+_tolerance = _checked(
+    float, lambda value: 0 <= value < 1, "must be a number from 0 to below 1"
+)
+_integers = _checked(
+    lambda text: [int(number) for number in text.split(",")],
+    lambda values: min(values) >= 1,
+    "must be whole numbers from 1, separated by commas",
+)
+_object = _checked(
+    json.loads,
+    lambda value: isinstance(value, dict),
+    'must be a JSON object, such as {"depth": 9}',
+)
+_model = _checked(Path, Path.is_file, "must be a .keras file that exists")
+_folder = _checked(
+    Path,
+    lambda path: all(p.is_dir() or not p.exists() for p in (path, *path.parents)),
+    "must be a folder, not a file",
+)
 
 
 def _density(text):
-    """Returns a density as the command line has it."""
+    """Returns the density of an argument: a name, or the value of JSON."""
     if text.isidentifier():
         return text
     try:
@@ -500,7 +500,7 @@ def _kernel_size(text):
 
 def _task(text):
     path = Path(text)
-    # The name of a UCR set, or of a task, is checked where it is loaded.
+    # The name of a UCR set, or of a task, is checked when it is loaded.
     if text.isidentifier() or path.is_dir():
         return text
     if path.suffix not in (".npz", ".csv"):
@@ -510,27 +510,13 @@ def _task(text):
     return text
 
 
-def _model(text):
-    path = Path(text)
-    if not path.is_file():
-        _fail("must be a .keras file that exists", text)
-    return path
-
-
-def _folder(text):
-    path = Path(text)
-    if any(part.exists() and not part.is_dir() for part in (path, *path.parents)):
-        _fail("must be a folder, not a file", text)
-    return path
-
-
 def _output(*suffixes):
-    """Returns a type of arguments: a file to write, in a folder that exists."""
+    """Returns a type of arguments: a path to write, in a folder that exists."""
 
     def output(text):
         path = Path(text)
         if not path.parent.is_dir():
-            _fail(f"must lie in a folder that exists; make {path.parent} first", text)
+            _fail(f"must be in a folder that exists; make {path.parent} first", text)
         if suffixes and path.suffix not in suffixes:
             _fail(f"must end with {' or '.join(suffixes)}", text)
         if suffixes and path.is_dir():

@@ -2,9 +2,9 @@
 
 from pkgutil import extend_path
 
-# In a clone, `applications`, `tuning` and `experiments` lie beside this folder, but they
+# In a clone, `applications`, `tuning` and `experiments` lie beside this folder; they
 # are installed in it. Python that starts in the clone finds this folder first, without
-# them; this line adds the installed folder.
+# them. This line adds the installed folder.
 __path__ = extend_path(__path__, __name__)
 
 from . import (

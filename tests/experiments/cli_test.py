@@ -431,5 +431,5 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     last = printed.splitlines()[-1]
     again = f"keras-wconv search {' '.join(short)} --output {output}"
-    assert last.endswith(f"To go on: {again}")
+    assert last.endswith(f"To continue: {again}")
     assert "Traceback" not in printed
