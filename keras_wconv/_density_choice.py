@@ -87,16 +87,13 @@ class DensityChoice:
         return density
 
     def check_coverage(
-        self,
-        chosen: Sequence[tuple[Sequence[int], densities.Density | None]],
-        argument: str = "density",
+        self, chosen: Sequence[tuple[Sequence[int], densities.Density | None]]
     ) -> None:
         """Checks that the argument is meant for this network.
 
         Args:
             chosen: list of `(kernel_size, density)`, one for each layer of the
                 network: the argument and the result of each call.
-            argument: str, the name of the argument, for the error.
 
         Raises:
             ValueError: If a dict lacks a kernel size of the network, or a density fits
@@ -107,14 +104,14 @@ class DensityChoice:
             missing = [size for size in sizes if self._key(size) not in self._by_size]
             if missing:
                 raise ValueError(
-                    f"`{argument}` is a dict by kernel size and lacks "
+                    "`density` is a dict by kernel size and lacks "
                     f"{_names(missing)}. Give each kernel size of the network a "
                     f"density, or None to leave it plain: {_names(sizes)}. Received: "
                     f"{_names(self._by_size)}"
                 )
         elif self._one is not None and not any(density for _, density in chosen):
             raise ValueError(
-                f"`{argument}`={self._one} fits no kernel of the network, which has "
+                f"`density`={self._one} fits no kernel of the network, which has "
                 f"kernels of {_names(sizes)}. Give a density that fits one, or a dict "
                 "by kernel size."
             )

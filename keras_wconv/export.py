@@ -26,6 +26,13 @@ _SUFFIXES = {
     "openvino": ".xml",
     "litert": ".tflite",
 }
+# The module that runs each format, and the extra that installs it.
+_RUNTIMES = {
+    "onnx": ("onnxruntime", "export"),
+    "tf_saved_model": ("tensorflow", "tensorflow"),
+    "openvino": ("openvino", "export"),
+    "litert": ("tensorflow", "tensorflow"),
+}
 
 # Even and odd sizes at which an export is checked if the model leaves sizes unknown.
 # The larger ones are for models that accept none of the first.
@@ -110,14 +117,15 @@ def export(
     inputs = folded.inputs[0] if isinstance(folded, keras.Sequential) else folded.input
     folded(inputs)
     signature = options.get("input_signature") or [inputs]
-    load = _LOADERS[format]()
+    runtime = require(*_RUNTIMES[format])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
             made = Path(folder) / path.name
             with _quiet(verbose), _openvino_on_new_pythons(format):
                 folded.export(str(made), format=format, verbose=verbose, **options)
-            _check_artifact(load(made, signature), folded, signature)
+            run = _LOADERS[format](runtime, str(made), signature)
+            _check_artifact(run, folded, signature)
             return _move_to(path, folder)
     except (OSError, ExportError):  # The disk may be full.
         raise
@@ -295,63 +303,43 @@ def _by_name(names, samples, signature):
     return dict(zip(own, keras.tree.flatten(samples), strict=True))
 
 
-def _onnx():
-    onnxruntime = require("onnxruntime", extra="export")
-
-    def load(path, signature):
-        session = onnxruntime.InferenceSession(str(path))
-        names = [each.name for each in session.get_inputs()]
-        return lambda samples: session.run(None, _by_name(names, samples, signature))
-
-    return load
+def _onnx(onnxruntime, path, signature):
+    session = onnxruntime.InferenceSession(path)
+    names = [each.name for each in session.get_inputs()]
+    return lambda samples: session.run(None, _by_name(names, samples, signature))
 
 
-def _tf_saved_model():
-    tensorflow = require("tensorflow", extra="tensorflow")
-
-    def load(path, signature):
-        artifact = tensorflow.saved_model.load(str(path))
-        return lambda samples: keras.tree.flatten(artifact.serve(*samples))
-
-    return load
+def _tf_saved_model(tensorflow, path, signature):
+    artifact = tensorflow.saved_model.load(path)
+    return lambda samples: keras.tree.flatten(artifact.serve(*samples))
 
 
-def _openvino():
-    openvino = require("openvino", extra="export")
+def _openvino(openvino, path, signature):
+    # By default it computes in bfloat16 if the processor can.
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(path, "CPU", options)
+    names = [port.get_any_name() for port in compiled.inputs]
 
-    def load(path, signature):
-        # By default it computes in bfloat16 if the processor can.
-        options = {"INFERENCE_PRECISION_HINT": "f32"}
-        compiled = openvino.Core().compile_model(str(path), "CPU", options)
-        names = [port.get_any_name() for port in compiled.inputs]
+    def run(samples):
+        outputs = compiled(_by_name(names, samples, signature))
+        return [outputs[port] for port in compiled.outputs]
 
-        def run(samples):
-            outputs = compiled(_by_name(names, samples, signature))
-            return [outputs[port] for port in compiled.outputs]
-
-        return run
-
-    return load
+    return run
 
 
-def _litert():
-    tensorflow = require("tensorflow", extra="tensorflow")
+def _litert(tensorflow, path, signature):
+    interpreter = tensorflow.lite.Interpreter(path)
+    [name] = interpreter.get_signature_list()
+    runner = interpreter.get_signature_runner(name)
+    names = list(runner.get_input_details())
 
-    def load(path, signature):
-        interpreter = tensorflow.lite.Interpreter(str(path))
-        [signature] = interpreter.get_signature_list()
-        runner = interpreter.get_signature_runner(signature)
-        names = list(runner.get_input_details())
+    def run(samples):
+        outputs = runner(**_by_name(names, samples, signature))
+        # `output_0`, `output_1`, ... in the order of the model's outputs.
+        ordered = sorted(outputs, key=lambda name: (len(name), name))
+        return [outputs[name] for name in ordered]
 
-        def run(samples):
-            outputs = runner(**_by_name(names, samples, signature))
-            # `output_0`, `output_1`, ... in the order of the model's outputs.
-            ordered = sorted(outputs, key=lambda name: (len(name), name))
-            return [outputs[name] for name in ordered]
-
-        return run
-
-    return load
+    return run
 
 
 _LOADERS = {

@@ -23,7 +23,12 @@ from .layer_density import (
     check_bools,
 )
 
-# In the docstring of every layer, after the arguments of its Keras class.
+# These are parts of the docstring of every layer, before and after Keras's arguments.
+_FUNCTION = """\
+It is a `keras.layers.{keras_class}` whose `{kernel}` is multiplied by a density Φ
+in each call. Φ has the shape `kernel_size` and is the same for all channels, unless
+`density_per_channel` is True. Inputs and outputs have the same shapes as in Keras.
+"""
 _DENSITY_ARGUMENTS = """\
     density: the spatial density Φ that the kernel is multiplied by. None is the
         standard convolution. A number (kernels of 3) or a list holds the
@@ -52,18 +57,19 @@ Raises:
 """
 
 
-def _with_arguments(doc, keras_class):
-    """Adds to a layer's docstring Keras's arguments, those of the density, and errors.
+def _docstring(cls, keras_class):
+    """Returns the docstring of a layer with all arguments, and what all layers share.
 
-    Without indentation, which Python removes from docstrings from 3.13 on.
+    It has no indentation: from 3.13 on, Python removes that of docstrings.
     """
     keras_doc = inspect.getdoc(keras_class) or ""
     arguments = re.search(r"^Args:\n((?:[ \t].*\n|\n)+)", keras_doc, re.MULTILINE)
-    before, example, after = inspect.cleandoc(doc).partition("Example:\n")
+    before, example, after = inspect.cleandoc(cls.__doc__ or "").partition("Example:\n")
+    names = {"keras_class": keras_class.__name__, "kernel": cls.weighted_kernel}
     return (
-        f"{before.rstrip()}\n\nArgs:\n"
+        f"{before.rstrip()}\n\n{_FUNCTION.format(**names)}\nArgs:\n"
         + (arguments[1].strip("\n") + "\n" if arguments else "")
-        + _DENSITY_ARGUMENTS.format(keras_class=keras_class.__name__)
+        + _DENSITY_ARGUMENTS.format(**names)
         + example
         + after
     )
@@ -183,7 +189,7 @@ class WeightedConvolution(_Layer):
         return FixedDensity(**arguments, dtype=self.variable_dtype)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Gives the class its signature, and lists its arguments in its docstring."""
+        """Gives the class its signature and its full docstring."""
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
             cls.__signature__ = _OfClass(None)  # It must not inherit one.
@@ -199,7 +205,7 @@ class WeightedConvolution(_Layer):
         parameters += [*keywords, variadic]
         cls.__signature__ = _OfClass(inspect.Signature(parameters))
         if WeightedConvolution.__doc__ is not None:  # python -OO removes docstrings.
-            cls.__doc__ = _with_arguments(cls.__doc__ or "", keras_class)
+            cls.__doc__ = _docstring(cls, keras_class)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         super().build(input_shape)
@@ -261,7 +267,6 @@ class WeightedConvolution(_Layer):
         )
 
     # These have no setter either, because the density has been made from them.
-
     @property
     def density_trainable(self) -> bool:
         return self.density is not None and self.density.learned

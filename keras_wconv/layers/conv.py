@@ -50,15 +50,8 @@ class WeightedDenseConvolution(WeightedConvolution):
 class WeightedConv1D(WeightedDenseConvolution, keras.layers.Conv1D):
     """1D convolution whose kernel is multiplied by a spatial density.
 
-    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the convolution
-    of `keras.layers.Conv1D` and the density Φ of shape `(kernel_size,)` multiplies
-    every channel of the kernel W, `(kernel_size, channels / groups, filters)`.
-
     With `padding="causal"` the reference sample is the last tap, and the profile has
     one side: `kernel_size - 1` coefficients, oldest sample first, then 1.
-
-    Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps,
-    filters)`.
 
     Example:
 
@@ -95,13 +88,6 @@ class WeightedConv1D(WeightedDenseConvolution, keras.layers.Conv1D):
 class WeightedConv2D(WeightedDenseConvolution, keras.layers.Conv2D):
     """2D convolution whose kernel is multiplied by a spatial density.
 
-    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the convolution
-    of `keras.layers.Conv2D` and the density Φ of shape `kernel_size` multiplies every
-    channel of the kernel W, `kernel_size + (channels / groups, filters)`.
-
-    Input shape: `(batch, height, width, channels)`. Output shape: `(batch, new_height,
-    new_width, filters)`.
-
     Example:
 
     >>> import keras
@@ -122,13 +108,6 @@ class WeightedConv2D(WeightedDenseConvolution, keras.layers.Conv2D):
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class WeightedConv3D(WeightedDenseConvolution, keras.layers.Conv3D):
     """3D convolution whose kernel is multiplied by a spatial density.
-
-    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the convolution
-    of `keras.layers.Conv3D` and the density Φ of shape `kernel_size` multiplies every
-    channel of the kernel W, `kernel_size + (channels / groups, filters)`.
-
-    Input shape: `(batch, depth, height, width, channels)`. Output shape: `(batch,
-    new_depth, new_height, new_width, filters)`.
 
     Example:
 

@@ -65,14 +65,6 @@ class WeightedConv1DTranspose(
 ):
     """1D transposed convolution whose kernel is multiplied by a spatial density.
 
-    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the transposed
-    convolution of `keras.layers.Conv1DTranspose` and the density Φ of shape
-    `kernel_size` multiplies every channel of the kernel W, `kernel_size + (filters,
-    channels)`.
-
-    Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps,
-    filters)`.
-
     Example:
 
     >>> import numpy as np
@@ -90,14 +82,6 @@ class WeightedConv2DTranspose(
     WeightedConvolutionTranspose, keras.layers.Conv2DTranspose
 ):
     """2D transposed convolution whose kernel is multiplied by a spatial density.
-
-    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the transposed
-    convolution of `keras.layers.Conv2DTranspose` and the density Φ of shape
-    `kernel_size` multiplies every channel of the kernel W, `kernel_size + (filters,
-    channels)`.
-
-    Input shape: `(batch, height, width, channels)`. Output shape: `(batch, new_height,
-    new_width, filters)`.
 
     Example:
 
@@ -118,14 +102,6 @@ class WeightedConv3DTranspose(
     WeightedConvolutionTranspose, keras.layers.Conv3DTranspose
 ):
     """3D transposed convolution whose kernel is multiplied by a spatial density.
-
-    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the transposed
-    convolution of `keras.layers.Conv3DTranspose` and the density Φ of shape
-    `kernel_size` multiplies every channel of the kernel W, `kernel_size + (filters,
-    channels)`.
-
-    Input shape: `(batch, depth, height, width, channels)`. Output shape: `(batch,
-    new_depth, new_height, new_width, filters)`.
 
     Example:
 

@@ -63,14 +63,6 @@ class WeightedDepthwiseConv1D(
 ):
     """1D depthwise convolution whose kernel is multiplied by a spatial density.
 
-    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the depthwise
-    convolution of `keras.layers.DepthwiseConv1D` and the density Φ of shape
-    `kernel_size` multiplies every channel of the kernel W, `kernel_size + (channels,
-    depth_multiplier)`.
-
-    Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps, channels
-    * depth_multiplier)`.
-
     Example:
 
     >>> import numpy as np
@@ -88,14 +80,6 @@ class WeightedDepthwiseConv2D(
     WeightedDepthwiseConvolution, keras.layers.DepthwiseConv2D
 ):
     """2D depthwise convolution whose kernel is multiplied by a spatial density.
-
-    The layer computes `y = activation((Φ · W) * x + b)`, where `*` is the depthwise
-    convolution of `keras.layers.DepthwiseConv2D` and the density Φ of shape
-    `kernel_size` multiplies every channel of the kernel W, `kernel_size + (channels,
-    depth_multiplier)`.
-
-    Input shape: `(batch, height, width, channels)`. Output shape: `(batch, new_height,
-    new_width, channels * depth_multiplier)`.
 
     Example:
 

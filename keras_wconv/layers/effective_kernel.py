@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import copy
+from typing import Any, Self
 
 import keras
 from keras import constraints, ops, regularizers
@@ -36,15 +36,21 @@ class EffectiveKernelRegularizer(keras.regularizers.Regularizer):
     1.5
     """
 
+    _density: LayerDensity | None = None
+
     def __init__(self, regularizer: Identifier) -> None:
         self.regularizer = regularizers.get(regularizer)
 
     def __call__(self, kernel: Tensor) -> Tensor:
+        if self._density is not None:
+            kernel = self._density.multiply(kernel)
         return self.regularizer(kernel)
 
-    def under(self, density: LayerDensity) -> Callable[[Tensor], Tensor]:
+    def under(self, density: LayerDensity) -> Self:
         """Returns the regularizer of a kernel W that has this density."""
-        return _RegularizerUnder(self.regularizer, density)
+        bound = copy.copy(self)
+        bound._density = density
+        return bound
 
     def get_config(self) -> dict[str, Any]:
         return {"regularizer": regularizers.serialize(self.regularizer)}
@@ -78,13 +84,23 @@ class EffectiveKernelConstraint(keras.constraints.Constraint):
     [0.4082, 0.4082, 0.4082]
     """
 
+    _density: LayerDensity | None = None
+
     def __init__(self, constraint: Identifier) -> None:
         self.constraint = constraints.get(constraint)
 
     def __call__(self, kernel: Tensor) -> Tensor:
-        return self.constraint(kernel)
+        if self._density is None:
+            return self.constraint(kernel)
+        kernel = ops.convert_to_tensor(kernel)
+        phi = ops.cast(self._density.map(), kernel.dtype)
+        is_zero = ops.equal(phi, 0)
+        divided = self.constraint(self._density.multiply(kernel)) / ops.where(
+            is_zero, ops.ones_like(phi), phi
+        )
+        return ops.where(is_zero, kernel, divided)
 
-    def under(self, density: LayerDensity) -> Callable[[Tensor], Tensor]:
+    def under(self, density: LayerDensity) -> Self:
         """Returns the constraint of a kernel W that has this density."""
         if not isinstance(density, FixedDensity):
             # A compiled training step would use the density as it was when traced.
@@ -93,34 +109,9 @@ class EffectiveKernelConstraint(keras.constraints.Constraint):
                 "Expected density_trainable=False, or a constraint of the kernel. "
                 f"Received: density={density}, constraint={self.constraint}"
             )
-        return _ConstraintUnder(self.constraint, density)
+        bound = copy.copy(self)
+        bound._density = density
+        return bound
 
     def get_config(self) -> dict[str, Any]:
         return {"constraint": constraints.serialize(self.constraint)}
-
-
-# These are classes because variables of Keras before 3.15 accept no functions.
-
-
-class _RegularizerUnder(keras.regularizers.Regularizer):
-    def __init__(self, regularizer, density):
-        self.regularizer = regularizer
-        self.density = density
-
-    def __call__(self, kernel):
-        return self.regularizer(self.density.multiply(kernel))
-
-
-class _ConstraintUnder(keras.constraints.Constraint):
-    def __init__(self, constraint, density):
-        self.constraint = constraint
-        self.density = density
-
-    def __call__(self, kernel):
-        kernel = ops.convert_to_tensor(kernel)
-        phi = ops.cast(self.density.map(), kernel.dtype)
-        is_zero = ops.equal(phi, 0)
-        divided = self.constraint(self.density.multiply(kernel)) / ops.where(
-            is_zero, ops.ones_like(phi), phi
-        )
-        return ops.where(is_zero, kernel, divided)

@@ -110,10 +110,7 @@ class FixedDensity(LayerDensity):
     """A constant density without weights.
 
     Args:
-        initial: `keras_wconv.densities.Density`.
-        kernel_size: tuple of int.
-        causal: bool, whether the last tap is the reference sample.
-        normalize: bool, whether Φ is divided by its root mean square.
+        initial, kernel_size, causal, normalize: see `LayerDensity`.
         dtype: str, the dtype of the weights that Φ multiplies.
     """
 
@@ -171,10 +168,8 @@ class LearnedDensity(LayerDensity, keras.Layer):
     your own density.
 
     Args:
-        initial: `keras_wconv.densities.Density`, where learning starts.
-        kernel_size: tuple of int.
-        causal: bool, whether the last tap is the reference sample.
-        normalize: bool, whether Φ is divided by its root mean square.
+        initial, kernel_size, causal, normalize: see `LayerDensity`. Learning starts at
+            `initial`.
         channel_axis: None, or the axis of the kernel, -1 or -2, along which channels
             have separate parameters.
         regularizer: regularizer of each weight, or a `KernelSize` of the map.

@@ -69,14 +69,7 @@ class WeightedSeparableConv1D(
 ):
     """1D separable convolution whose depthwise kernel is multiplied by a density.
 
-    The layer computes `y = activation(V * ((Φ · W) * x) + b)`, with the depthwise and
-    the pointwise convolution of `keras.layers.SeparableConv1D`. The density Φ of
-    shape `kernel_size` multiplies every channel of the depthwise kernel W,
-    `kernel_size + (channels, depth_multiplier)`. The pointwise kernel V has one tap,
-    its center, and nothing to weight.
-
-    Input shape: `(batch, steps, channels)`. Output shape: `(batch, new_steps,
-    filters)`.
+    The pointwise kernel has one tap, its center, and nothing to weight.
 
     Example:
 
@@ -96,14 +89,7 @@ class WeightedSeparableConv2D(
 ):
     """2D separable convolution whose depthwise kernel is multiplied by a density.
 
-    The layer computes `y = activation(V * ((Φ · W) * x) + b)`, with the depthwise and
-    the pointwise convolution of `keras.layers.SeparableConv2D`. The density Φ of
-    shape `kernel_size` multiplies every channel of the depthwise kernel W,
-    `kernel_size + (channels, depth_multiplier)`. The pointwise kernel V has one tap,
-    its center, and nothing to weight.
-
-    Input shape: `(batch, height, width, channels)`. Output shape: `(batch, new_height,
-    new_width, filters)`.
+    The pointwise kernel has one tap, its center, and nothing to weight.
 
     Example:
 

@@ -84,8 +84,8 @@ def test_the_choice_remembers_nothing():
 def test_coverage_names_the_sizes_that_a_dict_lacks():
     choice = DensityChoice({3: 0.7})
     sizes = ((3, 3), (7, 7), (1, 7), (1, 1))
-    with pytest.raises(ValueError, match=r"`profile` .*lacks \(1, 7\), 7\. .*: 3"):
-        choice.check_coverage(chosen(choice, *sizes), "profile")
+    with pytest.raises(ValueError, match=r"`density` .*lacks \(1, 7\), 7\. .*: 3"):
+        choice.check_coverage(chosen(choice, *sizes))
 
 
 def test_coverage_finds_a_density_that_fits_no_kernel():

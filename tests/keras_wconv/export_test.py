@@ -119,6 +119,16 @@ def test_several_inputs_and_outputs(format, tmp_path):
     assert export(keras.Model(inputs, outputs), path)[0] == path
 
 
+@pytest.mark.skipif("litert" not in WRITTEN[BACKEND], reason="It writes no LiteRT.")
+def test_a_file_of_litert_sorts_its_inputs_by_name(tmp_path):
+    second, first = (keras.Input((8, 8, 2), name=name) for name in ("b", "a"))
+    x = keras_wconv.WeightedConv2D(3, 3, density=[0.5])(first)
+    outputs = [layers.GlobalMaxPooling2D()(x), layers.Flatten()(second)]
+    path = tmp_path / "model.tflite"
+    # `export` compares the outputs, which would differ if the inputs were exchanged.
+    assert export(keras.Model([second, first], outputs), path) == [path]
+
+
 def strided(size, kernel_size=3, strides=2, padding="same"):
     convolution = keras_wconv.WeightedConv2D(
         4, kernel_size, strides=strides, padding=padding, density="gaussian"
