@@ -381,7 +381,7 @@ def _move_own_state(old, new, moved):
     for source, target in zip(_own_variables(old), _own_variables(new), strict=True):
         target.assign(ops.copy(source))
         target.trainable = source.trainable
-        if id(source) in weights:  # A random seed is none.
+        if id(source) in weights:  # Random seeds are not weights.
             _note_copy(old, source, target, moved)
     if hasattr(old, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
@@ -458,10 +458,10 @@ def compile_like(new, old, optimizer):
     # Saving a .h5 file takes the optimizer out.
     given = optimizer(config.get("optimizer") or old.optimizer)
     try:
-        config["optimizer"] = _anew(given)
+        config["optimizer"] = _fresh(given)
         if new is not old:
             for key in ("metrics", "weighted_metrics"):
-                config[key] = keras.tree.map_structure(_anew, config.get(key))
+                config[key] = keras.tree.map_structure(_fresh, config.get(key))
         new.compile(**config)
     except Exception as error:  # Classes of optimizers and metrics may raise anything.
         return f"its optimizer or metrics cannot be made from their configs: {error}"
@@ -481,7 +481,7 @@ def optimizer_rules(optimizer):
     return getattr(optimizer, "_optimizer_map", None)
 
 
-def _anew(thing):
+def _fresh(thing):
     """Returns a copy of an optimizer or metric without its state, or anything else."""
     if isinstance(thing, (keras.optimizers.Optimizer, keras.metrics.Metric)):
         classes = {type(thing).__name__: type(thing)}

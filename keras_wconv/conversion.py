@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import warnings
 from collections.abc import Callable
 from typing import Literal, Unpack, overload
@@ -240,17 +239,17 @@ def to_weighted(
 
     def replacement(layer, name, **overrides):
         """Returns the unbuilt layer that replaces a convolution, or None."""
-        entry = functools.partial(ReportEntry, name, layer.kernel_size)
+        own = reason = None
         if where is not None and not where(layer):
-            report.entries.append(entry(reason=_EXCLUDED))
+            reason = _EXCLUDED
+        else:
+            own = choice(name, layer.kernel_size, layer.padding == "causal")
+            chosen.append((layer.kernel_size, own))
+            if own is None and not isinstance(layer, layers.WeightedConvolution):
+                reason = _POINT if max(layer.kernel_size) == 1 else _NO_DENSITY
+        report.entries.append(ReportEntry(name, layer.kernel_size, own, reason))
+        if reason is not None:
             return None
-        own = choice(name, layer.kernel_size, layer.padding == "causal")
-        chosen.append((layer.kernel_size, own))
-        if own is None and not isinstance(layer, layers.WeightedConvolution):
-            is_point = max(layer.kernel_size) == 1
-            report.entries.append(entry(reason=_POINT if is_point else _NO_DENSITY))
-            return None
-        report.entries.append(entry(density=own))
         config = {**_plain_config(layer), **overrides}
         if own is None:
             new = _PLAIN[type(layer)].from_config(config)
@@ -501,35 +500,33 @@ def hold_steps(
     _keras.check_built(model)
     report, is_changed = ConversionReport(), False
     for name, layer, holders in _convolutions(model):
-        entry = functools.partial(ReportEntry, name, layer.kernel_size)
-        density = getattr(layer, "density", None)
+        density, reason = getattr(layer, "density", None), None
         if where is not None and not where(layer):
-            report.entries.append(entry(reason=_EXCLUDED))
-        elif isinstance(density, layers.StepDensity):
-            report.entries.append(entry(density=density.initial))
-        elif reason := _no_step(layer, holders):
-            report.entries.append(entry(reason=reason))
-        else:
-            density = layers.StepDensity(
-                densities.Map(np.ones(layer.kernel_size)),
-                layer.kernel_size,
-                causal=layer.padding == "causal",
-                dtype=layer.dtype_policy,
-                name="density",
-            )
-            new = _WEIGHTED[type(layer)].from_config(
-                {
-                    **_plain_config(layer),
-                    **_effective_penalties(layer),
-                    "activation": None,
-                    "density": density,
-                }
-            )
-            _keras.build_like(new, layer)
-            _assign(new, _keras.own_values(layer))
-            _adopt(layer, new)
-            is_changed = True
-            report.entries.append(entry(density=density.initial))
+            reason = _EXCLUDED
+        elif not isinstance(density, layers.StepDensity):
+            reason = _no_step(layer, holders)
+            if reason is None:
+                density = layers.StepDensity(
+                    densities.Map(np.ones(layer.kernel_size)),
+                    layer.kernel_size,
+                    causal=layer.padding == "causal",
+                    dtype=layer.dtype_policy,
+                    name="density",
+                )
+                new = _WEIGHTED[type(layer)].from_config(
+                    {
+                        **_plain_config(layer),
+                        **_effective_penalties(layer),
+                        "activation": None,
+                        "density": density,
+                    }
+                )
+                _keras.build_like(new, layer)
+                _assign(new, _keras.own_values(layer))
+                _adopt(layer, new)
+                is_changed = True
+        initial = None if reason else density.initial
+        report.entries.append(ReportEntry(name, layer.kernel_size, initial, reason))
     if is_changed:
         _keras.forget_traces(model)
     meant = (_EXCLUDED, _POINT, _NOT_TRAINED)
@@ -548,7 +545,7 @@ def _no_step(layer, holders):
     if max(layer.kernel_size) == 1:
         return _POINT
     if _is_weighted(layer):
-        return "it has a density of its own"
+        return "it has another density"
     if issubclass(_WEIGHTED.get(type(layer), object), WeightedConvolutionTranspose):
         return "transposed"
     reason = _out_of_reach_in_place(layer, holders)

@@ -13,7 +13,7 @@ from .base import WeightedConvolution
 
 
 class WeightedDenseConvolution(WeightedConvolution):
-    """The family whose kernels connect all channels, within groups."""
+    """The family of convolutions whose kernels connect all channels of a group."""
 
     if TYPE_CHECKING:  # At run time, each class has the signature of its Keras class.
 

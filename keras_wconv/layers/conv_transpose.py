@@ -13,7 +13,7 @@ from .base import WeightedConvolution
 
 
 class WeightedConvolutionTranspose(WeightedConvolution):
-    """What the transposed family does with a kernel."""
+    """The family of transposed convolutions."""
 
     density_channel_axis = -2  # A kernel is `kernel_size + (filters, channels)`.
 

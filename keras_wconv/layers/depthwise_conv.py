@@ -13,7 +13,7 @@ from .base import WeightedConvolution
 
 
 class WeightedDepthwiseConvolution(WeightedConvolution):
-    """What the depthwise family does with a kernel."""
+    """The family of depthwise convolutions."""
 
     density_channel_axis = -2
 

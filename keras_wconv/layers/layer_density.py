@@ -86,8 +86,8 @@ class _Constants:
         is_eager = keras.backend.backend() == "torch"
         self._tensors = self._make_tensors() if is_eager else []
 
-    def beside(self, tensor):
-        """Returns the constants in a form to compute with beside a tensor."""
+    def for_device_of(self, tensor):
+        """Returns the constants in a form to compute with a tensor."""
         kept = self._tensors
         if not kept:
             return self.arrays
@@ -143,7 +143,7 @@ class FixedDensity(LayerDensity):
 
     def multiply(self, kernel: Tensor) -> Tensor:
         kernel = ops.convert_to_tensor(kernel)
-        [phi] = self._constants.beside(kernel)
+        [phi] = self._constants.for_device_of(kernel)
         # In an eager backend, `ops.multiply` would take four times as long.
         return kernel * ops.cast(phi, kernel.dtype)
 
@@ -267,7 +267,7 @@ class LearnedDensity(LayerDensity, keras.Layer):
             else ops.convert_to_tensor(weight)
             for name, weight in self._learned.items()
         }
-        taps = self._constants.beside(next(iter(parameters.values())))
+        taps = self._constants.for_device_of(next(iter(parameters.values())))
         phi = self.initial.map(taps, ops, **parameters)
         if self.normalize:
             phi = densities.normalize(phi, ops, rank=len(self.kernel_size))

@@ -13,7 +13,7 @@ from .base import WeightedConvolution
 
 
 class WeightedSeparableConvolution(WeightedConvolution):
-    """What the separable family does with its depthwise kernel."""
+    """The family of separable convolutions."""
 
     weighted_kernel = "depthwise_kernel"
     density_channel_axis = -2

@@ -411,13 +411,13 @@ def test_what_is_left_and_why():
     model = network(conv(), frozen, own, excluded, point)
     model.compile("sgd", "mse")
     scaling = SpatialGradientScaling(IMAGES, where=lambda one: one is not excluded)
-    with pytest.warns(UserWarning, match="a density of its own"):
+    with pytest.warns(UserWarning, match="it has another density"):
         fit(model, scaling)
     reasons = [entry.reason for entry in scaling.report.entries]
     assert reasons == [
         None,
         "its kernel is not trained",
-        "it has a density of its own",
+        "it has another density",
         "`where` excludes it",
         "a kernel of 1 has nothing to weight",
     ]
