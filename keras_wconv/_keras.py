@@ -43,21 +43,12 @@ def clone(model, clone_layer):
     """Copies a Functional or Sequential model without its state, not compiled.
 
     Args:
-        model: a built model. Nested models are copied, too.
+        model: a model that `check_model` accepts. Nested models are copied, too.
         clone_layer: function of a layer that returns the layer for the copy.
 
     Raises:
-        ValueError: If the model is subclassed or not built.
+        ValueError: If the class of a model changes what it does.
     """
-    if not is_graph(model):
-        raise ValueError(
-            "`model` must be a Functional or Sequential `keras.Model`, unless it is "
-            "changed in place, with `in_place=True`: the code of a subclassed model "
-            "makes its layers, and no copy can be made from outside. Or use the layers "
-            "of `keras_wconv.layers` in that code, which take the arguments of "
-            f"Keras's. Received: model={model} of type {type(model)}"
-        )
-    check_built(model)
     shared = _shared_layers(model)
 
     @functools.cache  # Nested models may share a layer, which has one copy.
@@ -143,18 +134,26 @@ def _shared_layers(model):
     return {key for key, count in holders.items() if count > 1 or key in in_graph}
 
 
-def check_built(layer):
-    """Raises a `ValueError` for anything but a layer or model that is built."""
-    if not isinstance(layer, keras.Layer):
+def check_model(model, in_place):
+    """Raises a `ValueError` for what is not built, or can only be changed in place."""
+    if not in_place and not is_graph(model):
+        raise ValueError(
+            "`model` must be a Functional or Sequential `keras.Model`, unless it is "
+            "changed in place, with `in_place=True`: the code of a subclassed model "
+            "makes its layers, and no copy can be made from outside. Or use the layers "
+            "of `keras_wconv.layers` in that code, which take the arguments of "
+            f"Keras's. Received: model={model} of type {type(model)}"
+        )
+    if not isinstance(model, keras.Layer):
         raise ValueError(
             "`model` must be a `keras.Model` or `keras.Layer`. "
-            f"Received: model={layer} of type {type(layer)}"
+            f"Received: model={model} of type {type(model)}"
         )
-    if not layer.built:
+    if not model.built:
         raise ValueError(
             "`model` must be built: it has no weights yet. Call "
             "`model.build(input_shape)`, begin it with `keras.Input`, or call it once "
-            f"on data. Received: model={layer}"
+            f"on data. Received: model={model}"
         )
 
 

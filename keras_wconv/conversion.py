@@ -301,24 +301,23 @@ def to_weighted(
                 values[name] = raw * ratio
         return values
 
+    _keras.check_model(model, in_place)
     if in_place:
-        _keras.check_built(model)
         found = _convolutions(model)
         for name, layer, holders in found:
             reason = _out_of_reach_in_place(layer, holders)
             if reason is None:
-                new = replacement(layer, name, activation=None)
+                replacement(layer, name, activation=None)
             else:
-                report.entries.append(
-                    ReportEntry(name, layer.kernel_size, None, reason)
-                )
+                entry = ReportEntry(name, layer.kernel_size, reason=reason)
+                report.entries.append(entry)
         check()
         for _, layer, new, _ in converted.values():
             _keras.build_like(new, layer)
             _assign(new, values(layer))
         weighted = model
     else:
-        in_graph = _keras.graph_layers(model) if _keras.is_graph(model) else {}
+        in_graph = _keras.graph_layers(model)
 
         def convert(layer):
             new = None
@@ -443,6 +442,7 @@ def fold(
             "keras_wconv.inspection.effective_size(layer) says which size to build. "
             f"Received: trim={trim} with in_place=True"
         )
+    _keras.check_model(model, in_place)
     windows, report = trimming.plan(model, trim)
     if in_place:
         _fold_in_place(model)
@@ -461,7 +461,7 @@ def fold(
         return _keras.copy_layer(layer, lambda config: _folded_config(config, sizes))
 
     folded = _keras.clone(model, clone_layer)
-    _warn_of_folding(model)
+    _warn_of_folding(_weighted(model))
     _check_replaced(
         layer
         for layer in _keras.sublayers(folded, recursive=True)
@@ -497,7 +497,7 @@ def hold_steps(
     Raises:
         ValueError: If a kernel has a constraint.
     """
-    _keras.check_built(model)
+    _keras.check_model(model, in_place=True)
     report, is_changed = ConversionReport(), False
     for name, layer, holders in _convolutions(model):
         density, reason = getattr(layer, "density", None), None
@@ -717,10 +717,9 @@ def _adopt(layer, new):
 
 
 def _fold_in_place(model):
-    _keras.check_built(model)
     weighted = _weighted(model)
     _check_replaced(layer for _, layer, _ in weighted if type(layer) not in _PLAIN)
-    _warn_of_folding(model)
+    _warn_of_folding(weighted)
     made_in_code = [
         name
         for name, layer, holders in weighted
@@ -755,9 +754,8 @@ def _weighted(model):
     ]
 
 
-def _warn_of_folding(model):
-    """Warns of penalties and normalizations that fold changes the kernels of."""
-    weighted = _weighted(model)
+def _warn_of_folding(weighted):
+    """Warns of penalties and normalizations of kernels that folding changes."""
     normalized = [
         holder.name
         for _, _, holders in weighted

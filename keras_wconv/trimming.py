@@ -113,7 +113,7 @@ def plan(
         for each axis; and the report.
 
     Raises:
-        ValueError: If `tolerance` is not valid.
+        ValueError: If `tolerance` is not valid, or a weighted layer is not built.
     """
     is_number = isinstance(tolerance, numbers.Real) and not isinstance(tolerance, bool)
     if tolerance is not None and not (is_number and 0 <= tolerance < 1):
@@ -125,6 +125,12 @@ def plan(
     same_names, in_code = _ids_with_the_same_name(model), _ids_made_in_code(model)
     windows, entries = {}, []
     found = find_layers(model, lambda layer: isinstance(layer, WeightedConvolution))
+    unbuilt = [name for name, layer in found.items() if not layer.built]
+    if unbuilt:
+        raise ValueError(
+            "`model` must be built, with all its weighted layers. Call it once in a "
+            f"way that uses these layers, or remove them. Received: {unbuilt}"
+        )
     for name, layer in found.items():
         window = tuple(slice(0, size) for size in layer.kernel_size)
         if tolerance is None:

@@ -533,6 +533,29 @@ def test_models_that_cannot_be_copied(convert):
         convert(keras.Sequential([layers.Conv2D(2, 3)]))
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+def test_fold_names_what_is_not_a_built_model(in_place):
+    unbuilt = keras.Sequential([keras_wconv.WeightedConv2D(2, 3, density=0.5)])
+    with pytest.raises(ValueError, match="must be built"):
+        keras_wconv.fold(unbuilt, in_place=in_place)
+    with pytest.raises(ValueError, match=r"`model` must be .*model=net of type"):
+        keras_wconv.fold("net", in_place=in_place)
+
+
+def test_fold_names_a_layer_that_nothing_has_built():
+    class Holder(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.spare = keras_wconv.WeightedConv2D(2, 3, density=0.5, name="spare")
+
+        def call(self, inputs):
+            return inputs
+
+    model = keras.Sequential([keras.Input((8, 8, 1)), Holder(name="holder")])
+    with pytest.raises(ValueError, match=r"must be built.*'holder/spare'"):
+        keras_wconv.fold(model, in_place=True)
+
+
 def test_fold_refuses_what_it_cannot_make_plain():
     class Own(keras_wconv.WeightedConv2D):
         pass
