@@ -108,15 +108,22 @@ def clone(model, clone_layer):
                 own[index] = share_value(holder, held[index], own[index])
         return own
 
-    with _uncompiled(model):
+    # `clone_model` would compile, too, which fails if a loss is not registered.
+    compiled = [each for each in _with_inner(model) if getattr(each, "compiled", False)]
+    for each in compiled:
+        each.compiled = False
+    try:
         return copy(model)
+    finally:
+        for each in compiled:
+            each.compiled = True
 
 
 def graph_layers(model):
-    """Returns the layers of a graph and of the graphs in it, by `id`."""
-    found = {}
+    """Returns the ids of the layers of a graph and of the graphs in it."""
+    found = set()
     for layer in sublayers(model):
-        found[id(layer)] = layer
+        found.add(id(layer))
         if is_graph(layer):
             found |= graph_layers(layer)
     return found
@@ -204,21 +211,6 @@ def _new_inputs(model):
     return keras.tree.map_structure(
         lambda tensor: copy_layer(inputs[id(tensor)]).output, model.input
     )
-
-
-@contextlib.contextmanager
-def _uncompiled(model):
-    """Keeps `clone_model` from compiling, which fails if a loss is not registered."""
-    compiled = [
-        layer for layer in _with_inner(model) if getattr(layer, "compiled", False)
-    ]
-    for layer in compiled:
-        layer.compiled = False
-    try:
-        yield
-    finally:
-        for layer in compiled:
-            layer.compiled = True
 
 
 def copy_layer(layer, rewrite=lambda config: config):
