@@ -26,13 +26,6 @@ _SUFFIXES = {
     "openvino": ".xml",
     "litert": ".tflite",
 }
-# The module that runs each format, and the extra that installs it.
-_RUNTIMES = {
-    "onnx": ("onnxruntime", "export"),
-    "tf_saved_model": ("tensorflow", "tensorflow"),
-    "openvino": ("openvino", "export"),
-    "litert": ("tensorflow", "tensorflow"),
-}
 
 # Even and odd sizes at which an export is checked if the model leaves sizes unknown.
 # The larger ones are for models that accept none of the first.
@@ -117,7 +110,7 @@ def export(
     inputs = folded.inputs[0] if isinstance(folded, keras.Sequential) else folded.input
     folded(inputs)
     signature = options.get("input_signature") or [inputs]
-    runtime = require(*_RUNTIMES[format])
+    runtime = _runtime(format)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
@@ -301,6 +294,15 @@ def _by_name(names, samples, signature):
     if set(own) != set(names):
         own = names
     return dict(zip(own, keras.tree.flatten(samples), strict=True))
+
+
+def _runtime(format):
+    """Returns the package that runs a format."""
+    if format == "onnx":
+        return require("onnxruntime", extra="export")
+    if format == "openvino":
+        return require("openvino", extra="export")
+    return require("tensorflow", extra="tensorflow")
 
 
 def _onnx(onnxruntime, path, signature):
