@@ -20,7 +20,7 @@ from .conversion import hold_steps
 from .densities import Map
 from .inspection import effective_size, learned_layers, weighted_layers
 from .layers import StepDensity
-from .layers.base import kernel_variable
+from .layers.base import check_where, kernel_variable
 from .optimizers import DensityOptimizer, share_out
 
 if TYPE_CHECKING:
@@ -261,6 +261,7 @@ class SpatialGradientScaling(keras.callbacks.Callback):
                 "`power` must be a finite number of at least 0. Received: "
                 f"power={power!r}"
             )
+        check_where(where)
         self.data = data
         self.power = power
         self.every = int(every)

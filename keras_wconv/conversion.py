@@ -17,6 +17,7 @@ from ._types import DensityOptions
 from .layers.base import (
     DENSITY_ARGUMENTS,
     check_density_options,
+    check_where,
     kernel_variable,
     penalties,
 )
@@ -225,11 +226,7 @@ def to_weighted(
             "`penalize` must be 'kernel' or 'effective_kernel': what kernel "
             f"regularizers and constraints act on. Received: penalize={penalize!r}"
         )
-    if where is not None and not callable(where):
-        raise ValueError(
-            "`where` must be None or a function of a layer that returns whether to "
-            f"convert it. Received: where={where!r}"
-        )
+    check_where(where)
     check_bools(return_report=return_report, in_place=in_place)
     check_density_options(density_options)
     choice = DensityChoice(density)

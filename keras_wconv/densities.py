@@ -518,15 +518,15 @@ class Radial(Density):
     ) -> None:
         if isinstance(function, dict):
             function = keras.saving.deserialize_keras_object(function)
-        if not callable(function) and function not in _RADIAL_FUNCTIONS:
+        if not callable(function) and function not in list(_RADIAL_FUNCTIONS):
             raise ValueError(
                 f"`function` must be one of {sorted(_RADIAL_FUNCTIONS)} or a function "
                 f"of the distance. Received: function={function!r}"
             )
-        if not (np.isfinite(scale) and scale > 0):
+        if not (isinstance(scale, numbers.Real) and 0 < scale < math.inf):
             raise ValueError(
                 "`scale` must be a positive, finite number of taps. Received: "
-                f"scale={scale}"
+                f"scale={scale!r}"
             )
         self.function = function
         self.scale = float(scale)

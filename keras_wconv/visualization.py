@@ -246,6 +246,7 @@ def plot_history(history: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> F
     >>> figure.axes[0].get_title()
     'conv'
     """
+    _check_history(history)
     columns = min(4, len(history))
     rows = -(-len(history) // columns)
     figure, axes = _figure(rows, columns, (3 * columns, 2.2 * rows), sharex=True)
@@ -291,6 +292,7 @@ def plot_sizes(
     """
     if not isinstance(history, dict):
         history = _sizes_of_file(history)
+    _check_history(history)
     epochs = max(len(values) for values in history.values())
     image = np.full((len(history), epochs), np.nan)
     for row, values in zip(image, history.values(), strict=True):
@@ -303,6 +305,14 @@ def plot_sizes(
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="epoch")
     return figure
+
+
+def _check_history(history):
+    if not history:
+        raise ValueError(
+            "`history` must have the records of at least one layer: a DensityLogger "
+            f"has some after the training began. Received: history={history}"
+        )
 
 
 def _sizes_of_file(path):

@@ -371,6 +371,15 @@ DENSITY_ARGUMENTS: set[str] = {
 }
 
 
+def check_where(where: object) -> None:
+    """Raises a `ValueError` for what does not choose layers."""
+    if where is not None and not callable(where):
+        raise ValueError(
+            "`where` must be None or a function of a layer that returns a bool. "
+            f"Received: where={where!r}"
+        )
+
+
 def check_density_options(options: Mapping[str, object]) -> None:
     """Checks density options of a whole model, which may have no layer that uses them.
 

@@ -81,6 +81,14 @@ def test_effective_sizes_are_followed_and_drawn(tmp_path):
         visualization.plot_sizes(path)
 
 
+def test_figures_of_a_logger_that_has_recorded_nothing():
+    logger = DensityLogger()
+    with pytest.raises(ValueError, match="`history` must have the records"):
+        logger.figure()
+    with pytest.raises(ValueError, match="`history` must have the records"):
+        visualization.plot_sizes(logger.sizes)
+
+
 def test_tensorboard_gets_a_scalar_for_each_coefficient(tmp_path):
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator"

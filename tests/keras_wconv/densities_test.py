@@ -330,6 +330,8 @@ def test_gaussian_refuses(sigma):
         ({"function": lambda r: r}, r"be 1 at distance 0"),
         ({"function": lambda r: 1.0}, r"be 1 at distance 0"),
         ({"scale": 0}, r"`scale` must be a positive"),
+        ({"scale": "1"}, r"`scale` must be a positive.*'1'"),
+        ({"function": ["inverse"]}, r"`function` must be one of.*\['inverse'\]"),
         ({"scale": math.nan}, r"`scale` must be a positive"),
     ],
 )

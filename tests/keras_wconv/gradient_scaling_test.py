@@ -441,7 +441,8 @@ def test_what_cannot_be_scaled(layer, optimizer, message):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"every": 0}, {"every": 1.5}, {"bins": 1}, {"power": -1}]
+    "wrong",
+    [{"every": 0}, {"every": 1.5}, {"bins": 1}, {"power": -1}, {"where": "conv"}],
 )
 def test_wrong_arguments(wrong):
     with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` must"):
