@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 
 from . import densities
@@ -40,7 +41,7 @@ class DensityChoice:
         self._by_size = self._function = self._one = None
         if isinstance(density, dict) and "class_name" not in density:
             self._by_size = {
-                (size,) if isinstance(size, int) else tuple(size): densities.get(value)
+                _checked_key(size): densities.get(value)
                 for size, value in density.items()
             }
         elif callable(density) and not (
@@ -122,6 +123,16 @@ class DensityChoice:
         if kernel_size not in self._by_size and is_isotropic:
             return kernel_size[:1]
         return kernel_size
+
+
+def _checked_key(size):
+    sizes = size if isinstance(size, tuple) else (size,)
+    if not all(isinstance(each, numbers.Integral) for each in sizes):
+        raise ValueError(
+            "The keys of a dict `density` must be kernel sizes: ints, or tuples with "
+            f"an int for each axis. Received: {size!r}"
+        )
+    return sizes
 
 
 def _is_point(kernel_size):

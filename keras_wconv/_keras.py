@@ -141,7 +141,7 @@ def _shared_layers(model):
     return {key for key, count in holders.items() if count > 1 or key in in_graph}
 
 
-def check_model(model, in_place):
+def check_model(model, in_place, argument="model"):
     """Raises a `ValueError` for what is not built, or can only be changed in place."""
     if not in_place and not is_graph(model):
         raise ValueError(
@@ -153,14 +153,14 @@ def check_model(model, in_place):
         )
     if not isinstance(model, keras.Layer):
         raise ValueError(
-            "`model` must be a `keras.Model` or `keras.Layer`. "
-            f"Received: model={model} of type {type(model)}"
+            f"`{argument}` must be a `keras.Model` or `keras.Layer`. "
+            f"Received: {argument}={model} of type {type(model)}"
         )
     if not model.built:
         raise ValueError(
-            "`model` must be built: it has no weights yet. Call "
-            "`model.build(input_shape)`, begin it with `keras.Input`, or call it once "
-            f"on data. Received: model={model}"
+            f"`{argument}` must be built: it has no weights yet. Call "
+            f"`{argument}.build(input_shape)`, begin it with `keras.Input`, or call it "
+            f"once on data. Received: {argument}={model}"
         )
 
 

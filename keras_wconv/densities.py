@@ -308,7 +308,9 @@ class Separable(Density):
         self.is_number = isinstance(coefficients, numbers.Real)
         if self.is_number:
             coefficients = [coefficients]
-        self.per_axis = any(isinstance(c, (list, tuple)) for c in coefficients)
+        self.per_axis = np.iterable(coefficients) and any(
+            isinstance(c, (list, tuple)) for c in coefficients
+        )
         self.coefficients = (
             tuple(_finite(c, coefficients) for c in coefficients)
             if self.per_axis

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from . import densities
-from ._keras import sublayers
+from ._keras import check_model, sublayers
 from ._optional import require
 from ._types import PathLike
 from .layers import WeightedConvolution
@@ -61,7 +61,8 @@ def load_state_dict(
             in `state_dict`. By default, they are paired in order.
 
     Raises:
-        ValueError: If keys, shapes or densities do not match. It lists all of them.
+        ValueError: If `target` is not built, or if keys, shapes or densities do not
+            match. It lists all of them.
         ImportError: If `state_dict` is a path and PyTorch is not installed.
 
     Shapes: PyTorch's kernels are `(out, in / groups, *spatial)`, or transposed
@@ -85,6 +86,7 @@ def load_state_dict(
     Source: https://arxiv.org/abs/2505.24558 for the layers,
     https://docs.pytorch.org/docs/stable/nn.html for the shapes.
     """
+    check_model(target, in_place=True, argument="target")
     if isinstance(state_dict, (str, os.PathLike)):
         torch = require("torch", extra="torch")
         state_dict = torch.load(state_dict, map_location="cpu", weights_only=True)

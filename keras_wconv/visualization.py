@@ -428,7 +428,8 @@ def plot_search(
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: If `search` is of another type, or no trial has a score.
+        ValueError: If `search` is of another type, no trial has a score, or `direction`
+            is unknown.
 
     Example:
 
@@ -442,6 +443,10 @@ def plot_search(
         trials = Trials.of(search)
         columns, scores = trials.columns(), trials.scores
         direction, metric = trials.direction, trials.metric
+    if direction not in ("max", "min"):
+        raise ValueError(
+            f"`direction` must be 'max' or 'min'. Received: direction={direction!r}"
+        )
     reached = np.array([np.nan if s is None else s for s in scores], "float64")
     if np.isnan(reached).all():
         raise ValueError(

@@ -345,6 +345,11 @@ def test_radial_refuses_a_function_that_is_not_finite_on_the_kernel():
         densities.Radial(lambda r: 1 / np.abs(1 - r))((3, 3))
 
 
+def test_separable_refuses_what_holds_no_coefficients():
+    with pytest.raises(ValueError, match=r"coefficients must be finite.*None"):
+        densities.Separable(None)
+
+
 def test_a_map_of_zeros_cannot_be_normalized():
     with pytest.raises(ValueError, match="`normalize_density` divides"):
         densities.normalize(np.zeros((3, 3)))

@@ -1,5 +1,6 @@
 """One `density=` argument for a whole network."""
 
+import numpy as np
 import pytest
 
 from keras_wconv import densities
@@ -79,6 +80,13 @@ def test_the_choice_remembers_nothing():
     choice = DensityChoice({3: 0.7})
     choice("layer", (7, 7))
     choice.check_coverage(chosen(choice, (3, 3)))
+
+
+@pytest.mark.parametrize("key", ["3", 3.0, (3, "3")])
+def test_keys_of_a_dict_are_kernel_sizes(key):
+    assert DensityChoice({np.int64(3): 0.7})("layer", (3, 3)) is not None
+    with pytest.raises(ValueError, match="must be kernel sizes"):
+        DensityChoice({key: 0.7})
 
 
 def test_coverage_names_the_sizes_that_a_dict_lacks():

@@ -158,6 +158,13 @@ def test_a_plain_convolution_into_a_weighted_layer_is_said():
     )
 
 
+def test_a_target_is_a_built_layer_or_model():
+    with pytest.raises(ValueError, match="`target` must be built"):
+        load_state_dict(keras_wconv.WeightedConv2D(2, 3), {"weight": np.ones(3)})
+    with pytest.raises(ValueError, match=r"`target` must be .* of type"):
+        load_state_dict("net", {"weight": np.ones(3)})
+
+
 def test_all_that_does_not_match_is_listed():
     module, model = networks()
     before = keras.ops.convert_to_numpy(model.weights[0]).copy()

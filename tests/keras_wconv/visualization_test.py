@@ -178,6 +178,11 @@ def test_what_is_no_search_is_refused(search):
         visualization.plot_search(search)
 
 
+def test_a_direction_is_max_or_min():
+    with pytest.raises(ValueError, match="`direction` must be 'max' or 'min'"):
+        visualization.plot_search({"d1": [1.0]}, [0.5], direction="maximize")
+
+
 def test_a_search_without_a_score_is_refused():
     with pytest.raises(ValueError, match="`search` must have a trial with a score"):
         visualization.plot_search({"d1": [1.0]}, [None])
