@@ -120,14 +120,16 @@ def export(
             run = _LOADERS[format](runtime, str(made), signature)
             _check_artifact(run, folded, signature)
             return _move_to(path, folder)
-    except (OSError, ExportError):  # The disk may be full.
+    except OSError:  # The disk may be full.
         raise
     except Exception as error:
-        raise ExportError(
+        reason = (
             f"format={format!r} could not be exported with the "
-            f"{keras.backend.backend()} backend: {_first_lines(error)}",
-            _remedy(signature),
-        ) from error
+            f"{keras.backend.backend()} backend: {_first_lines(error)}"
+        )
+        if isinstance(error, ExportError):
+            reason = error.reason
+        raise ExportError(reason, _remedy(signature)) from error
 
 
 def _checked_format(format, path):
@@ -227,7 +229,7 @@ def _check_artifact(run, model, signature):
             ]
             if not all(np.all(np.isfinite(each)) for each in expected):
                 continue
-            _check_outputs(run, samples, expected, tolerance, _remedy(signature))
+            _check_outputs(run, samples, expected, tolerance)
             checked += 1
         if checked:
             return
@@ -237,25 +239,23 @@ def _check_artifact(run, model, signature):
             f"for random inputs of the sizes {_SIZES}, the model fails, or its outputs "
             "are not finite."
         )
-    raise ExportError(f"The export could not be checked: {reason}", _remedy(signature))
+    raise ExportError(f"The export could not be checked: {reason}")
 
 
-def _check_outputs(run, samples, expected, tolerance, remedy):
+def _check_outputs(run, samples, expected, tolerance):
     shapes = [each.shape for each in keras.tree.flatten(samples)]
     try:
         outputs = [np.asarray(each, "float64") for each in run(samples)]
     except Exception as error:
         raise ExportError(
             f"The export fails for inputs of the shapes {shapes}, which the model "
-            f"accepts: {_first_lines(error)}",
-            remedy,
+            f"accepts: {_first_lines(error)}"
         ) from error
     if [o.shape for o in outputs] != [e.shape for e in expected]:
         raise ExportError(
             f"The export returns the shapes {[o.shape for o in outputs]} for inputs of "
             f"the shapes {shapes}. Expected the shapes of the model's outputs, "
-            f"{[e.shape for e in expected]}.",
-            remedy,
+            f"{[e.shape for e in expected]}."
         )
     for output, value in zip(outputs, expected, strict=True):
         scale = np.max(np.abs(value), initial=0.0)
@@ -264,8 +264,7 @@ def _check_outputs(run, samples, expected, tolerance, remedy):
             raise ExportError(
                 "The export computes something else than the model: for inputs of the "
                 f"shapes {shapes}, the outputs differ by {error:.2g}, where the "
-                f"largest is {scale:.2g}.",
-                remedy,
+                f"largest is {scale:.2g}."
             )
 
 
