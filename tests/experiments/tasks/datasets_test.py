@@ -241,6 +241,17 @@ def test_a_folder_and_folders_of_splits_are_one_too_many(tmp_path):
         ValueError, match=r"`path` must be .*, or both `train` and `test"
     ):
         datasets.image_folder(train=tmp_path)
+    with pytest.raises(ValueError, match=r"`path` must be .*, or both `train`"):
+        datasets.image_folder(tmp_path, train=tmp_path)  # Found: it was not read.
+    with pytest.raises(ValueError, match=r"`validation` must be a float between"):
+        datasets.image_folder(tmp_path, validation=tmp_path)
+
+
+def test_validation_is_that_part_of_a_folder_without_splits(tmp_path):
+    """Found: without folders of splits it was always 15 %."""
+    save_pictures(tmp_path, 20)
+    data = datasets.image_folder(tmp_path, validation=0.4)
+    assert [len(part) for part in split_names(data).values()] == [9, 8, 3]
 
 
 HIDDEN = [
@@ -729,6 +740,13 @@ def test_a_file_without_the_arrays_is_refused(names, tmp_path):
     np.savez(tmp_path / "other.npz", **{name: np.zeros(5) for name in names})
     with pytest.raises(ValueError, match="`path` must be a file of the arrays x_train"):
         datasets.npz(tmp_path / "other.npz")
+
+
+def test_other_arrays_of_a_file_are_not_read(tmp_path):
+    """Found: x_mean was taken for the training inputs."""
+    x, y = examples(20)
+    np.savez(tmp_path / "mine.npz", x_train=x, y_train=y, x_mean=0 * x)
+    assert datasets.npz(tmp_path / "mine.npz").train[0].any()
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
