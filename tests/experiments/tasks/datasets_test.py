@@ -298,7 +298,7 @@ def test_the_same_picture_in_two_splits_is_named(tmp_path):
     with pytest.warns(UserWarning) as caught:
         datasets.image_folder(tmp_path, validation=0.4)
     (message,) = [str(w.message) for w in caught if w.category is UserWarning]
-    assert "The same picture lies in two splits" in message
+    assert "The same picture is in two splits" in message
     assert str(copy) in message and str(tmp_path / "train" / "2.png") in message
 
 
