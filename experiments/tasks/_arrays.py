@@ -159,6 +159,11 @@ def class_labels(splits, classes=None, class_names=None):
     if any(labels.dtype.kind in "OUS" for labels in flat.values()):
         names = sorted(set(map(str, flat["train"])))
         class_names = tuple(names if class_names is None else map(str, class_names))
+        if not set(names) <= set(class_names):
+            raise ValueError(
+                f"`class_names` must have all labels of `train`, {names[:5]}. "
+                f"Received: {class_names[:5]}"
+            )
         index = {label: i for i, label in enumerate(class_names)}
         for name, labels in flat.items():
             unknown = set(map(str, labels)) - set(names)
@@ -190,7 +195,7 @@ def class_labels(splits, classes=None, class_names=None):
 def _unseen(name, labels):
     few = sorted(labels)
     return ValueError(
-        f"`{name}` must have labels that `train` also has: a class that was never seen "
+        f"`{name}` must have labels that `train` has: a class that was never seen "
         f"cannot be learned. Received: {len(few)} other labels, {few[:5]}"
     )
 

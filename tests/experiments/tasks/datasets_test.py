@@ -630,6 +630,11 @@ MISTAKES = {  # What is wrong: (arguments of Dataset, the message)
     "halves": ((*[(GOOD[0], GOOD[1] / 2)] * 3, 2), "integers from 0 to 1"),
     "one-hot": ((*[(GOOD[0], np.eye(2)[GOOD[1]])] * 3, 2), r"one-hot\. Give labels"),
     "unseen": ((GOOD, GOOD, (GOOD[0], GOOD[1] + 1), 3), "labels that `train` has"),
+    # Found: a KeyError.
+    "unnamed": (
+        (*[(GOOD[0], list("ab" * 5))] * 3, None, ("a",)),
+        r"`class_names` must have all labels of `train`.*'b'",
+    ),
     "unseen name": (
         (*[(GOOD[0], list("ab" * 5))] * 2, (GOOD[0], list("ac" * 5))),
         r"`test` must have labels that `train` .*'c'",
