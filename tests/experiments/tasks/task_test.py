@@ -201,7 +201,9 @@ def test_batches_of_ones_own_must_have_the_steps_that_they_are_told():
             return small_tasks.denoising().batches(seed)
 
     task = small_tasks.denoising(task_class=Deaf)
-    with pytest.raises(ValueError, match="`batches` of a task must give `steps_per_epoch`"):
+    with pytest.raises(
+        ValueError, match="`batches` of a task must give `steps_per_epoch`"
+    ):
         task.with_steps(7)
 
 
