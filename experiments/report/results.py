@@ -263,7 +263,7 @@ class Results:
 
     def verdict(self, cell: str | None = None) -> str:
         """Returns what the runs show, in sentences."""
-        return verdict.sentences(self, self._cell(cell))
+        return " ".join(verdict.sentences(self, self._cell(cell)))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the content of `results.json`."""
