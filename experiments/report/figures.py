@@ -41,11 +41,10 @@ def save(figure, file, **options):
         figure.savefig(file, format="svg", metadata={"Date": None}, **options)
 
 
-def effects(results, cell=None):
+def effects(results):
     """Draws the effects with their intervals, and the test results of every seed."""
     scale, metric = results.settings["scale"], results.metric
-    found = results.effects(cell)
-    values, failed = results.metrics("test", cell=cell), results.failed(cell=cell)
+    found, values, failed = results.effects(), results.metrics(), results.failed()
     height = 1.2 + 0.32 * max(len(found), len(values))
     with new(1, 2, (10, height)) as (figure, (left, right)):
         for y, answer in enumerate(found.values()):
@@ -103,13 +102,13 @@ def cells(results):
     return figure
 
 
-def curves(results, cell=None):
+def curves(results):
     """Draws the training loss of each candidate: the mean over the seeds.
 
     Returns None if the runs had one epoch, or a loss that is not finite.
     """
     means = {}
-    for name, (epochs, losses) in results.curves(cell).items():
+    for name, (epochs, losses) in results.curves().items():
         if len(epochs) > 1 and np.isfinite(losses).all():
             means[name] = epochs, losses.mean(0)
     if not means:

@@ -272,22 +272,15 @@ def _png(picture):
 
 
 def _side_by_side(rows):
-    plt = require("matplotlib.pyplot", extra="plot")
-    figure, axes = plt.subplots(
-        len(rows),
-        len(rows[0]),
-        figsize=(2.6 * len(rows[0]), 2.9 * len(rows)),
-        squeeze=False,
-        layout="constrained",
-    )
-    for line, row in zip(axes, rows, strict=True):
-        for ax, (version, (picture, text)) in zip(line, row.items(), strict=True):
+    buffer = io.BytesIO()
+    size = 2.6 * len(rows[0]), 2.9 * len(rows)
+    with figures.new(len(rows), len(rows[0]), size) as (figure, axes):
+        shown = (one for row in rows for one in row.items())
+        for ax, (version, (picture, text)) in zip(np.ravel(axes), shown, strict=True):
             picture = np.clip(np.squeeze(picture), 0, 1)
             ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
-            ax.set_title(f"{version}\n{text}", fontsize=9, color=figures.GRAY)
+            ax.set_title(f"{version}\n{text}", fontsize=9)
             ax.set_axis_off()
-    plt.close(figure)
-    buffer = io.BytesIO()
-    # Tight: a title may be wider than a single picture.
-    figure.savefig(buffer, format="png", dpi=160, transparent=True, bbox_inches="tight")
+        # Tight: a title may be wider than a single picture.
+        figure.savefig(buffer, format="png", dpi=160, bbox_inches="tight")
     return buffer.getvalue()

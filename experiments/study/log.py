@@ -53,7 +53,7 @@ class RunLog:
         elif self._path.exists():
             raise ValueError(_cannot_go_on(self.folder, "has no settings.json"))
         self.settings = settings
-        self._write_settings()
+        self.write_settings()
         self.records = read(self.folder)
         written = self._path.read_bytes() if self._path.exists() else b""
         if written and not written.endswith(b"\n"):
@@ -68,9 +68,6 @@ class RunLog:
     def write_settings(self, **more):
         """Adds to the settings, which are on disk when the call returns."""
         self.settings |= json.loads(json.dumps(more))
-        self._write_settings()
-
-    def _write_settings(self):
         text = json.dumps(without_nan(self.settings), indent=1)
         write_atomically(self.folder / "settings.json", text + "\n")
 

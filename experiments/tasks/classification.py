@@ -54,17 +54,11 @@ class Classification(Task):
         network: optional builder, for `model`, that takes `input_shape`, `classes`,
             `density` and the density options, such as `applications.VGG16` or a
             `functools.partial` of it.
-        epochs: int.
-        batch_size: int.
-        learning_rate: float, the peak of the schedule.
-        optimizer: function of `learning_rate` that returns a Keras optimizer.
-        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
-            the training).
-        weight_decay: float; by default that of the optimizer.
         pad: int, pixels of zeros around an image before a random crop of its size.
         flip: bool, whether half of the images are mirrored.
         rotation: float, degrees up to which images are turned in either direction.
-        density_learning_rate: float, for learned densities.
+        epochs, batch_size, learning_rate, optimizer, schedule, weight_decay,
+            density_learning_rate: see `Task`.
 
     Raises:
         ValueError: If the data have no classes, or the network does not fit them.
@@ -104,17 +98,8 @@ class Classification(Task):
         rotation: float = 0.0,
         density_learning_rate: float = 1e-2,
     ) -> None:
-        super().__init__(
-            data,
-            network,
-            epochs,
-            batch_size,
-            learning_rate,
-            optimizer,
-            schedule,
-            weight_decay,
-            density_learning_rate,
-        )
+        recipe = epochs, batch_size, learning_rate, optimizer, schedule, weight_decay
+        super().__init__(data, network, *recipe, density_learning_rate)
         inputs = self.data.train[0]
         if (pad or flip or rotation) and inputs.ndim != 4:
             raise ValueError(

@@ -65,20 +65,15 @@ class Denoising(Task):
             blind training, where each patch has a deviation between the two.
         test_sigmas: floats, deviations to evaluate at; by default `sigma`, or 15, 25
             and 50 for blind training.
-        epochs: int.
         batch_size: int, patches per batch.
         patch_size: int, pixels per side.
         patches_per_picture: int, how many patches of a batch come from one picture.
         steps_per_epoch: int, batches per epoch; by default all pictures once.
-        learning_rate: float, the peak of the schedule.
-        optimizer: function of `learning_rate` that returns a Keras optimizer.
-        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
-            the training).
-        weight_decay: float; by default that of the optimizer.
         loss: see `keras.Model.compile`; `"mean_absolute_error"` is also usual.
         evaluation_size: int, the side of the central square that is evaluated; None
             for whole pictures.
-        density_learning_rate: float, for learned densities.
+        epochs, learning_rate, optimizer, schedule, weight_decay,
+            density_learning_rate: see `Task`.
 
     Raises:
         ValueError: If the data are not pictures, a picture is smaller than a patch, or
@@ -132,17 +127,8 @@ class Denoising(Task):
                 "`batch_size` must be a multiple of `patches_per_picture`. Received: "
                 f"{batch_size} and {patches_per_picture}"
             )
-        super().__init__(
-            data,
-            network,
-            epochs,
-            batch_size,
-            learning_rate,
-            optimizer,
-            schedule,
-            weight_decay,
-            density_learning_rate,
-        )
+        recipe = epochs, batch_size, learning_rate, optimizer, schedule, weight_decay
+        super().__init__(data, network, *recipe, density_learning_rate)
         small = [
             f"{name} {height}x{width}"
             for part in (data.train, data.validation, data.test)

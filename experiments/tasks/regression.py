@@ -25,14 +25,8 @@ class Regression(Task):
         data: `datasets.Dataset` of inputs and numbers.
         network: optional function of `density` and density options that returns a
             Keras model, for `model`.
-        epochs: int.
-        batch_size: int.
-        learning_rate: float, the peak of the schedule.
-        optimizer: function of `learning_rate` that returns a Keras optimizer.
-        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
-            the training).
-        weight_decay: float; by default that of the optimizer.
-        density_learning_rate: float, for learned densities.
+        epochs, batch_size, learning_rate, optimizer, schedule, weight_decay,
+            density_learning_rate: see `Task`.
 
     Raises:
         ValueError: If the data are pictures without targets.
@@ -75,17 +69,8 @@ class Regression(Task):
         weight_decay: float | None = None,
         density_learning_rate: float = 1e-2,
     ) -> None:
-        super().__init__(
-            data,
-            network,
-            epochs,
-            batch_size,
-            learning_rate,
-            optimizer,
-            schedule,
-            weight_decay,
-            density_learning_rate,
-        )
+        recipe = epochs, batch_size, learning_rate, optimizer, schedule, weight_decay
+        super().__init__(data, network, *recipe, density_learning_rate)
         self.batches(0)  # Raises if a batch is larger than the training split.
 
     def check_data(self, data: Dataset) -> Dataset | None:

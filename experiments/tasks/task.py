@@ -292,10 +292,8 @@ class Task:
             )
         most = max(1, int(total_steps) // self.steps)
         epochs = next(n for n in range(most, 0, -1) if total_steps % n == 0)
-        task = copy.copy(self)
-        task.epochs = epochs
-        task.steps_per_epoch = int(total_steps) // epochs
-        return _check_length(task, total_steps)
+        steps = int(total_steps) // epochs
+        return self._with(epochs=epochs, steps_per_epoch=steps)._checked(total_steps)
 
     def with_examples(self, n: int) -> Self:
         """Returns the task with `n` examples to train on and as many steps as before.
@@ -316,19 +314,15 @@ class Task:
                 f"`n` must be a number of examples from 1 to the {count} of the "
                 f"training split. Received: {n}"
             )
-        task = copy.copy(self)
-        task.steps_per_epoch = self.steps
-        task._count = int(n)
-        return _check_length(task.for_seed(0), self.total_steps)
+        few = self._with(steps_per_epoch=self.steps, _count=int(n)).for_seed(0)
+        return few._checked(self.total_steps)
 
     def with_resampling(self) -> Self:
         """Returns a task that divides the examples again for each seed.
 
         See `datasets.Dataset.resampled`. Seed 0 keeps the splits.
         """
-        task = copy.copy(self)
-        task._resample = True
-        return task.for_seed(0)
+        return self._with(_resample=True).for_seed(0)
 
     def with_folds(self, folds: int) -> Self:
         """Returns a task that tunes candidates by cross-validation.
@@ -350,9 +344,7 @@ class Task:
         >>> task = Classification.digits().with_folds(4)
         """
         self._whole.fold(0, folds)  # Raises if it is wrong.
-        task = copy.copy(self)
-        task.folds = int(folds)
-        return task
+        return self._with(folds=int(folds))
 
     def for_seed(self, seed: int) -> Self:
         """Returns the task with the examples that a seed draws.
@@ -368,9 +360,23 @@ class Task:
             data = data.fold(seed - TUNING_SEED, self.folds)
         if self._count is not None:
             data = data.take(data.order(seed)[: self._count])
-        task = copy.copy(self)
+        task = self._with()
         task._see(data)
         return task
+
+    def _with(self, **attributes):
+        task = copy.copy(self)
+        vars(task).update(attributes)
+        return task
+
+    def _checked(self, total_steps):
+        if self.total_steps != total_steps:
+            raise ValueError(
+                "`batches` of a task must give `steps_per_epoch` to Batches. Received: "
+                f"{self.steps} steps from {type(self).__name__}.batches, not "
+                f"{self.steps_per_epoch}"
+            )
+        return self
 
     def optimizer(
         self, learning_rate: float | None = None, weight_decay: float | None = None
@@ -521,16 +527,6 @@ def without_names(config):
     if isinstance(config, (list, tuple)):
         return [without_names(value) for value in config]
     return config
-
-
-def _check_length(task, total_steps):
-    if task.total_steps != total_steps:
-        raise ValueError(
-            "`batches` of a task must give `steps_per_epoch` to Batches. Received: "
-            f"{task.steps} steps from {type(task).__name__}.batches, not "
-            f"{task.steps_per_epoch}"
-        )
-    return task
 
 
 def example_shape(model: keras.Model, name: str) -> tuple[int | None, ...] | None:
