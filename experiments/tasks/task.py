@@ -359,6 +359,11 @@ class Task:
         if tunes:
             data = data.fold(seed - TUNING_SEED, self.folds)
         if self._count is not None:
+            if self._count > data.count():
+                raise ValueError(
+                    f"`folds` must leave the {self._count} examples to train on. "
+                    f"Received: {self.folds}, which leave {data.count()}"
+                )
             data = data.take(data.order(seed)[: self._count])
         task = self._with()
         task._see(data)

@@ -218,6 +218,15 @@ def test_a_task_without_limits_is_the_same_for_every_seed():
     assert task.for_seed(3) is task
 
 
+def test_folds_that_leave_too_few_examples_are_refused():
+    """Found: the runs of the tuning had fewer examples than those reported."""
+    task = small_tasks.classification()
+    count = task.data.count()
+    task = task.with_examples(count).with_folds(2)
+    with pytest.raises(ValueError, match="`folds` must leave"):
+        task.for_seed(1_000_000)
+
+
 @pytest.mark.parametrize("make", MAKERS)
 def test_fewer_examples_are_a_part_of_more_and_differ_by_seed(make):
     def names(task):
