@@ -16,7 +16,7 @@ import numpy as np
 
 from ..._device import device
 from ..._files import write_atomically
-from ..study.log import cell_name, read
+from ..study.log import cell_name, read, without_nan
 from . import document, figures, verdict
 from .statistics import answer, simultaneous, summary
 from .verdict import ANSWER
@@ -136,7 +136,7 @@ class Results:
         """
         metric = metric or self.metric
         return {
-            name: np.array([_number(run[split].get(metric)) for run in runs])
+            name: np.array([run[split].get(metric) for run in runs], float)
             for name, runs in self._runs[self._cell(cell)].items()
         }
 
@@ -185,8 +185,8 @@ class Results:
         for again in self._records(self._cell(cell), name, "repeat"):
             for first in self._final(cell, name):
                 if first["seed"] == again["seed"]:
-                    values = (_number(r["test"][self.metric]) for r in (first, again))
-                    return abs(float(np.subtract(*values)))
+                    both = [run["test"][self.metric] for run in (first, again)]
+                    return float(np.ptp(np.array(both, float)))
         return None
 
     # === What it shows ===
@@ -253,13 +253,11 @@ class Results:
         )
         if not all(map(len, (*proposal, *baseline))):
             return {}
-        pairs = list(zip(proposal, baseline, strict=True))
-        return {
-            example: float(
-                np.mean([_number(a[example]) - _number(b[example]) for a, b in pairs])
-            )
-            for example in proposal[0]
-        }
+        means = {}
+        for example in proposal[0]:
+            sides = [[row[example] for row in rows] for rows in (proposal, baseline)]
+            means[example] = float(np.subtract(*np.array(sides, float)).mean())
+        return means
 
     def verdict(self, cell: str | None = None) -> str:
         """Returns what the runs show, in sentences."""
@@ -307,8 +305,8 @@ class Results:
                     "values": self.values(name, cell),
                     "tuned with": len(self.tried(name, cell)),
                     "at the edge of": self.edges(cell).get(name, []),
-                    "validation": _list(validation[name]),
-                    "test": _list(test[name]),
+                    "validation": without_nan(validation[name].tolist()),
+                    "test": without_nan(test[name].tolist()),
                     "failed": failed[name].tolist(),
                     "parameters": self._final(cell, name)[0]["parameters"],
                 }
@@ -414,11 +412,3 @@ def environment() -> dict[str, Any]:
         "device": device(),
         "commit": commit or None,
     }
-
-
-def _number(value):
-    return np.nan if value is None else value
-
-
-def _list(values):
-    return [float(v) if np.isfinite(v) else None for v in values]

@@ -82,14 +82,13 @@ def sides(
             "Exactly one of `density` and `search` must be given. Received: "
             f"density={density}, search={search}"
         )
-    if search is None:
-        search = lambda hp: density  # noqa: E731
+    find = search or (lambda hp: density)
 
     def standard(hp):
         return network(density=None)
 
     def weighted(hp, **options):
-        model = network(density=search(hp), **options)
+        model = network(density=find(hp), **options)
         if not weighted_layers(model):
             raise ValueError(
                 f"`density` reaches no layer of {model.name!r}: no kernel has its "
