@@ -116,7 +116,7 @@ def compare(
             )
         both = sides(task.model, density, search, controls)
         baseline, proposal, controls = both.values()
-    # What would fail after the runs fails now.
+    # Both would fail after the runs.
     Effect.of((), confidence)
     require("matplotlib", extra="plot")
     with _policy(dtype_policy):

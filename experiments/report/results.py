@@ -37,7 +37,7 @@ class Results:
     default: the longest training on the most examples.
 
     Args:
-        settings: dict, what `settings.json` holds.
+        settings: dict, the content of `settings.json`.
         records: list of dicts, the lines of `runs.jsonl`.
         folder: `pathlib.Path` to save in, or None.
 
@@ -179,7 +179,7 @@ class Results:
     def repeated(self, cell: str | None = None) -> float | None:
         """Returns the difference between two executions of one run, or None.
 
-        On an accelerator one run is done twice, to see what is only rounding.
+        On an accelerator one run is done twice, to see how much it rounds.
         """
         name = self.choice("baseline", cell)
         for again in self._records(self._cell(cell), name, "repeat"):

@@ -114,7 +114,7 @@ def _describe_object(value):
 
 
 def _describe_function(function):
-    """Returns what a function does, as text: its code, defaults and closure."""
+    """Returns the code, defaults and closure of a function as text."""
     if _is_known(function.__module__):
         return f"{function.__module__}.{function.__qualname__}"
     cells = []

@@ -15,7 +15,7 @@ def tune(run, task, candidate, space, trials, examples=None):
 
     DIRECT-L searches with one seed. Its three best values are then trained with two
     fresh seeds, and the best mean of these is chosen: on the seed of the search, the
-    luckiest would win. Values whose run fails are dropped; the next best replace them
+    luckiest would win. Values with a failed run are dropped; the next best replace them
     while there are runs left. For a task with `folds`, each score is the mean over the
     folds of a cross-validation; the three best have another division. A candidate that
     tunes nothing is tried with the fresh seeds.

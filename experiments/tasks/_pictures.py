@@ -31,9 +31,9 @@ _MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
 class Pictures(Sequence):
     """Pictures on disk, decoded once and read through a memory map.
 
-    Only what is used comes into memory. The files are in a temporary folder (in that of
-    the environment variable `TMPDIR`), which is deleted with the object. DIV2K in color
-    takes about 6 GB.
+    Only pictures that are used come into memory. The files are in a temporary folder,
+    which is deleted with the object; the environment variable `TMPDIR` says where.
+    DIV2K in color takes about 6 GB.
 
     Args:
         named: iterable of `(name, uint8 array of (height, width, channels))`.
@@ -122,7 +122,7 @@ def split_folders(root):
 
 
 def picture_files(folder):
-    """Returns the pictures in a folder, sorted, without what is hidden.
+    """Returns the pictures in a folder, sorted, without hidden ones.
 
     Links to folders are followed, each folder once.
     """

@@ -45,17 +45,8 @@ SPLITS = ("train", "validation", "test")
 
 PHOTOGRAPHS = {
     "train": [
-        "astronaut",
-        "brick",
-        "coffee",
-        "coins",
-        "flower.jpg",
-        "grass",
-        "gravel",
-        "immunohistochemistry",
-        "retina",
-        "rocket",
-        "text",
+        *("astronaut", "brick", "coffee", "coins", "flower.jpg", "grass"),
+        *("gravel", "immunohistochemistry", "retina", "rocket", "text"),
     ],
     "validation": ["clock", "page", "stereo_motorcycle"],
     "test": ["camera", "chelsea", "china.jpg", "moon"],
@@ -635,7 +626,7 @@ def class_folder(
     return dataclasses.replace(divided, **splits)
 
 
-# What the arrays of an .npz file are called: the inputs, and the targets.
+# The names of inputs and targets in an .npz file.
 _ROLES = {
     **dict.fromkeys(["x", "images", "inputs", "data"], "x"),
     **dict.fromkeys(["y", "labels", "targets"], "y"),

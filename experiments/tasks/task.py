@@ -556,7 +556,7 @@ def _fits(shape, expected):
 
 
 def channel_hint(shape: Sequence[int | None]) -> str:
-    """Returns what may be wrong with examples of a shape that does not fit."""
+    """Returns a hint for an error about the shape of an example."""
     if len(shape) > 2 or shape[-1:] == (1,):
         return ""
     return f" If examples of shape {shape} lack a channel axis: inputs[..., None]."
