@@ -88,6 +88,7 @@ def _task(options):
     recipe = {name: getattr(options, name) for name in (*names, "data_dir")}
     recipe["network"] = _network(options)
     recipe = {name: value for name, value in recipe.items() if value is not None}
+    given = ", ".join(f"--{name.replace('_', '-')}" for name in recipe)
     if options.kind is not None:
         make = getattr(getattr(experiments, options.kind), options.task)
     else:
@@ -96,7 +97,6 @@ def _task(options):
         task = make(**recipe)
         task.model()
     except TypeError as error:
-        given = ", ".join(f"--{name.replace('_', '-')}" for name in recipe)
         raise ValueError(
             f"--task {options.task} does not take one of {given}: {error}"
         ) from error

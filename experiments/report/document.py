@@ -19,14 +19,8 @@ def overview(results):
     return page
 
 
-def write(results, command=None, task=None):
-    """Writes `report.md` and `report.html` into the folder of a comparison.
-
-    Args:
-        results: `Results`.
-        command: str, the command of the results, to be shown.
-        task: `Task`, to add what the networks of the first seed make of its data.
-    """
+def write(results, command, task):
+    """Writes `report.md` and `report.html`, see `Results.save`."""
     page = Page(_title(results))
     _add_verdicts(page, results)
     page.figure(

@@ -21,12 +21,7 @@ _STYLE = {
 
 @contextlib.contextmanager
 def new(rows=1, columns=1, size=(8, 4)):
-    """Context manager of a new figure and its axes.
-
-    Args:
-        rows, columns: int.
-        size: `(width, height)` in inches.
-    """
+    """Context manager of a new figure and its axes; `size` is in inches."""
     plt = require("matplotlib.pyplot", extra="plot")
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained")

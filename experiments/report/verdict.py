@@ -7,12 +7,7 @@ SIDES = ("baseline", "proposal")
 
 
 def sentences(results, cell):
-    """Yields what the runs of a cell show, in sentences.
-
-    Args:
-        results: `Results`.
-        cell: str.
-    """
+    """Yields what the runs of a cell show, in sentences."""
     settings, metric, seeds = results.settings, results.metric, len(results.seeds)
     scale, unit = settings["scale"], settings["unit"]
     answer = results.effects(cell)[ANSWER]
