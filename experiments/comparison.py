@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from .._optional import require
+from ..tuning.folder_lock import FolderLock
 from .report.results import Results, environment
 from .report.statistics import Effect
 from .study import identity, initial
@@ -43,6 +46,7 @@ def compare(
     density: ModelDensity = None,
     search: Callable[[kt.HyperParameters], Any] | None = None,
     dtype_policy: str | None = None,
+    overwrite: bool = False,
 ) -> Results:
     """Compares two Keras models, or two sets of them, on a task.
 
@@ -76,6 +80,7 @@ def compare(
             network of the task, see `sides`.
         dtype_policy: str, of the networks, such as `"mixed_float16"`; by default the
             global one.
+        overwrite: bool, whether to begin again instead of going on.
 
     Returns:
         `Results`.
@@ -123,6 +128,8 @@ def compare(
         plan = _Plan(task, baseline, proposal, controls, trials, seeds)
         cells = _cells(task, budgets, examples)
         settings = plan.settings(cells, confidence)
+        if overwrite:
+            _clear(Path(folder))
         with RunLog(folder, settings) as log:
             chosen = dict(log.settings.get("chosen", {}))
             with Runner(log, plan.count() * len(cells), callbacks) as runner:
@@ -134,6 +141,14 @@ def compare(
             results = Results(log.settings, log.records, log.folder)
             results.save()
     return results
+
+
+def _clear(folder):
+    """Removes the runs of a comparison and what was made of them."""
+    with FolderLock(folder):
+        shutil.rmtree(folder / "models", ignore_errors=True)
+        for name in ("runs.jsonl", "settings.json", "best.keras", "folded.keras"):
+            (folder / name).unlink(missing_ok=True)
 
 
 class _Plan:

@@ -79,11 +79,6 @@ def search(
     ['standard']
     """
     folder = Path(folder)
-    if overwrite and folder.is_dir():
-        with FolderLock(folder):
-            shutil.rmtree(folder / "models", ignore_errors=True)
-            for name in ("runs.jsonl", "settings.json"):
-                (folder / name).unlink(missing_ok=True)
     space = functools.partial(tuning.density, kernel_size=kernel_size, ranges=ranges)
     both = sides(task.model, search=space, controls=controls)
     results = compare(
@@ -97,6 +92,7 @@ def search(
         seeds=seeds,
         budgets=budgets,
         confidence=confidence,
+        overwrite=overwrite,
     )
     with FolderLock(folder):
         path = model_path(folder, results.cells[-1], results.choice("proposal"))

@@ -135,9 +135,17 @@ class Results:
             cell: str.
         """
         metric = metric or self.metric
+        by_candidate = self._runs[self._cell(cell)]
+        known = {
+            n for runs in by_candidate.values() for run in runs for n in run[split]
+        }
+        if metric not in known:
+            raise ValueError(
+                f"`metric` must be one of {sorted(known)}. Received: {metric!r}"
+            )
         return {
             name: np.array([run[split].get(metric) for run in runs], float)
-            for name, runs in self._runs[self._cell(cell)].items()
+            for name, runs in by_candidate.items()
         }
 
     def failed(

@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -658,16 +659,17 @@ def npz(
     Raises:
         ValueError: If the file has no such arrays.
     """
-    found = {"train": {}}
-    with np.load(check_file(path)) as file:
-        for name in file.files:
+    is_archive = zipfile.is_zipfile(check_file(path))
+    found, names = {"train": {}}, []
+    with np.load(path) if is_archive else contextlib.nullcontext({}) as file:
+        for name in file:
+            names.append(name)
             words = name.lower().split("_")
             roles = [_ROLES[word] for word in words if word in _ROLES]
             splits = [SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES]
             if len(roles) == 1 and len(splits) == len(words) - 1 <= 1:
                 split = splits[0] if splits else "train"
                 found.setdefault(split, {})[roles[0]] = file[name]
-        names = file.files
     if any(len(pair) < 2 for pair in found.values()):
         raise ValueError(
             "`path` must be a file of the arrays x_train and y_train, x_test and "

@@ -747,6 +747,13 @@ def test_a_file_without_the_arrays_is_refused(names, tmp_path):
         datasets.npz(tmp_path / "other.npz")
 
 
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    """Found: a TypeError."""
+    np.save(tmp_path / "mine.npy", np.zeros(5))
+    with pytest.raises(ValueError, match="`path` must be a file of the arrays x_train"):
+        datasets.npz(tmp_path / "mine.npy")
+
+
 def test_other_arrays_of_a_file_are_not_read(tmp_path):
     """Found: x_mean was taken for the training inputs."""
     x, y = examples(20)
