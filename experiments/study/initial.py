@@ -50,7 +50,10 @@ def start(candidate, hp, seed, factor=1.0, task=None):
     model = candidate.model(hp)
     if task is not None:
         task.check_model(model)
-    kernels = _convolution_kernels(model)
+    initialized = _initialized(model, _CONVOLUTIONS)
+    kernels = {
+        id(weight): weight for weight, _ in initialized if "kernel" in weight.name
+    }
     if not kernels and (factor != 1 or candidate.initial is not None):
         asked = "initial" if candidate.initial is not None else "start"
         raise ValueError(
@@ -63,7 +66,8 @@ def start(candidate, hp, seed, factor=1.0, task=None):
         if candidate.initial is not None and id(weight) in kernels:
             initializer = keras.initializers.get(candidate.initial)
         # A new one, and any inside of it, take their seeds from here.
-        keras.utils.set_random_seed(_mix(seed, place))
+        at_place = np.random.SeedSequence((seed, place)).generate_state(1)
+        keras.utils.set_random_seed(int(at_place[0]))
         initializer = keras.initializers.deserialize(
             keras.initializers.serialize(initializer)
         )
@@ -133,14 +137,3 @@ def _seeds(config):
     elif isinstance(config, list | tuple):
         for value in config:
             yield from _seeds(value)
-
-
-def _convolution_kernels(model):
-    """Returns the kernels of all convolutions by their identity."""
-    weights = (weight for weight, _ in _initialized(model, _CONVOLUTIONS))
-    return {id(weight): weight for weight in weights if "kernel" in weight.name}
-
-
-def _mix(seed, place):
-    """Returns a seed for the draw at a place."""
-    return int(np.random.SeedSequence((seed, place)).generate_state(1)[0])

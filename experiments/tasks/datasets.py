@@ -516,18 +516,20 @@ def image_folder(
             "`path` must be a folder of pictures, or both `train` and `test`. "
             f"Received: path={path!r}, train={train!r}, test={test!r}"
         )
-    root = check_folder(*((train, "train") if path is None else (path, "path")))
-    if path is not None:
-        folders = split_folders(root) or {"train": root}
-    else:
-        folders = {"train": root, "test": check_folder(test, "test")}
-    if path is None and not isinstance(validation, float):
-        folders["validation"] = check_folder(validation, "validation")
-    elif not isinstance(validation, float) or not 0 < validation < 1:
+    is_part = isinstance(validation, float)
+    if not (0 < validation < 1 if is_part else path is None):
         raise ValueError(
             "`validation` must be a float between 0 and 1, or, with `train` and "
             f"`test`, a folder of pictures. Received: {validation!r}"
         )
+    if path is not None:
+        root = check_folder(path, "path")
+        folders = split_folders(root) or {"train": root}
+    else:
+        root = check_folder(train, "train")
+        folders = {"train": root, "test": check_folder(test, "test")}
+        if not is_part:
+            folders["validation"] = check_folder(validation, "validation")
     parts = {split: picture_files(folder) for split, folder in folders.items()}
     files = parts["train"]
     order = np.random.default_rng(seed).permutation(len(files))
