@@ -1,4 +1,4 @@
-"""Is one network better than another? Tasks, paired comparisons, and their reports."""
+"""Tasks, paired comparisons of Keras models, and their reports."""
 
 from .comparison import compare
 from .find import search

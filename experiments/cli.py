@@ -4,6 +4,7 @@ import functools
 import importlib
 import os
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -11,19 +12,19 @@ import keras
 from rich.console import Console
 from rich.table import Table
 
-from .. import applications, experiments, visualization
+from .. import applications, experiments, tuning, visualization
 from .._files import whole_file
 from ..conversion import fold
 from ..densities import PUBLISHED
 from ..export import ExportError, export
 from .tasks import datasets
 from .tasks._pictures import SPLIT_NAMES, is_hidden
-from .tasks.classification import SmallVGG
+from .tasks.classification import SmallR3D, SmallResNet, SmallVGG
 from .tasks.denoising import SmallDnCNN
 
 
 def run(options):
-    """Does what the parsed arguments of a command say.
+    """Runs a command.
 
     Args:
         options: `argparse.Namespace` of `keras_wconv_cli`.
@@ -41,33 +42,25 @@ def run(options):
     commands[options.command](options)
 
 
-def _recipe(options):
-    """Returns the settings of a task that were given, and no others."""
-    names = ("sigma", "epochs", "batch_size", "learning_rate", "steps_per_epoch")
-    given = {name: getattr(options, name) for name in names}
-    return {name: value for name, value in given.items() if value is not None}
-
-
 def _network(options):
     """Returns the builder that was asked for, or None for that of the task."""
     network_options = dict(options.network_options)
     if options.kernel_size is not None:
         network_options["kernel_size"] = options.kernel_size
     if options.network is not None:
-        builder = _builder(options.network)
-        return functools.partial(builder, **network_options)
+        return functools.partial(_builder(options.network), **network_options)
     if not network_options:
         return None
     if options.kind not in (None, "Denoising"):
         raise ValueError(
-            "`--kernel-size` and `--network-options` without `--network` are those of "
-            f"a DnCNN, which does not fit --task {options.task}. Name the network."
+            "`--kernel-size` and `--network-options` without `--network` are for a "
+            f"DnCNN, which does not fit --task {options.task}. Name the network."
         )
     return functools.partial(SmallDnCNN, **network_options)
 
 
 def _builder(name):
-    """Returns a builder of the package, or one's own as `module:function`."""
+    """Returns a builder of the package, or a `module:function` of the user."""
     module, colon, function = name.partition(":")
     if not colon:
         if name not in applications.__all__:
@@ -91,30 +84,29 @@ def _builder(name):
 
 def _task(options):
     """Makes the task, and prints its name, its data and their size."""
-    network, recipe = _network(options), _recipe(options)
-    if options.data_dir is not None:
-        recipe["data_dir"] = options.data_dir
-    if network is not None:
-        recipe["network"] = network
+    names = ("sigma", "epochs", "batch_size", "learning_rate", "steps_per_epoch")
+    recipe = {name: getattr(options, name) for name in (*names, "data_dir")}
+    recipe["network"] = _network(options)
+    recipe = {name: value for name, value in recipe.items() if value is not None}
+    given = ", ".join(f"--{name.replace('_', '-')}" for name in recipe)
     if options.kind is not None:
         make = getattr(getattr(experiments, options.kind), options.task)
     else:
-        make, recipe = _of_ones_own(options.task, recipe)
+        make, recipe = _own_task(options.task, recipe)
     try:
         task = make(**recipe)
         task.model()
     except TypeError as error:
-        given = ", ".join(f"--{name.replace('_', '-')}" for name in recipe)
         raise ValueError(
-            f"--task {options.task} does not go with one of {given}: {error}"
+            f"--task {options.task} does not take one of {given}: {error}"
         ) from error
     counts = ", ".join(f"{task.data.count(s)} {s}" for s in datasets.SPLITS)
     print(f"{task.name} on {task.data.name}: {counts}", flush=True)
     return task
 
 
-def _of_ones_own(text, recipe):
-    """Returns the task that suits a file, a folder or a name, and its recipe."""
+def _own_task(text, recipe):
+    """Returns the task for a file, a folder or a name of a set, and its recipe."""
     path = Path(text)
     if path.is_dir() and not _has_classes(path):
         data = datasets.image_folder(path)
@@ -127,20 +119,16 @@ def _of_ones_own(text, recipe):
         data = datasets.csv(path)
     else:
         data = datasets.ucr(text)
-    # By the axes of an example: a series, a picture or a volume with channels.
-    networks = {
-        3: functools.partial(applications.TimeSeriesResNet, filters=(16, 32, 32)),
-        4: SmallVGG,
-        5: functools.partial(applications.R3D18, filters=(8, 16, 32, 32)),
-    }
-    axes = data.train[0].ndim
-    if "network" not in recipe and axes not in networks:
+    # By the axes of the inputs: series, pictures or volumes with channels.
+    networks = {3: SmallResNet, 4: SmallVGG, 5: SmallR3D}
+    shape = data.train[0].shape
+    if "network" not in recipe and len(shape) not in networks:
         raise ValueError(
-            "`--network` must be given for data that are no series, pictures or "
-            f"volumes with channels. Received: examples of {data.train[0].shape[1:]}"
+            "`--network` must be given for data other than series, pictures or volumes "
+            f"with channels. Received: examples of {shape[1:]}"
         )
-    recipe = {"network": networks.get(axes), **recipe}
     defaults = {
+        "network": networks.get(len(shape)),
         "epochs": 20,
         "batch_size": max(2, min(32, data.count("train") // 4)),
         "learning_rate": 0.02,
@@ -150,32 +138,28 @@ def _of_ones_own(text, recipe):
 
 
 def _has_classes(path):
-    """Whether a folder has folders of classes, in it or in its splits."""
+    """Returns whether a folder has folders of classes, in it or in its splits."""
     folders = _folders_in(path)
     splits = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
     if splits:
         return any(map(_folders_in, splits))
-    lies_here = any(one.is_file() and one.name[0] != "." for one in path.iterdir())
-    return len(folders) > 1 and not lies_here
+    has_files = any(one.is_file() and one.name[0] != "." for one in path.iterdir())
+    return len(folders) > 1 and not has_files
 
 
 def _folders_in(path):
     return [one for one in path.iterdir() if one.is_dir() and not is_hidden(one.name)]
 
 
-def _published_density(kernel_size):
-    if kernel_size not in PUBLISHED:
-        raise ValueError(
-            f"No density is published for a kernel of {kernel_size}. Give one with "
-            "`--density`."
-        )
-    return PUBLISHED[kernel_size]
-
-
 def _compare(options):
-    density = options.density
+    density, size = options.density, options.kernel_size or 3
     if density is None:
-        density = _published_density(options.kernel_size or 3)
+        if size not in PUBLISHED:
+            raise ValueError(
+                f"No density is published for a kernel of {size}. Give one with "
+                "`--density`."
+            )
+        density = PUBLISHED[size]
     controls = ("standard as it is", "weighted as it is")
     if options.controls:
         controls += ("one factor", "permuted", "start alone", "step alone")
@@ -201,8 +185,6 @@ def _compare(options):
 def _search(options):
     size = options.kernel_size or 3
     task = _task(options)
-    from .. import tuning
-
     kernel_size = (size, size) if options.per_axis else size
     find = functools.partial(tuning.density, kernel_size=kernel_size)
     both = experiments.sides(task.model, search=find, controls=["standard as it is"])
@@ -227,13 +209,13 @@ def _search(options):
 
 
 def _say_plan(options, task, both):
-    """Says how many runs there will be, and with `--plan` how long they take."""
+    """Prints how many runs there will be, and with `--plan` how long they take."""
     cells = len(options.budgets or [0]) * len(getattr(options, "examples", None) or [0])
-    finals = (2 + len(both["controls"])) * options.seeds
-    runs = cells * (2 * options.trials + finals)
+    networks = 2 + len(both["controls"])
+    runs = cells * (2 * options.trials + networks * options.seeds)
     print(
         f"{runs} runs of {task.total_steps} steps: {options.trials} to tune each side, "
-        f"then {options.seeds} of each of {2 + len(both['controls'])} networks.",
+        f"then {options.seeds} of each of {networks} networks.",
         flush=True,
     )
     if options.plan:
@@ -244,9 +226,7 @@ def _say_plan(options, task, both):
 
 
 def _seconds_of_a_run(task):
-    """Estimates a run by the time of a few steps after the first one."""
-    import time
-
+    """Estimates the time of a run by a few steps, first with compilation."""
     steps = min(4, task.total_steps)
     short = task.with_steps(steps)
     model = short.model()
@@ -279,8 +259,8 @@ def _print_results(results):
 def _load(path, compile=False):
     if not zipfile.is_zipfile(path):
         raise ValueError(
-            f"The file is no model. Expected what `model.save` writes to a .keras "
-            f"file. Received: {path}"
+            f"The file is not a model that `model.save` has written to a .keras file. "
+            f"Received: {path}"
         )
     try:
         return keras.saving.load_model(path, compile=compile)
@@ -307,9 +287,9 @@ def _fold(options):
         )
     try:
         model = _load(options.model, compile=True)
-    except ValueError:  # Its loss may be of code that is not here.
+    except ValueError:  # The code of its loss may not be here.
         model = _load(options.model)
-        print("Folded without optimizer, loss and metrics, which are of other code.")
+        print("Folded without optimizer, loss and metrics: their code is not here.")
     folded, report = fold(model, options.trim, return_report=True)
     with whole_file(options.output) as temporary:
         folded.save(temporary)
@@ -324,14 +304,14 @@ def _export(options):
     try:
         written = export(_load(options.model), options.output, options.format)
     except ExportError as error:
-        way_out = "The tensorflow backend writes every format: add --backend tensorflow"
+        hint = " The tensorflow backend writes every format: add --backend tensorflow"
         if keras.backend.backend() == "tensorflow":
-            way_out = ""
-        raise RuntimeError(f"{error.reason} {way_out}") from error
+            hint = ""
+        raise RuntimeError(f"{error.reason}{hint}") from error
     print(f"Written: {' and '.join(map(str, written))}")
 
 
 if __name__ == "__main__":
-    # Keras is imported by now, but its backend may be an option of the command.
+    # A new process: Keras is imported here, but the command may choose its backend.
     command = [sys.executable, "-m", "keras_wconv_cli", *sys.argv[1:]]
     os.execv(sys.executable, command)

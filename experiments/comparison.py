@@ -1,15 +1,20 @@
-"""Is one Keras model better than another? Paired runs, and the same tuning for both."""
+"""The comparison of Keras models: paired runs, and the same tuning for both sides."""
 
 from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 
+from .._optional import require
+from ..tuning.folder_lock import FolderLock
 from .report.results import Results, environment
+from .report.statistics import Effect
 from .study import identity, initial
 from .study.candidate import Candidate, with_values
 from .study.log import RunLog, cell_name, model_path
@@ -23,8 +28,6 @@ if TYPE_CHECKING:
     from .._density_choice import ModelDensity
     from .._types import PathLike
     from .tasks.task import Task
-
-SIDES = ("baseline", "proposal", "controls")
 
 
 def compare(
@@ -43,46 +46,48 @@ def compare(
     density: ModelDensity = None,
     search: Callable[[kt.HyperParameters], Any] | None = None,
     dtype_policy: str | None = None,
+    overwrite: bool = False,
 ) -> Results:
     """Compares two Keras models, or two sets of them, on a task.
 
-    1. Each candidate that tunes something does so on the validation split, on seeds of
-       its own. Of several candidates of a side, the one that is best there is compared.
+    1. Each candidate is tuned on the validation split, on seeds that are not reported.
+       If a side has several candidates, the best one there is compared.
     2. It is trained with every seed, and so is each control. Runs of a seed see the
-       same batches, and start from the same initial values where the weights have the
-       same shapes.
-    3. The test split is reported, once.
+       same batches, and start from the same initial values if the weights have the same
+       shapes.
+    3. The results on the test split are reported.
 
-    Each finished run is a line of `runs.jsonl` in the folder. Called again, after a
-    kill or with more seeds, candidates or budgets, the comparison does what is missing.
+    Each finished run is a line of `runs.jsonl` in the folder. If it is called again,
+    after a kill or with more seeds, candidates or budgets, only missing runs are done.
 
     Args:
         task: `Task`.
         folder: str or `pathlib.Path`, of the results.
-        baseline, proposal: a `Candidate` or a list of them: the two sides.
+        baseline, proposal: a `Candidate` or a list of them, the two sides.
         controls: `Candidate` objects that explain the answer. Each is compared with the
             baseline, and tuned with `trials` runs if it tunes anything.
-        trials: int, runs to tune each side in all, shared out evenly among its
-            candidates that tune something.
-        seeds: ints, two at least.
+        trials: int, runs to tune each side. Its candidates that tune something have
+            equal shares.
+        seeds: ints, at least two.
         budgets: lengths of the training in steps; by default that of the task.
-        examples: sizes of the training split; by default the whole of it. The examples
-            of a seed are the same for all candidates, and a smaller size is a part of
+        examples: sizes of the training split; by default all of it. A seed draws the
+            same examples for all candidates; those of a smaller size are among those of
             a larger one.
         confidence: float, of the intervals.
         callbacks: function of a run's name that returns a list of Keras callbacks, such
             as `lambda name: [keras.callbacks.TensorBoard(f"logs/{name}")]`.
-        density, search: instead of the two sides, the standard question about a
-            density for the network of the task, see `sides`.
+        density, search: instead of the two sides, to ask whether a density helps the
+            network of the task, see `sides`.
         dtype_policy: str, of the networks, such as `"mixed_float16"`; by default the
             global one.
+        overwrite: bool, whether to begin again instead of going on.
 
     Returns:
         `Results`.
 
     Raises:
         ValueError: If an argument is wrong, a candidate does not fit the data, a seed
-            changes nothing, or `folder` holds runs of something else.
+            changes nothing, or `folder` holds other runs.
 
     Example:
 
@@ -111,15 +116,20 @@ def compare(
     if density is not None or search is not None:
         if baseline is not None or proposal is not None:
             raise ValueError(
-                "`density` and `search` are short for two sides and must not be given "
+                "`density` and `search` stand for two sides and must not be given "
                 "beside `baseline` and `proposal`."
             )
         both = sides(task.model, density, search, controls)
-        baseline, proposal, controls = (both[side] for side in SIDES)
+        baseline, proposal, controls = both.values()
+    # Both would fail after the runs.
+    Effect.of((), confidence)
+    require("matplotlib", extra="plot")
     with _policy(dtype_policy):
         plan = _Plan(task, baseline, proposal, controls, trials, seeds)
         cells = _cells(task, budgets, examples)
         settings = plan.settings(cells, confidence)
+        if overwrite:
+            _clear(Path(folder))
         with RunLog(folder, settings) as log:
             chosen = dict(log.settings.get("chosen", {}))
             with Runner(log, plan.count() * len(cells), callbacks) as runner:
@@ -133,8 +143,16 @@ def compare(
     return results
 
 
+def _clear(folder):
+    """Removes the runs of a comparison and what was made of them."""
+    with FolderLock(folder):
+        shutil.rmtree(folder / "models", ignore_errors=True)
+        for name in ("runs.jsonl", "settings.json", "best.keras", "folded.keras"):
+            (folder / name).unlink(missing_ok=True)
+
+
 class _Plan:
-    """What is to be trained for each length and number of examples."""
+    """The runs for each length of the training and number of examples."""
 
     def __init__(self, task, baseline, proposal, controls, trials, seeds):
         self.task = task
@@ -143,7 +161,13 @@ class _Plan:
             "proposal": _candidates("proposal", proposal),
             "controls": _candidates("controls", controls, least=0),
         }
-        self.seeds = _checked_seeds(seeds)
+        self.seeds = list(seeds)
+        wrong = [s for s in self.seeds if not isinstance(s, int) or not 0 <= s < SEED]
+        if wrong or len(set(self.seeds)) < max(2, len(self.seeds)):
+            raise ValueError(
+                "`seeds` must be at least two different whole numbers from 0 to "
+                f"{SEED - 1}: one run gives no interval. Received: {self.seeds}"
+            )
         if not isinstance(trials, int) or trials < 1:
             raise ValueError(
                 f"`trials` must be an int of at least 1. Received: {trials}"
@@ -159,7 +183,7 @@ class _Plan:
         self.candidates = [each for side in self.sides for each in self._shares(side)]
 
     def _shares(self, side):
-        """Yields the candidates of a side, among which it shares out the trials."""
+        """Yields the candidates of a side with their spaces and numbers of trials."""
         candidates = self.sides[side]
         spaces = [candidate.space(self.task) for candidate in candidates]
         first, fresh = seeds_of(self.task)
@@ -171,7 +195,7 @@ class _Plan:
                 f"each candidate of the {side} that tunes something. Received: "
                 f"{self.trials}"
             )
-        # To be chosen among, one that tunes nothing is tried on the same seeds.
+        # A candidate that tunes nothing is tried only to choose among several.
         as_it_is = len(fresh) if len(candidates) > 1 and side != "controls" else 0
         for i, (candidate, space) in enumerate(zip(candidates, spaces, strict=True)):
             more = sum(tuned[:i]) < self.trials % sharing if tuned[i] else 0
@@ -184,7 +208,7 @@ class _Plan:
         return sum(count for *_, count in self.candidates) + finals * len(self.seeds)
 
     def settings(self, cells, confidence):
-        """Returns the settings of the log; refuses candidates that cannot be seeded."""
+        """Returns the settings of the log, if the seeds change all candidates."""
         task = self.task
         described = {}
         for candidate, space, _ in self.candidates:
@@ -235,9 +259,9 @@ class _Plan:
     def choose(self, runner, task, size):
         """Tunes all candidates, and chooses one for each side, on the validation split.
 
-        Not on the runs that are reported: the choice would share them, and a test that
-        takes them for independent is wrong in 10 to 20 % of cases instead of 5, also if
-        the run of a seed is left out of its choice (simulated).
+        The runs that are reported must not choose. A test that takes them as
+        independent of the choice would be wrong in 10 to 20 % of cases instead of 5,
+        even if a seed's run is left out of the choice for it (simulated).
         """
         values, scores, edges = {}, {}, {}
         for candidate, space, count in self.candidates:
@@ -247,42 +271,37 @@ class _Plan:
             )
             runner.skip(count - spent)
             edges[name] = at_edges(space, values[name])
-        picked = {}
-        for side in ("baseline", "proposal"):
-            names = [candidate.name for candidate in self.sides[side]]
-            picked[side] = min(names, key=scores.__getitem__)
-        finite = {name: score for name, score in scores.items() if score < math.inf}
-        sign = -1 if task.direction == "max" else 1
-        return {
-            **picked,
-            "values": values,
-            "validation": {name: sign * score for name, score in finite.items()},
-            "edges": edges,
+        picked = {
+            side: min((one.name for one in self.sides[side]), key=scores.__getitem__)
+            for side in ("baseline", "proposal")
         }
+        sign = -1 if task.direction == "max" else 1
+        validation = {
+            k: sign * score for k, score in scores.items() if score < math.inf
+        }
+        return {**picked, "values": values, "validation": validation, "edges": edges}
 
     def train(self, runner, task, size, chosen, folder):
-        """Trains what was chosen with all seeds, on an accelerator one run twice."""
-        controls = [candidate.name for candidate in self.sides["controls"]]
-        reported = [chosen["baseline"], chosen["proposal"], *controls]
+        """Trains the chosen candidates with all seeds; on an accelerator one run twice.
+
+        The models of the two sides are saved for the first seed.
+        """
+        cell = cell_name(size, task.total_steps)
         for candidate, space, _ in self.candidates:
-            if candidate.name not in reported:
+            is_side = candidate.name in (chosen["baseline"], chosen["proposal"])
+            if not is_side and candidate not in self.sides["controls"]:
                 continue
-            values = chosen["values"][candidate.name]
+            about = task, candidate, space, chosen["values"][candidate.name]
+            path = model_path(folder, cell, candidate.name) if is_side else None
             for seed in self.seeds:
-                save_as = None
-                if seed == self.seeds[0] and candidate.name not in controls:
-                    save_as = model_path(
-                        folder, cell_name(size, task.total_steps), candidate.name
-                    )
-                record = runner.run(
-                    Run(task, candidate, space, values, seed, "final", size, save_as)
-                )
+                save_as = path if seed == self.seeds[0] else None
+                record = runner.run(Run(*about, seed, "final", size, save_as))
             if record["device"] != "cpu" and candidate.name == chosen["baseline"]:
-                runner.run(Run(task, candidate, space, values, seed, "repeat", size))
+                runner.run(Run(*about, seed, "repeat", size))
 
 
 def _cells(task, budgets, examples):
-    """Returns each number of examples and length of training, with its task."""
+    """Returns a list of `(number of examples, steps, task)`."""
     sizes = [None] if examples is None else sorted(set(_list(examples)))
     lengths = [task.total_steps] if budgets is None else sorted(set(_list(budgets)))
     cells = []
@@ -311,17 +330,6 @@ def _candidates(side, given, least=1):
             f"{wrong[0] if wrong else 'none'}"
         )
     return given
-
-
-def _checked_seeds(seeds):
-    seeds = list(seeds)
-    wrong = [s for s in seeds if not isinstance(s, int) or not 0 <= s < SEED]
-    if wrong or len(set(seeds)) < max(2, len(seeds)):
-        raise ValueError(
-            "`seeds` must be at least two different whole numbers from 0 to "
-            f"{SEED - 1}: one run gives no interval. Received: {seeds}"
-        )
-    return seeds
 
 
 @contextlib.contextmanager

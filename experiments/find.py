@@ -1,4 +1,4 @@
-"""The search for a density, and its final comparison with the standard network."""
+"""The search for a density, and its comparison with the standard network."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def search(
 ) -> Results:
     """Finds a density with DIRECT-L, and compares it with the standard network.
 
-    The density, learning rate and start of the weighted network are tuned with `trials`
-    runs, and so are the learning rate and the start of the standard one, both with the
-    network's own initializers. Both are then trained anew on other seeds: the score
-    that a search found something by is the luckiest of many.
+    `trials` runs tune the density, learning rate and start of the weighted network, and
+    as many the learning rate and start of the standard one, both with the network's own
+    initializers. Both are then trained again with other seeds: the best score of a
+    search is the luckiest of many.
 
     Args:
         task: `Task` with a network.
         folder: str or `pathlib.Path`. The same call goes on there after a kill.
-        kernel_size: int, for one profile that all axes share, or a tuple of ints, for
-            one profile an axis.
+        kernel_size: int for one profile of all axes, or a tuple of ints for one profile
+            per axis.
         trials: int, runs to tune each side.
         seeds: ints, which the search does not see. Fewer than six cannot decide.
         ranges: see `tuning.density`.
@@ -63,12 +63,12 @@ def search(
 
     Returns:
         `Results`. The folder then has `report.md`, `report.html`, `results.json`,
-        `trials.csv`, and the weighted network that is best on validation, of the first
-        seed: `best.keras`, and `folded.keras`, which is plain Keras. Whether it is
-        worth using is the verdict's to say, which may be that it is not.
+        `trials.csv`, and the weighted network of the first seed: `best.keras`, and
+        `folded.keras`, which is plain Keras. The verdict says whether it is worth
+        using.
 
     Raises:
-        ValueError: If an argument is wrong, or `folder` holds runs of something else.
+        ValueError: If an argument is wrong, or `folder` holds other runs.
 
     Example:
 
@@ -79,11 +79,6 @@ def search(
     ['standard']
     """
     folder = Path(folder)
-    if overwrite and folder.is_dir():
-        with FolderLock(folder):
-            shutil.rmtree(folder / "models", ignore_errors=True)
-            for name in ("runs.jsonl", "settings.json"):
-                (folder / name).unlink(missing_ok=True)
     space = functools.partial(tuning.density, kernel_size=kernel_size, ranges=ranges)
     both = sides(task.model, search=space, controls=controls)
     results = compare(
@@ -97,6 +92,7 @@ def search(
         seeds=seeds,
         budgets=budgets,
         confidence=confidence,
+        overwrite=overwrite,
     )
     with FolderLock(folder):
         path = model_path(folder, results.cells[-1], results.choice("proposal"))
@@ -111,10 +107,9 @@ def search(
 
 
 def _write_trials(results, path):
-    """Writes all runs that tuned the proposal, a line each."""
-    tried = [
-        record for name in results.sides["proposal"] for record in results.tried(name)
-    ]
+    """Writes a line for each run that tuned the proposal."""
+    (candidate,) = results.sides["proposal"]
+    tried = results.tried(candidate)
     names = sorted({key for record in tried for key in record["values"]})
     table = io.StringIO()
     writer = csv.writer(table)
@@ -123,5 +118,5 @@ def _write_trials(results, path):
         values = (record["values"].get(name, "") for name in names)
         score = record["validation"][results.metric]
         failed = record["failed_validation"]
-        writer.writerow([record["candidate"], record["seed"], *values, score, failed])
+        writer.writerow([candidate, record["seed"], *values, score, failed])
     write_atomically(path, table.getvalue())

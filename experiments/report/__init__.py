@@ -1,1 +1,1 @@
-"""What the runs of a comparison say: numbers, sentences, figures, pages."""
+"""The report of a comparison: statistics, sentences, figures, pages."""

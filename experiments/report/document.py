@@ -1,4 +1,4 @@
-"""The report of a comparison: what was asked, what came out, and how it was done."""
+"""The report of a comparison: the question, the answer, and how it was found."""
 
 import contextlib
 
@@ -19,14 +19,8 @@ def overview(results):
     return page
 
 
-def write(results, command=None, task=None):
-    """Writes `report.md` and `report.html` into the folder of a comparison.
-
-    Args:
-        results: `Results`.
-        command: str, that which gave the results, to be shown.
-        task: `Task`, to add what the networks of the first seed make of its data.
-    """
+def write(results, command, task):
+    """Writes `report.md` and `report.html`, see `Results.save`."""
     page = Page(_title(results))
     _add_verdicts(page, results)
     page.figure(
@@ -77,20 +71,10 @@ def _add_effects(page, results, cell):
     )
     rows = []
     for name, found in results.effects(cell).items():
-        one = found.effect
-        rows.append(
-            [
-                name,
-                *(
-                    _number(scale * x)
-                    for x in (one.mean, one.low, one.high, one.median, one.iqm)
-                ),
-                _p(one.p_decisive),
-                _p(adjusted[name].p),
-                f"{found.failures.a} / {found.failures.b}",
-                one.count,
-            ]
-        )
+        one, failed = found.effect, f"{found.failures.a} / {found.failures.b}"
+        numbers = one.mean, one.low, one.high, one.median, one.iqm
+        p_values = _p(one.p_decisive), _p(adjusted[name].p)
+        rows.append([name, *_scaled(scale, numbers), *p_values, failed, one.count])
     columns = ("effect", "mean", "from", "to", "median", "interquartile mean", "p")
     page.table([*columns, "adjusted", "failed", "pairs"], rows)
     answer = results.effects(cell)[ANSWER].effect
@@ -118,8 +102,8 @@ def _add_cells(page, results):
     rows = []
     for cell, row in results.table().items():
         one = results.effects(cell)[ANSWER].effect
-        scaled = (settings["scale"] * x for x in (one.mean, one.low, one.high))
-        rows.append([cell, *map(_number, scaled), _p(row.p)])
+        numbers = _scaled(settings["scale"], (one.mean, one.low, one.high))
+        rows.append([cell, *numbers, _p(row.p)])
     page.table(["", "mean", "from", "to", "p, adjusted for all rows"], rows)
     page.figure(
         "cells",
@@ -147,7 +131,7 @@ def _add_candidates(page, results, cell):
             )
             test = ["–"] * 3
             if one:
-                numbers = (_number(scale * one[key]) for key in ("mean", "deviation"))
+                numbers = _scaled(scale, (one["mean"], one["deviation"]))
                 test = [*numbers, one["failed"]]
             validation = scale * reached[name] if name in reached else "–"
             tries = len(results.tried(name, cell))
@@ -177,13 +161,13 @@ def _add_runs(page, results):
 
 
 def _models(results):
-    """Returns the networks of the first seed and the last cell, where they are kept."""
+    """Returns the kept networks of the first seed and the last cell, by name."""
     models = {}
     for side in SIDES:
         name = results.choice(side)
         path = model_path(results.folder, results.cells[-1], name)
         if path.exists():
-            with contextlib.suppress(Exception):  # One's own classes may be missing.
+            with contextlib.suppress(Exception):  # Classes of the user may be missing.
                 models[name] = keras.saving.load_model(path, compile=False)
     return models if len(models) == 2 else {}
 
@@ -205,7 +189,7 @@ def _add_protocol(page, results):
 
 
 def _facts(results, command):
-    """Returns how a report came about, for its footer."""
+    """Returns the facts of the footer."""
     machine = results.settings["environment"]
     versions = (f"{name} {number}" for name, number in machine["versions"].items())
     minutes, rest = divmod(round(results.seconds), 60)
@@ -221,8 +205,8 @@ def _facts(results, command):
     return {name: fact for name, fact in facts.items() if fact}
 
 
-def _number(value):
-    return float(value) if np.isfinite(value) else "–"
+def _scaled(scale, values):
+    return [float(scale * v) if np.isfinite(v) else "–" for v in values]
 
 
 def _shown(failed):

@@ -1,4 +1,4 @@
-"""The figures of a comparison. They read on a light and on a dark page."""
+"""The figures of a comparison, for a light and for a dark page."""
 
 import contextlib
 import itertools
@@ -9,14 +9,11 @@ from ..._optional import require
 from ..study.log import cell_name
 from .verdict import ANSWER
 
-GRAY = "#7a7a7a"  # of all lines and words: seen on white and on black
+GRAY = "#7a7a7a"  # Of all lines and words: it can be seen on white and on black.
 _STYLE = {
-    **dict.fromkeys(
-        ["text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color"], GRAY
-    ),
-    "ytick.color": GRAY,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
+    **dict.fromkeys(["text.color", "xtick.color", "ytick.color"], GRAY),
+    **dict.fromkeys(["axes.labelcolor", "axes.edgecolor"], GRAY),
+    **dict.fromkeys(["axes.facecolor", "figure.facecolor"], "none"),
     "legend.framealpha": 0.0,
     "font.size": 10,
 }
@@ -24,12 +21,7 @@ _STYLE = {
 
 @contextlib.contextmanager
 def new(rows=1, columns=1, size=(8, 4)):
-    """Context manager of a figure and its axes, closed for pyplot at the end.
-
-    Args:
-        rows, columns: int.
-        size: `(width, height)` in inches.
-    """
+    """Context manager of a new figure and its axes; `size` is in inches."""
     plt = require("matplotlib.pyplot", extra="plot")
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained")
@@ -38,17 +30,16 @@ def new(rows=1, columns=1, size=(8, 4)):
 
 
 def save(figure, file, **options):
-    """Writes a figure as SVG to a path or file, the same bytes for the same content."""
+    """Writes a figure as SVG to a path or file, always with the same bytes."""
     matplotlib = require("matplotlib", extra="plot")
     with matplotlib.rc_context({"svg.hashsalt": "keras_wconv"}):
         figure.savefig(file, format="svg", metadata={"Date": None}, **options)
 
 
-def effects(results, cell=None):
+def effects(results):
     """Draws the effects with their intervals, and the test results of every seed."""
     scale, metric = results.settings["scale"], results.metric
-    found = results.effects(cell)
-    values, failed = results.metrics("test", cell=cell), results.failed(cell=cell)
+    found, values, failed = results.effects(), results.metrics(), results.failed()
     height = 1.2 + 0.32 * max(len(found), len(values))
     with new(1, 2, (10, height)) as (figure, (left, right)):
         for y, answer in enumerate(found.values()):
@@ -106,19 +97,19 @@ def cells(results):
     return figure
 
 
-def curves(results, cell=None):
+def curves(results):
     """Draws the training loss of each candidate: the mean over the seeds.
 
     Returns None if the runs had one epoch, or a loss that is not finite.
     """
     means = {}
-    for name, (epochs, losses) in results.curves(cell).items():
+    for name, (epochs, losses) in results.curves().items():
         if len(epochs) > 1 and np.isfinite(losses).all():
             means[name] = epochs, losses.mean(0)
     if not means:
         return None
     with new(size=(8, 4)) as (figure, axes):
-        # Curves often lie on each other: another dash, and none hides the one below.
+        # Curves often overlap: with other dashes, none hides another.
         styles = itertools.cycle(["-", "--", "-.", ":"])
         for (name, curve), style in zip(means.items(), styles, strict=False):
             axes.plot(*curve, style, label=name)

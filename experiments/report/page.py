@@ -82,9 +82,7 @@ hr ~ ul { font-size: 0.85rem; overflow-wrap: anywhere; }
 
 
 class Page:
-    """A report of paragraphs, tables and figures, in the order in which they come.
-
-    All text is Markdown.
+    """A report of paragraphs, tables and figures. All text is Markdown.
 
     Args:
         title: str.
@@ -110,7 +108,7 @@ class Page:
     def __init__(self, title: str) -> None:
         self.title = title
         self._blocks = [f"# {title}"]
-        self._html = {}  # what stands for a block that Markdown cannot show
+        self._html = {}  # By the place of a block, instead of its Markdown.
         self._files = {}
 
     def heading(self, text: str) -> None:
@@ -122,11 +120,11 @@ class Page:
         self._blocks.append(text)
 
     def verdict(self, text: str) -> None:
-        """Adds the sentence that the page is about, set apart."""
+        """Adds the main sentence of the page, as a quotation."""
         self._blocks.append(f"> {text}")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Adds a table. Columns of numbers are set right, floats with 3 decimals."""
+        """Adds a table, see `markdown_table`."""
         self._blocks.append(markdown_table(columns, rows))
 
     def figure(self, name: str, figure: Figure, caption: str) -> None:
@@ -143,32 +141,32 @@ class Page:
     ) -> None:
         """Adds pictures in several versions, one of which is shown at a time.
 
-        In Markdown, and as the file `<name>.png`, the versions lie side by side.
+        In Markdown, and in the file `<name>.png`, the versions are side by side.
 
         Args:
             name: str.
-            rows: list of dicts by version of `(array, text)`, one for each picture:
-                `(height, width)` or `(height, width, 3)` in [0, 1], and what to write
-                below it. All have the same versions; the last one is shown first.
+            rows: list of dicts, one for each picture, of `(array, text)` by version.
+                Arrays are `(height, width)` or `(height, width, 3)` in [0, 1]; the text
+                is written below. All dicts have the same versions; the last one is
+                shown first.
             caption: str.
         """
         self._add_image(f"{name}.png", _side_by_side(rows), caption)
         self._html[len(self._blocks) - 1] = _toggle(name, rows, caption)
 
     def footer(self, facts: Mapping[str, object]) -> None:
-        """Adds how the page came about, a dict of str."""
-        self._blocks.append("---")
-        self._blocks.append("\n".join(f"- {k}: {v}" for k, v in facts.items()))
+        """Adds a list of facts about the page, a dict."""
+        self._blocks += ["---", "\n".join(f"- {k}: {v}" for k, v in facts.items())]
 
     def to_markdown(self) -> str:
-        """Returns the page as Markdown, its figures as files beside it."""
+        """Returns the page as Markdown; its figures are other files."""
         return "\n\n".join(self._blocks) + "\n"
 
     def to_html(self, whole: bool = True) -> str:
         """Returns the page as HTML that needs no other file.
 
         Args:
-            whole: bool, a document, or what a notebook shows inside of one.
+            whole: bool, whether to return a document, or only its body for a notebook.
         """
         convert = MarkdownIt("commonmark", {"html": False}).enable("table").render
         body = "\n".join(
@@ -196,19 +194,22 @@ class Page:
     def _add_image(self, name, data, caption):
         self._files[name] = data
         self._blocks.append(f"![{caption}]({name})\n\n{caption}")
-        kind = {"svg": "svg+xml", "png": "png"}[name.rpartition(".")[2]]
-        source = base64.b64encode(data).decode()
+        kind = "svg+xml" if name.endswith("svg") else "png"
         caption = html.escape(caption)
         self._html[len(self._blocks) - 1] = (
-            f'<figure><img alt="{caption}" src="data:image/{kind};base64,{source}">'
+            f'<figure><img alt="{caption}" src="{_source(data, kind)}">'
             f"<figcaption>{caption}</figcaption></figure>"
         )
+
+
+def _source(data, kind="png"):
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Returns a table as Markdown.
 
-    Columns of numbers are set right; floats are shown with three decimals.
+    Columns of numbers are aligned right; floats have three decimals.
 
     Example:
 
@@ -248,11 +249,10 @@ def _toggle(name, rows, caption):
     for row in rows:
         shown.append("<div>")
         for i, (version, (picture, text)) in enumerate(row.items()):
-            source = base64.b64encode(_png(picture)).decode()
             text = html.escape(text)
             shown.append(
                 f'<div class="{name}-{i}"><img alt="{html.escape(version)}, {text}"'
-                f' src="data:image/png;base64,{source}">{text}</div>'
+                f' src="{_source(_png(picture))}">{text}</div>'
             )
         shown.append("</div>")
     return (
@@ -272,22 +272,15 @@ def _png(picture):
 
 
 def _side_by_side(rows):
-    plt = require("matplotlib.pyplot", extra="plot")
-    figure, axes = plt.subplots(
-        len(rows),
-        len(rows[0]),
-        figsize=(2.6 * len(rows[0]), 2.9 * len(rows)),
-        squeeze=False,
-        layout="constrained",
-    )
-    for line, row in zip(axes, rows, strict=True):
-        for ax, (version, (picture, text)) in zip(line, row.items(), strict=True):
+    buffer = io.BytesIO()
+    size = 2.6 * len(rows[0]), 2.9 * len(rows)
+    with figures.new(len(rows), len(rows[0]), size) as (figure, axes):
+        shown = (one for row in rows for one in row.items())
+        for ax, (version, (picture, text)) in zip(np.ravel(axes), shown, strict=True):
             picture = np.clip(np.squeeze(picture), 0, 1)
             ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
-            ax.set_title(f"{version}\n{text}", fontsize=9, color=figures.GRAY)
+            ax.set_title(f"{version}\n{text}", fontsize=9)
             ax.set_axis_off()
-    plt.close(figure)
-    buffer = io.BytesIO()
-    # Tight: a title may be wider than a single picture.
-    figure.savefig(buffer, format="png", dpi=160, transparent=True, bbox_inches="tight")
+        # Tight: a title may be wider than a single picture.
+        figure.savefig(buffer, format="png", dpi=160, bbox_inches="tight")
     return buffer.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..._device import device
 from ..._files import write_atomically
-from ..study.log import cell_name, read
+from ..study.log import cell_name, read, without_nan
 from . import document, figures, verdict
 from .statistics import answer, simultaneous, summary
 from .verdict import ANSWER
@@ -29,16 +30,16 @@ if TYPE_CHECKING:
 
 
 class Results:
-    """The final runs of a comparison, and what they allow to be said.
+    """The final runs of a comparison, and what they show.
 
     A cell is a length of the training and a number of examples, such as `"1000 steps"`
-    or `"50 examples, 1000 steps"`. Where a method takes one, the last one is meant by
+    or `"50 examples, 1000 steps"`. Methods that take a cell use the last one by
     default: the longest training on the most examples.
 
     Args:
-        settings: dict, what `settings.json` holds.
+        settings: dict, the content of `settings.json`.
         records: list of dicts, the lines of `runs.jsonl`.
-        folder: `pathlib.Path`, where to save, or None.
+        folder: `pathlib.Path` to save in, or None.
 
     Attributes:
         runs: list of the records of the final runs.
@@ -61,10 +62,9 @@ class Results:
         self._cells = {
             cell_name(size, steps): (size, steps) for size, steps in settings["cells"]
         }
-        self._runs = {name: self._final_runs(name) for name in self._cells}
-        self.cells: list[str] = [
-            name for name, runs in self._runs.items() if runs is not None
-        ]
+        by_cell = {name: self._final_runs(name) for name in self._cells}
+        self._runs = {name: runs for name, runs in by_cell.items() if runs is not None}
+        self.cells: list[str] = list(self._runs)
         if not self.cells:
             raise ValueError(
                 "The comparison has no complete length of training yet: call `compare` "
@@ -72,14 +72,14 @@ class Results:
             )
         self.runs: list[dict[str, Any]] = [
             run
-            for cell in self.cells
-            for runs in self._runs[cell].values()
+            for cell in self._runs.values()
+            for runs in cell.values()
             for run in runs
         ]
 
     @classmethod
     def load(cls, folder: PathLike) -> Self:
-        """Returns the results of a folder, without its data, task or models.
+        """Returns the results of a folder; no data, task or model is needed.
 
         Args:
             folder: str or `pathlib.Path`, of `compare`.
@@ -100,7 +100,7 @@ class Results:
 
     @property
     def candidates(self) -> list[str]:
-        """The names of all candidates, side by side."""
+        """The names of all candidates, in the order of the sides."""
         return [name for side in self.sides.values() for name in side]
 
     @property
@@ -114,20 +114,20 @@ class Results:
         return sum(record.get("seconds", 0) for record in self.records)
 
     def tried(self, candidate: str, cell: str | None = None) -> list[dict[str, Any]]:
-        """Returns the records of the runs that tuned a candidate."""
-        return self._records(cell, candidate, "tuning")
+        """Returns the records of a candidate's tuning runs."""
+        return self._records(self._cell(cell), candidate, "tuning")
 
     def values(self, candidate: str, cell: str | None = None) -> dict[str, Any]:
         """Returns the values that a candidate's tuning chose, a dict."""
-        return self.settings["chosen"][self._cell(cell)]["values"][candidate]
+        return self._chosen(cell)["values"][candidate]
 
     def metrics(
         self, split: str = "test", metric: str | None = None, cell: str | None = None
     ) -> dict[str, np.ndarray]:
         """Returns the values of a metric by candidate, in the order of the seeds.
 
-        Of each side it is the candidate that was chosen, and all controls. A run that
-        failed has its value, or NaN where it has none.
+        These are the chosen candidate of each side and all controls. Failed runs are
+        among them, with NaN for a missing value.
 
         Args:
             split: `"validation"` or `"test"`.
@@ -135,9 +135,17 @@ class Results:
             cell: str.
         """
         metric = metric or self.metric
+        by_candidate = self._runs[self._cell(cell)]
+        known = {
+            n for runs in by_candidate.values() for run in runs for n in run[split]
+        }
+        if metric not in known:
+            raise ValueError(
+                f"`metric` must be one of {sorted(known)}. Received: {metric!r}"
+            )
         return {
-            name: np.array([_number(run[split].get(metric)) for run in runs])
-            for name, runs in self._runs[self._cell(cell)].items()
+            name: np.array([run[split].get(metric) for run in runs], float)
+            for name, runs in by_candidate.items()
         }
 
     def failed(
@@ -145,8 +153,8 @@ class Results:
     ) -> dict[str, np.ndarray]:
         """Returns by candidate which runs failed, in the order of the seeds.
 
-        A run fails if its metric is not finite or no better than knowing nothing: the
-        share of the most frequent class, the noisy input, the mean.
+        A run fails if its metric is not finite or no better than `Task.chance`, such as
+        the share of the most frequent class or the PSNR of the noisy input.
         """
         return {
             name: np.array([run[f"failed_{split}"] for run in runs])
@@ -156,10 +164,10 @@ class Results:
     def curves(
         self, cell: str | None = None
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Returns epochs and the training losses there, by candidate.
+        """Returns the epochs and their training losses by candidate.
 
-        The epochs are an array, the losses one of `(seeds, epochs)`. Of a long
-        training the log has 50 epochs.
+        The epochs are an array, the losses an array of `(seeds, epochs)`. The log has
+        at most 50 epochs of a training.
         """
         found = {}
         for name, runs in self._runs[self._cell(cell)].items():
@@ -169,8 +177,7 @@ class Results:
 
     def failures(self, cell: str | None = None) -> dict[str, int]:
         """Returns how many runs of each candidate failed, a dict."""
-        failed = self.failed("test", cell)
-        return {name: int(of_one.sum()) for name, of_one in failed.items()}
+        return {name: int(x.sum()) for name, x in self.failed("test", cell).items()}
 
     def is_paired(self, first: str, second: str, cell: str | None = None) -> bool:
         """Returns whether two candidates start from the same values for each seed."""
@@ -178,38 +185,41 @@ class Results:
         return all(a["initial"] == b["initial"] for a, b in zip(*both, strict=True))
 
     def repeated(self, cell: str | None = None) -> float | None:
-        """Returns how far a run that was done again lies from the first, or None.
+        """Returns the difference between two executions of one run, or None.
 
-        On an accelerator one run is done twice: what differs there is no effect.
+        On an accelerator one run is done twice, to see how much it rounds.
         """
         name = self.choice("baseline", cell)
-        for again in self._records(cell, name, "repeat"):
+        for again in self._records(self._cell(cell), name, "repeat"):
             for first in self._final(cell, name):
                 if first["seed"] == again["seed"]:
-                    values = (_number(r["test"][self.metric]) for r in (first, again))
-                    return abs(float(np.subtract(*values)))
+                    both = [run["test"][self.metric] for run in (first, again)]
+                    return float(np.ptp(np.array(both, float)))
         return None
 
-    # === What it says ===
+    # === What it shows ===
 
     def choice(self, side: str, cell: str | None = None) -> str:
         """Returns the candidate of a side that is compared.
 
-        It is the best one on the validation split, on other seeds than those reported.
+        It is the best one on the validation split, with other seeds than the reported.
         """
-        return self.settings["chosen"][self._cell(cell)][side]
+        return self._chosen(cell)[side]
 
     def validation(self, cell: str | None = None) -> dict[str, float]:
-        """Returns the mean score that each candidate was chosen by, a dict."""
-        return self.settings["chosen"][self._cell(cell)]["validation"]
+        """Returns the mean score by which each candidate was chosen, a dict."""
+        return self._chosen(cell)["validation"]
+
+    def edges(self, cell: str | None = None) -> dict[str, Any]:
+        """Returns which tuned values lie at the edge of their range, by candidate."""
+        return self._chosen(cell)["edges"]
 
     def effects(self, cell: str | None = None) -> dict[str, Answer]:
-        """Returns a `statistics.Answer` by name, of the metric on the test split.
+        """Returns a `statistics.Answer` by name, for the metric on the test split.
 
         The first one, `"proposal - baseline"`, is the answer. The others subtract the
         baseline from each control.
         """
-        cell = self._cell(cell)
         values, failed = self.metrics("test", cell=cell), self.failed("test", cell)
         baseline = self.choice("baseline", cell)
         compared = {ANSWER: self.choice("proposal", cell)}
@@ -228,22 +238,20 @@ class Results:
         }
 
     def table(self) -> dict[str, Row]:
-        """Returns the answer of each cell under one rule of multiplicity.
+        """Returns the answer of each cell, adjusted for the number of cells.
 
-        A dict of `statistics.Row` by cell: gains and losses alike are adjusted for the
-        number of cells.
+        A dict of `statistics.Row` by cell.
         """
-        answers = [self.effects(cell)[ANSWER].effect for cell in self.cells]
-        rows = simultaneous(answers, 1 - self.settings["confidence"])
-        return dict(zip(self.cells, rows, strict=True))
+        return self._rows({cell: self.effects(cell)[ANSWER] for cell in self.cells})
 
     def adjusted(self, cell: str | None = None) -> dict[str, Row]:
-        """Returns all effects of a cell under one rule of multiplicity, a dict."""
-        effects = self.effects(cell)
-        rows = simultaneous(
-            [one.effect for one in effects.values()], 1 - self.settings["confidence"]
-        )
-        return dict(zip(effects, rows, strict=True))
+        """Returns the effects of a cell, adjusted for their number, a dict."""
+        return self._rows(self.effects(cell))
+
+    def _rows(self, answers):
+        effects = [one.effect for one in answers.values()]
+        rows = simultaneous(effects, 1 - self.settings["confidence"])
+        return dict(zip(answers, rows, strict=True))
 
     def by_example(self, cell: str | None = None) -> dict[str, float]:
         """Returns the answer for each test example, a mean over the seeds, a dict."""
@@ -253,20 +261,18 @@ class Results:
         )
         if not all(map(len, (*proposal, *baseline))):
             return {}
-        pairs = list(zip(proposal, baseline, strict=True))
-        return {
-            example: float(
-                np.mean([_number(a[example]) - _number(b[example]) for a, b in pairs])
-            )
-            for example in proposal[0]
-        }
+        means = {}
+        for example in proposal[0]:
+            sides = [[row[example] for row in rows] for rows in (proposal, baseline)]
+            means[example] = float(np.subtract(*np.array(sides, float)).mean())
+        return means
 
     def verdict(self, cell: str | None = None) -> str:
-        """Returns, in sentences, what the intervals allow to be said and no more."""
-        return verdict.sentences(self, self._cell(cell))
+        """Returns what the runs show, in sentences."""
+        return " ".join(verdict.sentences(self, self._cell(cell)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns everything that can be reported, as JSON can hold it."""
+        """Returns the content of `results.json`."""
         settings = self.settings
         return {
             "task": settings["shared"]["task"].get("task"),
@@ -307,18 +313,14 @@ class Results:
                     "values": self.values(name, cell),
                     "tuned with": len(self.tried(name, cell)),
                     "at the edge of": self.edges(cell).get(name, []),
-                    "validation": _list(validation[name]),
-                    "test": _list(test[name]),
+                    "validation": without_nan(validation[name].tolist()),
+                    "test": without_nan(test[name].tolist()),
                     "failed": failed[name].tolist(),
                     "parameters": self._final(cell, name)[0]["parameters"],
                 }
                 for name in test
             },
         }
-
-    def edges(self, cell: str | None = None) -> dict[str, Any]:
-        """Returns which tuned values lie at the edge of their range, by candidate."""
-        return self.settings["chosen"][self._cell(cell)]["edges"]
 
     def summaries(
         self, cell: str | None = None, metric: str | None = None
@@ -331,7 +333,7 @@ class Results:
         """Writes `results.json`, `report.md` and `report.html` into the folder.
 
         Args:
-            command: str, that which gave the results, to be shown.
+            command: str, the command of the results, to be shown.
             task: `Task`, to add what the networks of the first seed make of its data.
         """
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
@@ -349,22 +351,24 @@ class Results:
     def _repr_html_(self) -> str:
         return document.overview(self).to_html(whole=False)
 
-    # === How it is found ===
+    # === Where it is found ===
 
     def _cell(self, cell):
         if cell is None:
             return self.cells[-1]
-        if cell not in self._cells:
+        if cell not in self._runs:
             raise ValueError(f"`cell` must be one of {self.cells}. Received: {cell!r}")
         return cell
 
+    def _chosen(self, cell):
+        return self.settings["chosen"][self._cell(cell)]
+
     def _records(self, cell, candidate, stage):
-        size, steps = self._cells[self._cell(cell)]
+        size, steps = self._cells[cell]
         return [
             record
             for record in self.records
-            if record["candidate"] == candidate
-            and record["stage"] == stage
+            if (record["candidate"], record["stage"]) == (candidate, stage)
             and (record["examples"], record["steps"]) == (size, steps)
         ]
 
@@ -393,13 +397,10 @@ class Results:
 def environment() -> dict[str, Any]:
     """Returns the versions, the machine and the git commit, if there is one."""
     backend = keras.backend.backend()
-    packages = ("keras_wconv", "keras", backend, "numpy", "scipy", "keras-tuner")
     versions = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+    for name in ("keras_wconv", "keras", backend, "numpy", "scipy", "keras-tuner"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     try:
         commit = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40"],
@@ -419,11 +420,3 @@ def environment() -> dict[str, Any]:
         "device": device(),
         "commit": commit or None,
     }
-
-
-def _number(value):
-    return np.nan if value is None else value
-
-
-def _list(values):
-    return [float(v) if np.isfinite(v) else None for v in values]

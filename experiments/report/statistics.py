@@ -1,7 +1,7 @@
-"""What paired runs allow to be said: effects, failures, and families of tests.
+"""Statistics of paired runs: effects, failures, and families of tests.
 
-Failed runs are counted and tested separately; an effect is that of the pairs in which
-both sides trained. Nothing here drops a value in silence.
+Failed runs are counted and tested separately. An effect is that of the pairs in which
+both sides trained.
 """
 
 import bisect
@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike
 
 from ..._optional import require
 
-EXACT_PAIRS = 14  # All 2^14 sign flips, up to that many pairs: 16,384 sums.
-SIGN_FLIPS = 20_000  # Beyond, so many draws, the identity being one of them.
+EXACT_PAIRS = 14  # Up to so many pairs, all sign flips are tried: 2^14 = 16,384.
+SIGN_FLIPS = 20_000  # With more pairs so many are drawn, one of them the identity.
 RESAMPLES = 10_000  # Of the bootstrap.
 
-# The numbers of an effect, in the order in which files have them.
+# The numbers of an effect, in their order in files.
 NUMBERS = (
     *("mean", "low", "high", "p", "p_sign_flip"),
     *("iqm", "iqm_low", "iqm_high", "median", "deviation", "excluded"),
@@ -28,14 +28,12 @@ NUMBERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Effect:
-    """What differences that are paired by seed say: mean, interval and tests.
+    """Mean, intervals and tests of differences that are paired by seed.
 
-    Everything is computed from `differences`, the costly parts when first asked for.
-
-    The t interval needs a spread. With fewer than two differences, or where all are
-    equal, there is none: `low` and `high` are NaN, `p` is 1 and `sign` is 0, however
-    large the differences are. Equal differences mostly mean that a seed changed nothing
-    or that the metric has few values, and how far other runs would lie is not known.
+    The t interval needs a spread. If there are fewer than two differences, or all are
+    equal, `low` and `high` are NaN, `p` is 1 and `sign` is 0, however large the
+    differences are. Equal differences mostly mean that a seed changed nothing or that
+    the metric has few values; they do not tell how far other runs would lie.
 
     Attributes:
         differences: tuple of float, one for each pair that trained.
@@ -72,14 +70,14 @@ class Effect:
             differences: array-like of floats.
             confidence: float in (0, 1).
             formula: str, what was subtracted.
-            resolution: float, the rounding of the values that were subtracted:
-                differences that lie no farther apart are equal.
+            resolution: float, the rounding of the values that were subtracted.
+                Differences within it count as equal.
 
         Returns:
             An `Effect`.
 
         Raises:
-            ValueError: If a difference is not finite or `confidence` is no probability.
+            ValueError: If a difference is not finite, or `confidence` not in (0, 1).
         """
         _check_level("confidence", confidence)
         differences = _finite("differences", differences)
@@ -116,19 +114,15 @@ class Effect:
     @property
     def low(self) -> float:
         """The lower end of the t interval, NaN without a spread."""
-        return self._interval[0]
+        return self.interval(self.confidence)[0]
 
     @property
     def high(self) -> float:
         """The upper end of the t interval, NaN without a spread."""
-        return self._interval[1]
-
-    @functools.cached_property
-    def _interval(self):
-        return self.interval(self.confidence)
+        return self.interval(self.confidence)[1]
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Returns the t interval of another level, NaN twice without a spread."""
+        """Returns the t interval of any level, NaN twice without a spread."""
         if not self.deviation > 0:
             return math.nan, math.nan
         reach = _stats().t.isf((1 - confidence) / 2, self.count - 1)
@@ -137,7 +131,7 @@ class Effect:
 
     @functools.cached_property
     def p(self) -> float:
-        """Two-sided, of the paired t test; 1 without a spread."""
+        """The two-sided p of the paired t test, 1 without a spread."""
         if not self.deviation > 0:
             return 1.0
         t = abs(self.mean) / (self.deviation / math.sqrt(self.count))
@@ -145,10 +139,10 @@ class Effect:
 
     @functools.cached_property
     def p_sign_flip(self) -> float:
-        """Two-sided, of the mean under all flips of signs: needs no normality.
+        """The two-sided p of the mean under flips of signs, which needs no normality.
 
-        Exact for up to 14 pairs, else of 20,000 flips drawn with a fixed seed, among
-        them the identity, so that it is never 0.
+        It is exact for up to 14 pairs. With more, it is that of 20,000 flips drawn with
+        a fixed seed. They include the identity, so that p is never 0.
         """
         if not self.count:
             return 1.0
@@ -159,12 +153,12 @@ class Effect:
 
     @property
     def p_decisive(self) -> float:
-        """The larger one of `p` and `p_sign_flip`: a decision needs both tests."""
+        """The larger of `p` and `p_sign_flip`: a decision needs both tests."""
         return max(self.p, self.p_sign_flip)
 
     @property
     def can_decide(self) -> bool:
-        """Whether so many pairs can decide at all: six at 95 %.
+        """Whether there are enough pairs to decide at all: six at 95 %.
 
         The smallest p of the sign-flip test is 2 / 2^count.
         """
@@ -172,20 +166,19 @@ class Effect:
 
     @property
     def sign(self) -> int:
-        """1 or -1 if the t interval excludes 0 and the sign-flip test does, else 0."""
+        """1 or -1 if both the t interval and the sign-flip test exclude 0, else 0."""
         if self.p_sign_flip > 1 - self.confidence:
             return 0
         return int(self.low > 0) - int(self.high < 0)
 
     @property
     def excluded(self) -> float:
-        """The smallest margin that the true difference does not reach.
+        """The smallest size of a difference that the t interval excludes.
 
-        It is the end of the interval that is farther from 0, infinite without an
-        interval. So a difference of this size or a larger one, of either sign, is
-        excluded at the confidence of the interval that is shown. (Two one-sided tests
-        at 5 % each would use the narrower 90 % interval; here one interval serves all
-        that is said.)
+        A difference of this size or larger, of either sign, is excluded: it is the end
+        of the interval that is farther from 0, infinite without an interval. (Two
+        one-sided tests at 5 % each would use the narrower 90 % interval; here all
+        statements use the interval that is shown.)
 
         Example:
 
@@ -200,7 +193,7 @@ class Effect:
 
     @functools.cached_property
     def iqm(self) -> float:
-        """The interquartile mean: of what a quarter cut off at each end leaves."""
+        """The interquartile mean, without a quarter of the differences at each end."""
         if not self.count:
             return math.nan
         return float(_stats().trim_mean(self.differences, 0.25))
@@ -219,8 +212,8 @@ class Effect:
     def _iqm_interval(self):
         """The expanded percentile interval, NaN twice where it cannot hold its level.
 
-        Plain percentiles are too narrow for few pairs. And no resample leaves the range
-        of the pairs, which covers the middle with 1 - 2 / 2^count: see `can_decide`.
+        Plain percentiles are too narrow for few pairs. No resample leaves the range of
+        the pairs, which covers the middle with 1 - 2 / 2^count: see `can_decide`.
 
         Source: Hesterberg, "What teachers should know about the bootstrap", 2015,
         section 5.3.
@@ -251,21 +244,21 @@ class Effect:
     def seeds_for(
         self, difference: float, power: float = 0.8, limit: int = 100_000
     ) -> tuple[float, float, float]:
-        """Returns how many pairs show a difference of a size, and how sure that is.
+        """Returns how many pairs would show a difference, with an interval.
 
-        The deviation is itself an estimate: few pairs leave the plan wide open. Its
-        chi-square interval gives that of the plan.
+        The deviation is an estimate, a poor one from few pairs. Its chi-square interval
+        gives that of the number of pairs.
 
         Args:
             difference: float, the true difference.
             power: float, the probability to show it.
-            limit: int, to stop at.
+            limit: int, the largest number to consider.
 
         Returns:
-            `(count, low, high)`: the plan and its interval at `confidence`. Infinite
-            beyond `limit`, NaN if the differences have no spread. Never fewer than one
-            pair more than the sign-flip test needs: with no more, it takes all
-            differences to have one sign.
+            `(count, low, high)`: the number of pairs and its interval at `confidence`,
+            infinite beyond `limit`, NaN if the differences have no spread. It is at
+            least one more than the sign-flip test needs to decide: with no more, all
+            differences must have the same sign.
 
         Raises:
             ValueError: If `difference` is 0 or not finite.
@@ -278,8 +271,7 @@ class Effect:
         """
         if not 0 < abs(difference) < math.inf:
             raise ValueError(
-                "`difference` must be a size to be found, not 0 and finite. Received: "
-                f"{difference}"
+                f"`difference` must be finite and not 0. Received: {difference}"
             )
         if not self.deviation > 0:
             return math.nan, math.nan, math.nan
@@ -304,7 +296,7 @@ class Effect:
         return planned(self.deviation), planned(low), planned(high)
 
     def to_dict(self) -> dict:
-        """Returns all numbers as JSON can hold them: None for what is undefined."""
+        """Returns all numbers for JSON, None for those that are undefined."""
         numbers = {name: getattr(self, name) for name in NUMBERS}
         return {
             **{k: v if math.isfinite(v) else None for k, v in numbers.items()},
@@ -351,7 +343,7 @@ class Failures:
             confidence: float in (0, 1).
 
         Raises:
-            ValueError: If the two are no booleans of one length.
+            ValueError: If the two are not lists of booleans of one length.
         """
         _check_level("confidence", confidence)
         a, b = _booleans("failed_a", failed_a), _booleans("failed_b", failed_b)
@@ -364,12 +356,12 @@ class Failures:
 
     @property
     def interval_a(self) -> tuple[float, float]:
-        """The Clopper-Pearson interval of a's rate of failures."""
+        """The Clopper-Pearson interval of the failure rate of a."""
         return self._rate(self.a)
 
     @property
     def interval_b(self) -> tuple[float, float]:
-        """The Clopper-Pearson interval of b's rate of failures."""
+        """The Clopper-Pearson interval of the failure rate of b."""
         return self._rate(self.b)
 
     def _rate(self, failed):
@@ -380,7 +372,7 @@ class Failures:
 
     @functools.cached_property
     def p(self) -> float:
-        """Of the exact McNemar test: the pairs in which only one side failed."""
+        """The p of the exact McNemar test, on pairs in which only one side failed."""
         count = self.only_a + self.only_b
         return float(_stats().binomtest(self.only_a, count).pvalue) if count else 1.0
 
@@ -411,17 +403,17 @@ class Failures:
 class Answer:
     """Whether a is better than b: in failures, and where both trained.
 
-    The two questions are one family: Holm's method over both holds the promised error
-    rate of the decision. A question that so few pairs cannot answer at all is not
-    tested, so that it costs the other one nothing.
+    The two questions are one family: Holm's method over both controls the error rate of
+    the decision. A question with too few pairs to be answered is left out, so that it
+    does not weaken the other.
 
     Attributes:
         effect: `Effect` of a - b, of the pairs in which both trained.
         failures: `Failures` of all pairs.
-        direction: `"max"` or `"min"`, what is better.
+        direction: `"max"` or `"min"`, which values are better.
 
-    Source for leaving out: Tarone, "A modified Bonferroni method for discrete data",
-    1990.
+    Source: Tarone, "A modified Bonferroni method for discrete data", 1990, for leaving
+    out.
     """
 
     effect: Effect
@@ -455,7 +447,7 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        """What is shown about a, or why nothing is."""
+        """What is shown about a, or why nothing is shown."""
         shown = {
             "effect": {1: "better where both train", -1: "worse where both train"},
             "failures": {1: "fails less often", -1: "fails more often"},
@@ -485,18 +477,18 @@ def answer(
 
     Args:
         values_a, values_b: array-like of floats, the metric of each seed's run, in one
-            order. What a failed run has there is not looked at.
+            order. Values of failed runs are not used.
         failed_a, failed_b: array-like of bool, which runs failed.
         confidence: float in (0, 1).
         formula: str, what is subtracted.
-        direction: `"max"` or `"min"`, what is better.
+        direction: `"max"` or `"min"`, which values are better.
 
     Returns:
         An `Answer`.
 
     Raises:
         ValueError: If lengths differ, a run that did not fail has no finite value, or
-            an argument is none of those above.
+            another argument is wrong.
 
     Example:
 
@@ -509,9 +501,8 @@ def answer(
     """
     _check_direction(direction)
     failures = Failures.of(failed_a, failed_b, confidence)
+    failed_a, failed_b = np.array(failed_a, bool), np.array(failed_b, bool)
     a, b = np.asarray(values_a, "float64"), np.asarray(values_b, "float64")
-    failed_a = _booleans("failed_a", failed_a)
-    failed_b = _booleans("failed_b", failed_b)
     _check_pairs(values_a=a, values_b=b, failed_a=failed_a, failed_b=failed_b)
     for name, values, failed in (("a", a, failed_a), ("b", b, failed_b)):
         if not np.isfinite(values[~failed]).all():
@@ -520,7 +511,7 @@ def answer(
                 f"a run without a value as failed. Received: {values.tolist()}"
             )
     both = ~(failed_a | failed_b)
-    # Metrics come as float32: equal differences are not equal to the last digit.
+    # Metrics are float32: equal differences may not be equal in the last digit.
     largest = np.abs(np.concatenate([a[both], b[both], [0.0]])).max()
     resolution = 4 * np.finfo("float32").eps * largest
     effect = Effect.of(a[both] - b[both], confidence, formula, resolution)
@@ -548,11 +539,11 @@ def holm_adjusted(p_values: ArrayLike) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """An effect as one row of a table: what holds for all rows at once.
+    """An effect as one row of a table, adjusted for all rows.
 
     Attributes:
         p: float, adjusted by Holm's method.
-        low, high: floats, of the simultaneous interval, NaN without a spread.
+        low, high: floats, the simultaneous interval, NaN without a spread.
         sign: 1 or -1 if the effect is shown, else 0.
     """
 
@@ -563,18 +554,18 @@ class Row:
 
 
 def simultaneous(effects: Sequence[Effect], alpha: float = 0.05) -> list[Row]:
-    """Returns the rows of a table under one rule, for gains as for losses.
+    """Returns the rows of a table under one rule, for gains and losses alike.
 
-    `sign` follows Holm's method over the decisive p-values, so that with a probability
-    of `1 - alpha` no row of the table shows what is not there. The intervals are t
-    intervals at `1 - alpha / rows`: with that probability all hold together. Holm's
-    method is sharper, so that an interval may contain 0 where the row is shown.
+    `sign` follows Holm's method over the decisive p-values: with a probability of
+    `1 - alpha` no row shows an effect that is not there. The intervals are t intervals
+    at `1 - alpha / rows`: with that probability all of them hold. Holm's method is
+    sharper, so that the interval of a row that is shown may contain 0.
 
-    The sign-flip test of n pairs decides in tables of at most `alpha * 2^(n - 1)` rows:
-    25 with ten seeds at 95 %.
+    The sign-flip test of n pairs can decide in tables of at most `alpha * 2^(n - 1)`
+    rows: 25 with ten seeds at 95 %.
 
     Args:
-        effects: sequence of `Effect`, all rows, also those that cannot be decided.
+        effects: sequence of `Effect`, all rows, including those that cannot decide.
         alpha: float in (0, 1), the error rate of the table.
 
     Returns:
@@ -599,7 +590,7 @@ def simultaneous(effects: Sequence[Effect], alpha: float = 0.05) -> list[Row]:
 
 
 def summary(values: ArrayLike, failed: ArrayLike | None = None) -> dict[str, float]:
-    """Returns what the runs of one candidate did: those that trained, and failures.
+    """Returns a summary of the runs of one candidate.
 
     Args:
         values: array-like of floats, one for each run.
@@ -637,8 +628,8 @@ def summary(values: ArrayLike, failed: ArrayLike | None = None) -> dict[str, flo
 def wilcoxon(differences: ArrayLike) -> float:
     """Returns the two-sided p of Wilcoxon's signed-rank test over many data sets.
 
-    The usual test between two models where each data set gives one difference. Equal
-    data sets are left out of the ranks; if all are equal, p is 1.
+    It is the usual test between two models with one difference for each data set. Data
+    sets without a difference are left out; if all are, p is 1.
 
     Args:
         differences: array-like of floats, one for each data set.
@@ -664,11 +655,11 @@ def wilcoxon(differences: ArrayLike) -> float:
 def average_ranks(
     table: Mapping[str, ArrayLike], direction: str = "max"
 ) -> dict[str, float]:
-    """Returns each model's mean rank over many data sets, 1 being the best.
+    """Returns each model's mean rank over many data sets; 1 is the best.
 
     Args:
         table: dict of arrays over the data sets, by model.
-        direction: `"max"` or `"min"`, what is better.
+        direction: `"max"` or `"min"`, which values are better.
 
     Raises:
         ValueError: If lengths differ or a value is not finite.
@@ -696,7 +687,7 @@ def _stats():
 
 @functools.lru_cache(maxsize=4)
 def _signs(count):
-    """Returns flips of signs as rows of +1 and -1, the first the identity."""
+    """Returns flips of signs as rows of 1 and -1, the first one without a flip."""
     if count <= EXACT_PAIRS:
         flipped = np.arange(2**count)[:, None] >> np.arange(count) & 1
         return 1.0 - 2.0 * flipped
@@ -716,11 +707,9 @@ def _check_direction(direction):
 
 
 def _check_pairs(**columns):
-    """Refuses columns that are not one-dimensional and of one length."""
+    """Raises a ValueError unless arrays are one-dimensional and of one length."""
     shapes = {name: column.shape for name, column in columns.items()}
-    if len(set(shapes.values())) > 1 or any(
-        len(shape) != 1 for shape in shapes.values()
-    ):
+    if {len(shape) for shape in shapes.values()} != {1} or len({*shapes.values()}) > 1:
         raise ValueError(
             f"{', '.join(f'`{name}`' for name in columns)} must be lists of one "
             f"length, in one order. Received shapes: {shapes}"

@@ -7,16 +7,7 @@ SIDES = ("baseline", "proposal")
 
 
 def sentences(results, cell):
-    """Returns what the runs of a cell allow to be said, and no more.
-
-    Args:
-        results: `Results`.
-        cell: str.
-    """
-    return " ".join(_sentences(results, cell))
-
-
-def _sentences(results, cell):
+    """Yields what the runs of a cell show, in sentences."""
     settings, metric, seeds = results.settings, results.metric, len(results.seeds)
     scale, unit = settings["scale"], settings["unit"]
     answer = results.effects(cell)[ANSWER]
@@ -32,13 +23,12 @@ def _sentences(results, cell):
         f"the mean over {effect.count} of {seeds} seeds, those in which both trained, "
         f"and its {settings['confidence']:.0%} interval."
     )
-    some_failed = failures.a or failures.b
-    if some_failed:
+    if failures.a or failures.b:
         yield f"Runs of the proposal and of the baseline: {failures.format()}."
-    if answer.decision and some_failed:
-        is_alike = answer.reason.startswith(("better", "worse"))
-        yield f"The proposal is {'' if is_alike else 'one that '}{answer.reason}."
-    elif not answer.decision and not effect.can_decide:
+        if answer.decision:
+            is_alike = answer.reason.startswith(("better", "worse"))
+            yield f"The proposal is {'' if is_alike else 'one that '}{answer.reason}."
+    if not answer.decision and not effect.can_decide:
         yield (
             f"So few pairs cannot decide ({effect.count} of {seeds} trained on both "
             "sides): the smallest p-value that a sign-flip test of fewer than six "

@@ -1,1 +1,1 @@
-"""What is compared, how it is tuned and trained, and the log of it."""
+"""Candidates, their tuning and training, and the log of their runs."""

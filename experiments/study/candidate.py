@@ -1,4 +1,4 @@
-"""Candidates of a comparison: anything that builds a Keras model."""
+"""Candidates of a comparison: functions that build a Keras model."""
 
 from __future__ import annotations
 
@@ -15,27 +15,25 @@ if TYPE_CHECKING:
 
     from ..tasks.task import Task
 
-# Of the recipe's value: both ends are far enough away to be seldom the best.
-LEARNING_RATES = (1 / 10, 10)
-STARTS = (1 / 10, 10)
-WEIGHT_DECAYS = (1e-5, 1e-1)
+FACTORS = (1 / 10, 10)  # Of the recipe's value: wide enough to be seldom best.
+WEIGHT_DECAYS = (1e-5, 1e-1)  # Where the recipe has none.
 RECIPE = ("learning_rate", "weight_decay", "start")
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A Keras model to compare, and what is tuned before it is.
+    """A Keras model to compare, and what is tuned first.
 
     Attributes:
         name: str, in words, unique in a comparison.
         build: function of `keras_tuner.HyperParameters` that returns a Keras model,
-            not compiled. Whatever it asks of `hp` is tuned: a density, a kernel size,
+            not compiled. Whatever it asks `hp` for is tuned: a density, a kernel size,
             a width.
-        tune: what is tuned of the task's recipe, of `"learning_rate"` and
-            `"weight_decay"` (from a tenth of the recipe's value to ten times it;
-            1e-5 to 1e-1 if the recipe decays no weights) and `"start"` (one factor of
-            all initial convolution kernels, from 0.1 to 10).
-        initial: name of a Keras initializer of all convolution kernels, or None for
+        tune: what is tuned of the task's recipe: `"learning_rate"` and `"weight_decay"`
+            (from a tenth to ten times the recipe's value; 1e-5 to 1e-1 for a recipe
+            without weight decay), and `"start"` (one factor of all initial convolution
+            kernels, from 0.1 to 10).
+        initial: name of a Keras initializer for all convolution kernels, or None for
             those of the model.
 
     Raises:
@@ -71,26 +69,24 @@ class Candidate:
         unknown = sorted(set(self.tune) - set(RECIPE))
         if unknown:
             raise ValueError(
-                f"`tune` must be of {RECIPE}. Received: {unknown}. What the network "
-                "itself is made of is tuned by asking `hp` for it in `build`."
+                f"`tune` must be of {RECIPE}. Received: {unknown}. To tune the network "
+                "itself, ask `hp` for values in `build`."
             )
         if self.initial is not None:
-            keras.initializers.get(self.initial)  # Raises what is wrong with it.
+            keras.initializers.get(self.initial)  # Raises if it is wrong.
 
     def space(self, task: Task) -> kt.HyperParameters:
-        """Returns all that is tuned, a `keras_tuner.HyperParameters`."""
-        kt = require("keras_tuner", extra="tuning")
-        hp = kt.HyperParameters()
+        """Returns everything that is tuned, a `keras_tuner.HyperParameters`."""
+        hp = require("keras_tuner", extra="tuning").HyperParameters()
+        centers = {"learning_rate": task.learning_rate, "start": 1.0}
+        if task.weight_decay:
+            centers["weight_decay"] = task.weight_decay
         ranges = {
-            "learning_rate": (task.learning_rate, LEARNING_RATES),
-            "start": (1.0, STARTS),
-            "weight_decay": (task.weight_decay, (1 / 10, 10))
-            if task.weight_decay
-            else (1.0, WEIGHT_DECAYS),
+            name: [x * factor for factor in FACTORS] for name, x in centers.items()
         }
         for name in self.tune:
-            value, (low, high) = ranges[name]
-            hp.Float(name, value * low, value * high, sampling="log")
+            low, high = ranges.get(name, WEIGHT_DECAYS)
+            hp.Float(name, low, high, sampling="log")
         self.model(hp)
         return hp
 
@@ -105,8 +101,8 @@ class Candidate:
         if model.compiled:
             raise ValueError(
                 f"`build` of the candidate {self.name!r} must return a model that is "
-                "not compiled: the task compiles all candidates alike. Remove "
-                "`compile` from `build`."
+                "not compiled: the task compiles all candidates. Remove `compile` from "
+                "`build`."
             )
         return model
 
@@ -114,7 +110,7 @@ class Candidate:
 def with_values(
     space: kt.HyperParameters, values: Mapping[str, Any]
 ) -> kt.HyperParameters:
-    """Returns hyperparameters of a space that hold the given values."""
+    """Returns the hyperparameters of a space with the given values."""
     hp = space.copy()
     hp.values = {**{one.name: one.default for one in hp.space}, **values}
     return hp

@@ -1,7 +1,7 @@
-"""What a run is: a digest of all that decides its result.
+"""The identity of a run: a digest of everything that decides its result.
 
-Names are no part of it. Keras counts them up in a process, and two things of one name
-may differ.
+Names are not part of it: Keras numbers them in a process, and two different things may
+have the same name.
 """
 
 import hashlib
@@ -16,16 +16,16 @@ from ..tasks.task import without_names
 
 
 def digest(*parts):
-    """Returns a short digest of what JSON can hold."""
+    """Returns a short digest of values that are written as JSON."""
     text = json.dumps(parts, sort_keys=True, default=_describe_object)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def describe_model(model):
-    """Returns a line for each part of a model, which tells one network from another.
+    """Returns a line for each part of a model, by which networks differ.
 
-    Each has the part's class, the shapes of its weights, and a digest of its config
-    and, where the class is not of Keras, of its code.
+    A line has the class, the shapes of the weights, and a digest of the config and of
+    code that is not of Keras.
     """
     parts = [model, *sublayers(model, recursive=True)]
     operations = [
@@ -50,7 +50,7 @@ def describe_model(model):
 
 
 def describe_recipe(model):
-    """Returns what a model was compiled with, as JSON can hold it."""
+    """Returns how a model was compiled, for JSON."""
     config = model.optimizer.get_config()
     return {
         "optimizer": type(model.optimizer).__name__,
@@ -63,11 +63,11 @@ def _config(part):
     try:
         return part.get_config()
     except (NotImplementedError, TypeError, ValueError):
-        return {}  # Its code and its parts tell it from others.
+        return {}  # Its code and its parts identify it.
 
 
 def _with_places(value, names):
-    """Replaces the names of layers, which a process counts up, by their places."""
+    """Replaces the names of layers, which Keras numbers, by their places."""
     if isinstance(value, dict):
         return {key: _with_places(one, names) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -76,9 +76,9 @@ def _with_places(value, names):
 
 
 def _code_of(part):
-    """Returns digests of the code of a part that is not of Keras, and of its functions.
+    """Returns descriptions of a part's code and functions that are not of Keras.
 
-    A config has no more than the name of a function.
+    A config has only the names of functions.
     """
     found = {}
     for kind in type(part).__mro__:
@@ -114,7 +114,7 @@ def _describe_object(value):
 
 
 def _describe_function(function):
-    """Returns what a function does, as text: its code, defaults and closure."""
+    """Returns the code, defaults and closure of a function as text."""
     if _is_known(function.__module__):
         return f"{function.__module__}.{function.__qualname__}"
     cells = []

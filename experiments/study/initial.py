@@ -1,10 +1,10 @@
-"""Initial values that a seed decides, the same for candidates of the same shapes.
+"""Initial values that depend only on a seed and the shapes of the weights.
 
-A model is built after `keras.utils.set_random_seed`. That does not yet pair two models:
+A model is built after `keras.utils.set_random_seed`, but that does not pair two models:
 one more random layer in one of them, such as a dropout, shifts all draws after it. So
-each weight that its layer's initializer drew is drawn again, from a seed made of the
-run's seed and its place among such weights. Weights that were loaded or assigned in
-`build`, and those of initializers with a seed, do not change.
+each weight that its layer's initializer drew is drawn again, from the run's seed and
+its place among such weights. Weights that `build` has loaded or assigned, and those of
+initializers with a seed, do not change.
 """
 
 import hashlib
@@ -34,14 +34,14 @@ def start(candidate, hp, seed, factor=1.0, task=None):
 
     Args:
         candidate: `Candidate`.
-        hp: `keras_tuner.HyperParameters` that hold its values.
+        hp: `keras_tuner.HyperParameters` with its values.
         seed: int.
         factor: float, by which all convolution kernels are multiplied.
         task: `Task` that checks the model, or None.
 
     Returns:
-        The model, and a digest of what was drawn, before the factor: two models with
-        the same one share their initial values.
+        The model, and a digest of what was drawn before the factor. Models with the
+        same digest share their initial values.
 
     Raises:
         ValueError: If an initializer or a factor reaches no convolution kernel.
@@ -50,20 +50,24 @@ def start(candidate, hp, seed, factor=1.0, task=None):
     model = candidate.model(hp)
     if task is not None:
         task.check_model(model)
-    kernels = _convolution_kernels(model)
+    initialized = _initialized(model, _CONVOLUTIONS)
+    kernels = {
+        id(weight): weight for weight, _ in initialized if "kernel" in weight.name
+    }
     if not kernels and (factor != 1 or candidate.initial is not None):
         asked = "initial" if candidate.initial is not None else "start"
         raise ValueError(
             f"The candidate {candidate.name!r} has no convolution kernel that "
-            f"`{asked}` could reach. Leave it out, or build the model of Keras's "
+            f"`{asked}` could change. Leave it out, or build the model of Keras's "
             "convolutions or subclasses of them."
         )
     drawn = hashlib.sha256()
     for place, (weight, initializer) in enumerate(_drawn(model)):
         if candidate.initial is not None and id(weight) in kernels:
             initializer = keras.initializers.get(candidate.initial)
-        # Made anew, it takes its seed from here, and so does one inside of it.
-        keras.utils.set_random_seed(_mix(seed, place))
+        # A new one, and any inside of it, take their seeds from here.
+        at_place = np.random.SeedSequence((seed, place)).generate_state(1)
+        keras.utils.set_random_seed(int(at_place[0]))
         initializer = keras.initializers.deserialize(
             keras.initializers.serialize(initializer)
         )
@@ -93,8 +97,8 @@ def _drawn(model):
     found = []
     for weight, initializer in _initialized(model):
         if set(_seeds(initializer.get_config())) != {None}:
-            continue  # A constant, or a seed of the user's own.
-        # With the seed that it took when it was made, it always draws the same.
+            continue  # A constant, or a seed of the user.
+        # An initializer takes a seed when it is made, and always draws the same.
         again = ops.convert_to_numpy(initializer(weight.shape, weight.dtype))
         if np.array_equal(again, ops.convert_to_numpy(weight)):
             found.append((weight, initializer))
@@ -102,10 +106,10 @@ def _drawn(model):
 
 
 def _initialized(model, kinds=keras.layers.Layer):
-    """Yields the weights of layers of a kind, with what initialized them.
+    """Yields the weights of layers of a kind, with their initializers.
 
-    A layer has the initializer of its weight `kernel` as `kernel_initializer`, and of
-    `depthwise_kernel` as `depthwise_initializer`.
+    That of the weight `kernel` is the layer's `kernel_initializer`, and that of
+    `depthwise_kernel` is `depthwise_initializer`.
     """
     for layer in (model, *sublayers(model, recursive=True)):
         if not isinstance(layer, kinds):
@@ -123,7 +127,7 @@ def _initialized(model, kinds=keras.layers.Layer):
 
 
 def _seeds(config):
-    """Yields the seeds in the config of an initializer, however deep."""
+    """Yields all seeds in the config of an initializer."""
     if isinstance(config, dict):
         for key, value in config.items():
             if key == "seed":
@@ -133,14 +137,3 @@ def _seeds(config):
     elif isinstance(config, list | tuple):
         for value in config:
             yield from _seeds(value)
-
-
-def _convolution_kernels(model):
-    """Returns the kernels of all convolutions by their identity."""
-    weights = (weight for weight, _ in _initialized(model, _CONVOLUTIONS))
-    return {id(weight): weight for weight in weights if "kernel" in weight.name}
-
-
-def _mix(seed, place):
-    """Returns a seed for the draw at a place."""
-    return int(np.random.SeedSequence((seed, place)).generate_state(1)[0])

@@ -1,4 +1,4 @@
-"""The log of finished runs: one line each, and the settings that they share."""
+"""The log of finished runs, one line each, and their settings."""
 
 import json
 import math
@@ -18,17 +18,16 @@ class RunLog:
     """Finished runs in `runs.jsonl`, found by their digest.
 
     A line is on the disk before the next run begins. A line that a kill has torn is
-    left out, and its run is done again. As long as a process has the log, no other can
-    have it; used as a context manager, it is given back at the end.
+    skipped, and its run is done again. Only one process can have the log; as a context
+    manager, it is released at the end.
 
     Args:
-        folder: str or `pathlib.Path`, made if it is not there.
-        settings: dict that JSON can hold. Those in `settings.json` must agree in
-            `"shared"`, and in `"candidates"` where both have one of a name.
+        folder: str or `pathlib.Path`, made if it does not exist.
+        settings: dict for JSON. `settings.json` must agree in `"shared"`, and in those
+            `"candidates"` that both have.
 
     Raises:
-        ValueError: If the folder holds runs of something else, or another process has
-            it.
+        ValueError: If the folder holds other runs, or another process has the log.
 
     Example:
 
@@ -54,11 +53,8 @@ class RunLog:
         elif self._path.exists():
             raise ValueError(_cannot_go_on(self.folder, "has no settings.json"))
         self.settings = settings
-        self._write_settings()
+        self.write_settings()
         self.records = read(self.folder)
-        self._by_id = {}
-        for record in self.records:
-            self._by_id.setdefault(record["id"], []).append(record)
         written = self._path.read_bytes() if self._path.exists() else b""
         if written and not written.endswith(b"\n"):
             self._write("\n")
@@ -70,32 +66,27 @@ class RunLog:
         self._lock.release()
 
     def write_settings(self, **more):
-        """Adds to the settings, on the disk when the call returns."""
+        """Adds to the settings, which are on disk when the call returns."""
         self.settings |= json.loads(json.dumps(more))
-        self._write_settings()
-
-    def _write_settings(self):
         text = json.dumps(without_nan(self.settings), indent=1)
         write_atomically(self.folder / "settings.json", text + "\n")
 
     def find(self, run_id, **about):
         """Returns the record of a run, or None.
 
-        The same run may be there for several candidates: one that has all items of
-        `about` comes first.
+        Several candidates may have the same run. A record with all items of `about`
+        comes first.
         """
-        found = self._by_id.get(run_id, [])
+        found = [record for record in self.records if record["id"] == run_id]
         same = [record for record in found if about.items() <= record.items()]
         return next(iter(same or found), None)
 
     def append(self, record):
-        """Adds a record, on the disk when the call returns."""
+        """Adds a record, which is on disk when the call returns."""
         text = json.dumps(without_nan(record), allow_nan=False)
         self._write(text + "\n")
-        record = json.loads(text)
-        self.records.append(record)
-        self._by_id.setdefault(record["id"], []).append(record)
-        return record
+        self.records.append(json.loads(text))
+        return self.records[-1]
 
     def _write(self, text):
         with self._path.open("ab", buffering=0) as file:
@@ -105,13 +96,13 @@ class RunLog:
                 while left:
                     left = left[file.write(left) :]
                 os.fsync(file.fileno())
-            except OSError:  # The disk is full: what comes later begins a line.
+            except OSError:  # The disk is full. The next record must begin a line.
                 file.truncate(end)
                 raise
 
 
 def cell_name(examples, steps):
-    """Returns the name of a number of examples (None for all) and of steps.
+    """Returns the name of a cell: a number of examples (None for all) and of steps.
 
     Example:
 
@@ -125,14 +116,14 @@ def cell_name(examples, steps):
 
 
 def model_path(folder, cell, candidate):
-    """Returns where the model of a candidate's first seed is kept."""
+    """Returns the path of a candidate's model for the first seed."""
     return folder / "models" / f"{cell}-{candidate.replace('/', ' ')}.keras"
 
 
 def thinned(losses):
-    """Returns a training curve for a record: `[epoch, loss]`, at most 50 of them.
+    """Returns a training curve for a record: at most 50 of `[epoch, loss]`.
 
-    The first and the last epoch are there, and others evenly between.
+    It has the first and the last epoch, and others evenly between them.
 
     Example:
 
@@ -167,7 +158,7 @@ def read(folder):
 
 
 def without_nan(value):
-    """Returns a value in which None stands for what is not finite, for JSON."""
+    """Returns a value for JSON, with None for numbers that are not finite."""
     if isinstance(value, dict):
         return {key: without_nan(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -180,8 +171,7 @@ def without_nan(value):
 def _cannot_go_on(folder, reason):
     return (
         f"`folder` {str(folder)!r} {reason}: it was written by an earlier version, "
-        "whose runs do not say what they are. Give another folder; the old runs cannot "
-        "be told from others of the same name."
+        "whose runs cannot be identified. Give another folder."
     )
 
 
@@ -204,7 +194,7 @@ def _check(folder, saved, settings):
         raise ValueError(
             f"`folder` holds runs of something else: {str(folder)!r}, where "
             f"{'; '.join(differing[:5])}{more}. Give the same to go on, another name "
-            "to a candidate that is another one, or another folder."
+            "to a candidate that has changed, or another folder."
         )
 
 

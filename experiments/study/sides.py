@@ -1,4 +1,4 @@
-"""The standard question about a density: both sides with the same knobs and ranges."""
+"""The question whether a density helps, with the same tuning for both sides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..._types import Identifier
 
 TUNE = ("learning_rate", "start")
-GLOROT = "glorot_uniform"  # Keras's default; He's is that of most published networks
+GLOROT = "glorot_uniform"  # Keras's default; most published networks use He's.
 
 CONTROLS = (
     "standard as it is",
@@ -50,17 +50,16 @@ def sides(
         network: function of `density` and density options that returns a Keras model,
             the standard one for `density=None`, such as the builders of
             `keras_wconv.applications`.
-        density: what `network` takes, declared beforehand.
-        search: instead of it, a function of `keras_tuner.HyperParameters` that returns
-            a density, such as `functools.partial(tuning.density, kernel_size=3)`. It is
-            tuned with the rest.
-        controls: of `CONTROLS`, or `Candidate` objects of your own:
-            `"standard as it is"` and `"weighted as it is"`, nothing tuned;
-            `"one factor"`, the root mean square of each Φ in its place; `"permuted"`,
-            its values in other places; `"start alone"`, a standard network that starts
-            at the effective kernels; `"step alone"`, a weighted one that starts at the
-            standard kernels; `"not normalized"`, and `"learned"`. They need `density`,
-            but for the first.
+        density: the density of the weighted network, chosen before all runs.
+        search: instead of `density`, a function of `keras_tuner.HyperParameters` that
+            returns one, such as `functools.partial(tuning.density, kernel_size=3)`. It
+            is tuned with the rest.
+        controls: `Candidate` objects, or names of `CONTROLS`: `"standard as it is"` and
+            `"weighted as it is"`, nothing tuned; `"one factor"`, the root mean square
+            of each Φ instead of its values; `"permuted"`, these values in other places;
+            `"start alone"`, a standard network that starts at the effective kernels;
+            `"step alone"`, a weighted one that starts at the standard kernels;
+            `"not normalized"`; and `"learned"`. All but the first need `density`.
 
     Returns:
         A dict of `baseline`, `proposal` and `controls`, for `compare`.
@@ -83,18 +82,17 @@ def sides(
             "Exactly one of `density` and `search` must be given. Received: "
             f"density={density}, search={search}"
         )
-    if search is None:
-        search = lambda hp: density  # noqa: E731
+    find = search or (lambda hp: density)
 
     def standard(hp):
         return network(density=None)
 
     def weighted(hp, **options):
-        model = network(density=search(hp), **options)
+        model = network(density=find(hp), **options)
         if not weighted_layers(model):
             raise ValueError(
-                f"`density` reaches no layer of {model.name!r}: no kernel has the size "
-                "that it is for, so that both sides would be the same network."
+                f"`density` reaches no layer of {model.name!r}: no kernel has its "
+                "size, so that both sides would be the same network."
             )
         return model
 
@@ -125,8 +123,8 @@ def _control(name, network, density, standard, weighted):
         )
     if density is None and name != "standard as it is":
         raise ValueError(
-            f"The control {name!r} needs a `density` that was declared beforehand: "
-            "with `search` it is not known before the runs."
+            f"The control {name!r} needs a `density` that is chosen before all runs. "
+            "With `search` it is not known then."
         )
 
     def with_maps(change):
@@ -135,7 +133,7 @@ def _control(name, network, density, standard, weighted):
     builds = {
         "standard as it is": standard,
         "weighted as it is": weighted,
-        "one factor": with_maps(_gain),
+        "one factor": with_maps(_root_mean_square),
         "permuted": with_maps(_permuted),
         "start alone": lambda hp: _start_alone(network, density),
         "step alone": lambda hp: _step_alone(network, density),
@@ -147,11 +145,11 @@ def _control(name, network, density, standard, weighted):
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
 class Scaled(keras.initializers.Initializer):
-    """What another initializer draws, times a map of one factor for each tap.
+    """Another initializer, times a map of one factor for each tap.
 
     Args:
         initializer: `keras.initializers.Initializer`.
-        factors: nested list of the kernel's spatial shape.
+        factors: nested list in the spatial shape of the kernel.
     """
 
     def __init__(self, initializer: Identifier, factors: Any) -> None:
@@ -172,22 +170,25 @@ class Scaled(keras.initializers.Initializer):
 
 
 def _start_alone(network, density):
-    """Builds the standard network, to start at the weighted one's effective kernels."""
+    """Builds the standard network with the start of the weighted one."""
     model, other = network(density=None), network(density=density)
     # By their places: automatic names of layers differ.
-    for layer, weighted in zip(*map(_with_kernels, (model, other)), strict=True):
+    both = (
+        [
+            layer
+            for layer in sublayers(one, recursive=True)
+            if hasattr(layer, "kernel_size")
+        ]
+        for one in (model, other)
+    )
+    for layer, weighted in zip(*both, strict=True):
         if getattr(weighted, "density", None) is not None:
             _scale_start(layer, weighted, np.asarray(weighted.density_map))
     return model
 
 
-def _with_kernels(model):
-    layers = sublayers(model, recursive=True)
-    return [layer for layer in layers if hasattr(layer, "kernel_size")]
-
-
 def _step_alone(network, density):
-    """Builds the weighted network, to start at the standard kernels."""
+    """Builds the weighted network with the start of the standard one."""
     model = network(density=density)
     for layer in weighted_layers(model).values():
         phi = np.asarray(layer.density_map)
@@ -205,7 +206,7 @@ def _scale_start(layer, weighted, factors):
     attribute = f"{kernel.removesuffix('_kernel')}_initializer"
     scaled = Scaled(getattr(layer, attribute), factors.tolist())
     setattr(layer, attribute, scaled)
-    # As if the layer had been built with it: `initial.start` draws it anew.
+    # As if the layer had been built with it, so that `initial.start` draws it again.
     weight = getattr(layer, kernel)
     weight.assign(scaled(weight.shape, weight.dtype))
 
@@ -221,16 +222,16 @@ def _with_changed_maps(network, density, change):
         raise ValueError(
             "The controls 'one factor' and 'permuted' need a network that takes a "
             "function of a layer's name and kernel size as `density`, as the builders "
-            f"of keras_wconv.applications do. Leave them out. It said: {error}"
+            f"of keras_wconv.applications do. Leave them out. Received: {error}"
         ) from error
 
 
-def _gain(phi):
+def _root_mean_square(phi):
     return np.full(phi.shape, np.sqrt(np.mean(np.square(phi))))
 
 
 def _permuted(phi):
-    """Returns Φ with its values in other places, the same ones for every layer."""
+    """Returns Φ with all values but the center's in other places."""
     flat = np.asarray(phi).flatten()
     center = np.ravel_multi_index([size // 2 for size in phi.shape], phi.shape)
     others = np.delete(np.arange(flat.size), center)

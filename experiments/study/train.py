@@ -1,4 +1,4 @@
-"""The only loop that trains: one run of a candidate, from its start to its record."""
+"""One run of a candidate, from its initial values to its record."""
 
 import contextlib
 import dataclasses
@@ -17,14 +17,15 @@ from .log import thinned
 
 
 class Runner:
-    """Trains runs of a comparison that are not in its log.
+    """Trains the runs of a comparison that are not in its log.
+
+    It is a context manager that shows the progress: bars in a terminal, lines in a
+    pipe.
 
     Args:
         log: `log.RunLog`.
-        total: int, how many runs there will be at most.
+        total: int, the largest number of runs.
         callbacks: see `compare`.
-
-    A context manager that shows the progress: bars in a terminal, lines in a pipe.
     """
 
     def __init__(self, log, total, callbacks=None):
@@ -56,12 +57,12 @@ class Runner:
         return f"run {min(self._done + 1, self._total)} of {self._total}"
 
     def skip(self, count):
-        """Takes runs that are not needed out of the count."""
+        """Subtracts runs that are not needed from the total."""
         self._total -= count
         self._bars.update(self._all, total=self._total, description=self._title())
 
     def run(self, run):
-        """Returns the record of a `Run`, which is trained unless the log has it."""
+        """Returns the record of a `Run`, and trains it if the log has none."""
         task = run.task.for_seed(run.seed)
         hp = with_values(run.space, run.values)
         model, drawn = initial.start(
@@ -100,7 +101,7 @@ class Runner:
             self.skip(1)
             if own.items() <= record.items():
                 return record
-            # The same run under another name: nothing is gained by training again.
+            # The same run under another name: another training would end the same.
             return self.log.append({**record, **about})
         begin = time.perf_counter()
         bar = _EpochBar(self._bars, self._all, run)
@@ -139,10 +140,10 @@ class Run:
         task: `Task`, with the length of the training and the number of examples.
         candidate: `Candidate`.
         space: `keras_tuner.HyperParameters` of the candidate.
-        values: dict of the values of all that is tuned.
+        values: dict of the tuned values.
         seed: int.
-        stage: `"tuning"`, `"final"`, or `"repeat"` for a final run that is done again,
-            to see whether the device computes the same.
+        stage: `"tuning"`, `"final"`, or `"repeat"` for a final run that is done again
+            to see how much the device rounds.
         examples: int, of the training split, or None for all.
         save_as: `pathlib.Path` of the trained model, or None.
     """
@@ -172,7 +173,7 @@ class Run:
 
     @property
     def file_name(self):
-        """The name for folders of callbacks, such as TensorBoard's."""
+        """The name for the folders of callbacks, such as TensorBoard."""
         values = identity.digest(self.values)[:6] if self.stage == "tuning" else ""
         name = f"{self.name.partition(', {')[0]} {values}"
         return re.sub(r"[^\w.-]+", "-", name).strip("-")
@@ -190,7 +191,7 @@ def _scores(task, model, split):
 
 def _save(model, path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not every model can be saved, and the result does not need it.
+    # Not every model can be saved, and the results do not need it.
     with contextlib.suppress(Exception), whole_file(path) as temporary:
         model.save(temporary)
 

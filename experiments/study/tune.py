@@ -1,4 +1,4 @@
-"""Tuning a candidate on the validation split with DIRECT-L, before its final runs."""
+"""Tuning of a candidate with DIRECT-L on the validation split."""
 
 import math
 
@@ -7,27 +7,27 @@ from ...tuning.space import Space
 from ..tasks.task import TUNING_SEED as SEED
 from .train import Run
 
-REPEATS = 2  # fresh seeds for the best values
+REPEATS = 2  # Fresh seeds for the best values.
 
 
 def tune(run, task, candidate, space, trials, examples=None):
-    """Finds the values of all that a candidate tunes, and what they reach.
+    """Tunes a candidate.
 
-    DIRECT-L searches with one seed. Its three best are then trained with two fresh
-    seeds, and the best mean of these is chosen: on the seed of the search, the luckiest
-    would win. After a failed run its values are given up, and the next best take their
-    place while there are runs left. With a task of `folds` each score is the mean over
-    the folds of a cross-validation, for the three best over those of another one. A
-    candidate that tunes nothing is tried on the fresh seeds.
+    DIRECT-L searches with one seed. Its three best values are then trained with two
+    fresh seeds, and the best mean of these is chosen: on the seed of the search, the
+    luckiest would win. Values with a failed run are dropped; the next best replace them
+    while there are runs left. For a task with `folds`, each score is the mean over the
+    folds of a cross-validation; the three best have another division. A candidate that
+    tunes nothing is tried with the fresh seeds.
 
     Args:
         run: function of a `train.Run` that returns its record.
-        task, candidate, space, examples: as `train.Run` has them.
-        trials: int, how many runs there are in all; 0 if there is nothing to choose.
+        task, candidate, space, examples: see `train.Run`.
+        trials: int, the largest number of runs; 0 if there is nothing to choose.
 
     Returns:
-        The dict of the values, their mean score on the validation split (the lower the
-        better, infinite if a run failed), and the number of runs, `trials` at most.
+        The chosen values, a dict, their mean score on the validation split (lower is
+        better, infinite if a run failed), and the number of runs.
     """
     if not trials:
         return {}, math.inf, 0
@@ -70,12 +70,12 @@ def tune(run, task, candidate, space, trials, examples=None):
         again.append((score(values, fresh), values))
     reached, values = min(again or tried, key=lambda one: one[0])
     if math.isinf(reached) and len(again) < len(tried):
-        _, values = tried[len(again)]  # No run of it failed so far.
+        _, values = tried[len(again)]  # None of its runs has failed so far.
     return values, reached, count
 
 
 def tunes(space):
-    """Whether there is anything to choose in a space."""
+    """Returns whether there is anything to choose in a space."""
     return bool(space.space) and Space(space).dimensions > 0
 
 
@@ -88,17 +88,15 @@ def seeds_of(task):
 
 
 def at_edges(space, values):
-    """Returns the names of tuned ranges where the value lies in an outer ninth.
+    """Returns the names of tuned ranges whose value lies in an outer ninth.
 
     A better value may lie outside of such a range.
     """
-    edges = []
-    for hp in space.space:
-        if hp.name not in values or not hasattr(hp, "min_value"):
-            continue
-        if hp.min_value == hp.max_value:
-            continue
-        place = hp.value_to_prob(values[hp.name])
-        if not 1 / 9 <= place <= 8 / 9:
-            edges.append(hp.name)
-    return edges
+    return [
+        hp.name
+        for hp in space.space
+        if hp.name in values
+        and hasattr(hp, "min_value")
+        and hp.min_value != hp.max_value
+        and not 1 / 9 <= hp.value_to_prob(values[hp.name]) <= 8 / 9
+    ]

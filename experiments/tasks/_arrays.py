@@ -1,4 +1,4 @@
-"""What is given as examples, as NumPy arrays, and what is wrong with them."""
+"""NumPy arrays of the examples that a user gives, and checks of them."""
 
 import warnings
 
@@ -7,13 +7,12 @@ import numpy as np
 
 
 def read(source, name):
-    """Returns `(inputs, targets)` arrays of what a split is given as.
+    """Returns a split as `(inputs, targets)` arrays.
 
     Args:
-        source: a pair of inputs and targets, each a NumPy array, a nested list, a
-            tensor, or what else makes an array; or a finite `tf.data.Dataset`,
-            `keras.utils.PyDataset`, PyTorch `DataLoader` or other iterable of such
-            pairs, of one example each or of a batch.
+        source: a pair of inputs and targets, each anything that makes an array; or a
+            finite `tf.data.Dataset`, `keras.utils.PyDataset`, PyTorch `DataLoader` or
+            other iterable of such pairs, of one example or of a batch.
         name: str, the argument, for errors.
     """
     if isinstance(source, (tuple, list)) and len(source) == 2:
@@ -35,9 +34,9 @@ def read(source, name):
 
 def array(values, name):
     """Returns an array of anything that makes one."""
-    if hasattr(values, "detach"):  # A PyTorch tensor, which may lie on a device.
+    if hasattr(values, "detach"):  # A PyTorch tensor, perhaps on an accelerator.
         values = values.detach().cpu()
-    if hasattr(values, "numpy") and not isinstance(values, np.ndarray):
+    if hasattr(values, "numpy"):
         values = values.numpy()
     try:
         return np.asarray(values)
@@ -50,16 +49,18 @@ def array(values, name):
 
 def _collect(source, name):
     """Reads an iterable of pairs once."""
-    if isinstance(source, keras.utils.PyDataset):
+    is_keras = isinstance(source, keras.utils.PyDataset)
+    if is_keras:
         count = source.num_batches
-        pairs = None if count is None else (source[i] for i in range(count))
     else:
-        count = getattr(source, "cardinality", lambda: 0)()
-        pairs = None if int(count) == -1 else _iterate(source, name)  # tf.data.INFINITE
-    if pairs is None:
+        count = int(getattr(source, "cardinality", lambda: 0)())
+    if count in (None, -1):  # tf.data.INFINITE is -1.
         raise ValueError(
             f"`{name}` must be finite. Received: {source}, which never ends"
         )
+    pairs = (
+        map(source.__getitem__, range(count)) if is_keras else _iterate(source, name)
+    )
     inputs, targets = [], []
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -74,7 +75,7 @@ def _collect(source, name):
         targets.append(y)
     if not inputs:
         raise ValueError(f"`{name}` must have examples. Received: an empty {source}")
-    if not isinstance(source, keras.utils.PyDataset) and iter(source) is not source:
+    if not is_keras and iter(source) is not source:
         _check_order(source, inputs[0], name)
     try:
         return np.concatenate(inputs), np.concatenate(targets)
@@ -96,13 +97,13 @@ def _iterate(source, name):
 
 
 def _check_order(source, first, name):
-    """Warns if an iterable is shuffled: the order of the data is a part of a run."""
+    """Warns if an iterable is shuffled: a run is known by the order of its data."""
     x, y = (array(part, name) for part in next(iter(source)))
     if not np.array_equal(x if y.ndim else x[None], first):
         warnings.warn(
             f"`{name}` yields other examples first each time that it is read. Runs are "
-            "known by their data: give it without shuffling and augmentation, or the "
-            "next session will not go on with the runs of this one.",
+            "known by their data: without shuffling and augmentation, the next session "
+            "can go on with the runs of this one.",
             stacklevel=2,
         )
 
@@ -126,13 +127,13 @@ def _check_values(values, what):
         wrong = np.argwhere(~finite)
         raise ValueError(
             f"{what} must be finite. Received: {len(wrong)} values that are NaN or "
-            f"infinite, the first in example {wrong[0][0]}. Replace them or leave "
-            "their examples out."
+            f"infinite, the first in example {wrong[0][0]}. Replace them, or leave out "
+            "their examples."
         )
 
 
 def check_splits(splits):
-    """Raises a ValueError if splits, a dict of pairs, are of different shapes."""
+    """Raises a ValueError if the shapes of splits, a dict of pairs, differ."""
     for part, what in enumerate(("inputs", "targets")):
         shapes = {name: pair[part].shape[1:] for name, pair in splits.items()}
         if len(set(shapes.values())) > 1:
@@ -143,12 +144,12 @@ def check_splits(splits):
 
 
 def class_labels(splits, classes=None, class_names=None):
-    """Makes labels of 0, 1, ... of the targets of splits, a dict of pairs.
+    """Turns the targets of splits into labels 0, 1, ...
 
     Args:
-        splits: dict by name of `(inputs, labels)`. Labels are integers from 0 or
+        splits: dict by name of `(inputs, labels)`. Labels are integers from 0, or
             strings, which are sorted.
-        classes: int; by default the labels say how many there are.
+        classes: int; by default counted.
         class_names: names of the classes, in the order of their labels.
 
     Returns:
@@ -158,6 +159,11 @@ def class_labels(splits, classes=None, class_names=None):
     if any(labels.dtype.kind in "OUS" for labels in flat.values()):
         names = sorted(set(map(str, flat["train"])))
         class_names = tuple(names if class_names is None else map(str, class_names))
+        if not set(names) <= set(class_names):
+            raise ValueError(
+                f"`class_names` must have all labels of `train`, {names[:5]}. "
+                f"Received: {class_names[:5]}"
+            )
         index = {label: i for i, label in enumerate(class_names)}
         for name, labels in flat.items():
             unknown = set(map(str, labels)) - set(names)
@@ -165,19 +171,18 @@ def class_labels(splits, classes=None, class_names=None):
                 raise _unseen(name, unknown)
             flat[name] = np.array([index[str(label)] for label in labels])
     seen = np.unique(flat["train"])
-    said = classes
-    classes = classes or (len(class_names) if class_names else len(seen))
-    expected = f"integers from 0 to {classes - 1}"
+    where = "" if classes else " in `train`"
+    classes = classes or len(class_names or seen)
     for name, labels in flat.items():
         whole = labels.astype("int64")
         if (whole != labels).any() or whole.min() < 0 or (whole >= classes).any():
             few = np.unique(labels)
             raise ValueError(
-                f"`{name}` must have labels that are {expected}, for "
-                f"{classes} classes{'' if said else ' in `train`'}. Received: labels "
-                f"{few[:5]}{'...' if len(few) > 5 else ''}, up to {few.max()}. "
-                "np.unique(labels, return_inverse=True)[1] makes such labels of any, "
-                "if you do it before the data are split; strings are taken as they are."
+                f"`{name}` must have labels that are integers from 0 to {classes - 1}, "
+                f"for {classes} classes{where}. Received: labels {few[:5]}"
+                f"{'...' if len(few) > 5 else ''}, up to {few.max()}. Make such labels "
+                "with np.unique(labels, return_inverse=True)[1] before you split the "
+                "data, or give strings."
             )
         unknown = np.setdiff1d(labels, seen)
         if len(unknown):
@@ -190,8 +195,8 @@ def class_labels(splits, classes=None, class_names=None):
 def _unseen(name, labels):
     few = sorted(labels)
     return ValueError(
-        f"`{name}` must have labels that `train` has, too: what was never seen cannot "
-        f"be told. Received: {len(few)} labels more, {few[:5]}"
+        f"`{name}` must have labels that `train` has: a class that was never seen "
+        f"cannot be learned. Received: {len(few)} other labels, {few[:5]}"
     )
 
 
@@ -209,11 +214,11 @@ def _flat(labels, name):
 
 
 def stratified_order(labels, seed, one_of_each=True):
-    """Returns all indices so that every first part has the classes in proportion.
+    """Returns all indices in an order whose first n have the classes in proportion.
 
     Args:
-        labels: array of shape `(n,)`, or None for no classes.
-        seed: int, or sequence of them.
+        labels: array of shape `(n,)`.
+        seed: int.
         one_of_each: bool, whether one of each class comes first.
     """
     rng = np.random.default_rng(seed)
@@ -221,7 +226,7 @@ def stratified_order(labels, seed, one_of_each=True):
     _, classes, counts = np.unique(
         labels[order], return_inverse=True, return_counts=True
     )
-    # How many of its class come before an example, stable in the random order.
+    # How many examples of its class come before each one.
     rank = np.empty(len(order), int)
     grouped = np.argsort(classes, kind="stable")
     rank[grouped] = np.concatenate([np.arange(count) for count in counts])

@@ -1,4 +1,4 @@
-"""Pictures, and the files and folders that they are read from."""
+"""Pictures, and the files and folders that they come from."""
 
 import copy
 import hashlib
@@ -15,14 +15,14 @@ from rich.progress import track
 
 from ..._optional import require
 
-# What folders and arrays of a split are called.
+# The names of folders and arrays of each split.
 SPLIT_NAMES = {
     **dict.fromkeys(["train", "training"], "train"),
     **dict.fromkeys(["val", "valid", "validation"], "validation"),
     **dict.fromkeys(["test", "testing"], "test"),
 }
 
-# Folders of thumbnails, metadata and deleted files, beside those that begin with a dot.
+# Folders of thumbnails, metadata and deleted files that do not begin with a dot.
 _HIDDEN = {"@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "lost+found"}
 
 _MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
@@ -31,9 +31,9 @@ _MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
 class Pictures(Sequence):
     """Pictures on disk, decoded once and read through a memory map.
 
-    However many there are, only what is looked at comes into memory. The files lie in
-    a temporary folder (the environment variable `TMPDIR` decides where) that goes with
-    the object: about 6 GB for DIV2K in color.
+    Only pictures that are used come into memory. The files are in a temporary folder,
+    which is deleted with the object; the environment variable `TMPDIR` says where.
+    DIV2K in color takes about 6 GB.
 
     Args:
         named: iterable of `(name, uint8 array of (height, width, channels))`.
@@ -60,7 +60,7 @@ class Pictures(Sequence):
             self.shapes.append(picture.shape)
 
     def take(self, indices):
-        """Returns some of the pictures, without another copy of them on the disk."""
+        """Returns some of the pictures, without a second copy on disk."""
         taken = copy.copy(self)
         for name in ("names", "shapes", "_files"):
             setattr(taken, name, [getattr(self, name)[i] for i in indices])
@@ -70,7 +70,7 @@ class Pictures(Sequence):
         return len(self.names)
 
     def __getitem__(self, index):
-        # Not np.load, which parses a header: Python 3.11 may fail to parse in a thread
+        # Not np.load, which parses a header. In Python 3.11 that may fail in a thread
         # while TensorFlow parses code in another (python/cpython#106905).
         index = range(len(self))[index]
         return np.memmap(self._files[index], "uint8", "r", shape=self.shapes[index])
@@ -122,7 +122,7 @@ def split_folders(root):
 
 
 def picture_files(folder):
-    """Returns the pictures in a folder, sorted, without what is hidden.
+    """Returns the pictures in a folder, sorted, without hidden ones.
 
     Links to folders are followed, each folder once.
     """
@@ -141,19 +141,19 @@ def picture_files(folder):
 
 
 def is_hidden(name):
-    """Whether a file or a folder is none of the user's pictures, by its name."""
+    """Returns whether a file or a folder is hidden, by its name."""
     return name.startswith(".") or name in _HIDDEN
 
 
 def decoded(files, channels, name, size=None):
-    """Yields each file that can be read and its picture, as `convert` makes it."""
+    """Yields each file that can be read, and its picture from `convert`."""
     image = require("PIL.Image", extra="data")
 
     def decode(file):
         try:
             with image.open(file) as picture:
                 return convert(picture, channels, size)
-        except Exception as error:  # Whatever the decoder of its format raises.
+        except Exception as error:  # Decoders raise many kinds.
             warnings.warn(
                 f"{file} cannot be read and is left out: {error}", stacklevel=2
             )
@@ -190,8 +190,8 @@ def warn_of_copies(parts):
     if copies:
         more = f", and {len(copies) - 1} more" if len(copies) > 1 else ""
         warnings.warn(
-            f"The same picture lies in two splits: {copies[0]}{more}. What was trained "
-            "on tells nothing when it is tested on: take the copies out.",
+            f"The same picture is in two splits: {copies[0]}{more}. A test on pictures "
+            "of the training says nothing. Remove the copies.",
             stacklevel=3,
         )
 
@@ -202,11 +202,11 @@ def convert(picture, channels, size=None):
     check_channels(channels)
     if not isinstance(picture, image.Image):
         picture = image.fromarray(picture)
-    if picture.mode.startswith("I;16"):  # Pillow would cut all above 255.
+    if picture.mode.startswith("I;16"):  # Pillow would clip values above 255.
         picture = image.fromarray((np.asarray(picture) >> 8).astype("uint8"))
     elif picture.mode in "IF":
         raise ValueError(
-            "its values have 32 bits, and no range that is known. Expected 8 or 16 bits"
+            "its values have 32 bits, of unknown range. Expected 8 or 16 bits"
         )
     picture = picture.convert(_MODES[channels])
     if size is not None:

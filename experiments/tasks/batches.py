@@ -1,4 +1,4 @@
-"""Batches that a seed decides."""
+"""Batches that depend only on a seed and an epoch."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ import numpy as np
 class Batches(keras.utils.PyDataset):
     """Batches that are a function of the seed and the epoch, on every backend.
 
-    Threads make the next batches while the network trains on this one. `epoch` is set
-    by the caller (a `Task` does it with a callback), so that a resumed training sees
-    what the uninterrupted one would have seen. The `workers` of `PyDataset` do not keep
-    that: with JAX and PyTorch they start before the epoch is known, and keep what they
-    have made.
+    Threads make the next batches while the network trains on this one. The caller (a
+    `Task`, with a callback) sets `epoch`, so that a resumed training sees the batches
+    of an uninterrupted one. The `workers` of `PyDataset` cannot do that: with JAX and
+    PyTorch they start before the epoch is known.
 
     Args:
-        items: int, how many there are to draw from.
-        size: int, items a batch. An incomplete last batch is left out.
+        items: int, the number of items to draw from.
+        size: int, items per batch. An incomplete last batch is left out.
         load: function of `(indices, rng)` that returns `(inputs, targets)`.
         seed: int.
-        steps: int, batches an epoch; by default one pass over the items.
-        threads: int, how many batches are made ahead at the same time.
+        steps: int, batches per epoch; by default one pass over the items.
+        threads: int, the number of batches to make ahead.
 
     Raises:
         ValueError: If there are fewer items than a batch holds.
@@ -54,8 +53,8 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         if steps is None and items < size:
             raise ValueError(
-                f"`batch_size` must be at most the {items} training examples that "
-                f"there are. Received: {size}"
+                f"`batch_size` must be at most the {items} training examples. "
+                f"Received: {size}"
             )
         self.items = items
         self.size = size
@@ -64,7 +63,7 @@ class Batches(keras.utils.PyDataset):
         self.steps: int = steps or items // size
         self.epoch = 0
         self._threads = threads
-        self._pool = None  # Whoever asks for the length needs no threads.
+        self._pool = None  # The length needs no threads.
         self._order = (None, None)
         self._pending = {}
         self._lock = threading.Lock()
@@ -78,7 +77,7 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         if step >= self.steps:
-            # What ends a `for` loop: Keras before 3.11 has no `__iter__` there.
+            # Ends a `for` loop: `PyDataset` has no `__iter__` before Keras 3.11.
             raise IndexError(f"There are {self.steps} batches. Received: {step}")
         epoch = self.epoch
         with self._lock:

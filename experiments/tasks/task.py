@@ -1,4 +1,4 @@
-"""What the tasks share: data, a training recipe, and an honest evaluation."""
+"""What the tasks share: data, a training recipe, and the evaluation."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ TUNING_SEED = 1_000_000  # Seeds from here on tune; a user's are below.
 
 
 class Task:
-    """Data and a recipe by which any Keras model is trained and measured on them.
+    """Data, and a recipe to train and evaluate any Keras model on them.
 
-    To define another task, set the class attributes. Arrays of inputs and targets need
-    no more; override `batches` and `examples` for other data. `Classification`,
-    `Denoising` and `Regression` are made that way.
+    To define another task, set the class attributes. That is enough for arrays of
+    inputs and targets; for other data override `batches` and `examples`.
+    `Classification`, `Denoising` and `Regression` are made that way.
 
     Args:
         data: `datasets.Dataset`.
@@ -42,20 +42,20 @@ class Task:
         schedule: `"constant"`, `"cosine"` or `"steps"` (times 0.2 at 30, 60 and 80 % of
             the training).
         weight_decay: float; by default that of the optimizer.
-        density_learning_rate: float, of learned densities.
+        density_learning_rate: float, for learned densities.
 
     Attributes:
         name: str, of the task.
         monitor: str, the metric to choose by: `evaluate(model)[task.monitor]`, and
             `"val_" + task.monitor` in the logs of a training.
-        direction: `"max"` or `"min"`, which way `monitor` is better.
-        scale, unit: what reports multiply `monitor` by, and its unit then.
-        differences: tuple of floats, the differences of `monitor` that reports say how
-            many seeds they need, in `unit`.
-        loss, metrics: what the network is compiled with.
-        row_keys: what `measure` says of an example beside its metrics.
-        standardize: bool, whether inputs are standardized by the mean and the
-            deviation of each channel in the training split.
+        direction: `"max"` or `"min"`, which values of `monitor` are better.
+        scale, unit: the factor of `monitor` in reports, and its unit there.
+        differences: tuple of floats, differences of `monitor` in `unit`. Reports say
+            how many seeds would show them.
+        loss, metrics: for `keras.Model.compile`.
+        row_keys: the keys of a row of `measure` that are not metrics.
+        standardize: bool, whether inputs are standardized by the mean and the standard
+            deviation of each channel of the training split.
 
     Raises:
         ValueError: If the schedule is unknown or the data do not suit the task.
@@ -123,13 +123,13 @@ class Task:
         """Raises a ValueError if the data do not suit the task.
 
         Returns:
-            The data as the task needs them, or None if they need no change.
+            The data to use instead, or None to use them unchanged.
         """
 
     def model(
         self, density: ModelDensity = None, **density_options: Unpack[DensityOptions]
     ) -> keras.Model:
-        """Builds the network, not compiled. `density=None` is the standard one.
+        """Builds the network, not compiled; the standard one for `density=None`.
 
         Raises:
             ValueError: If the task has no network, or it does not fit the data.
@@ -145,40 +145,42 @@ class Task:
         return model
 
     def build(self, **options: Any) -> keras.Model:
-        """Calls `network`, with what else of the data it needs to know."""
+        """Calls `network`, with what else it needs to know about the data."""
         return self.network(**options)
 
     def check_model(self, model: keras.Model) -> None:
         """Raises a ValueError if a Keras model does not fit the data.
 
-        A model without known shapes, such as a subclassed one, is called on two
-        examples, which builds it.
+        A model of unknown shapes, such as a subclassed one, is built by calling it on
+        two examples.
         """
         inputs = self.sample(2)
         expected = inputs.shape[1:]
+        must = (
+            f"`model` {model.name!r} must take examples of shape {expected}, those of "
+            f"{self.data.name!r}. Received:"
+        )
+        hint = channel_hint(expected)
         received = example_shape(model, "input_shape")
         if received is not None and not _fits(received, expected):
-            raise ValueError(
-                f"`model` {model.name!r} must take examples of shape {expected}, as "
-                f"{self.data.name!r} has them. Received: a network of inputs of shape "
-                f"{received}." + channel_hint(expected)
-            )
+            raise ValueError(f"{must} a network of inputs of shape {received}.{hint}")
         output = example_shape(model, "output_shape")
         try:
             if received is None or output is None:
                 output = tuple(model(inputs, training=False).shape)[1:]
             elif None in output:
                 output = tuple(model.compute_output_shape((None, *expected)))[1:]
-        except Exception as error:  # Whatever a layer raises.
-            raise ValueError(
-                f"`model` {model.name!r} must take examples of shape {expected}, as "
-                f"{self.data.name!r} has them. Received: {error}"
-                + channel_hint(expected)
-            ) from error
+        except Exception as error:  # Layers raise many kinds.
+            raise ValueError(f"{must} {error}{hint}") from error
         self.check_output(model, output)
 
     def check_output(self, model: keras.Model, shape: Sequence[int | None]) -> None:
-        """Raises a ValueError if a model's output for an example has a wrong shape."""
+        """Raises a ValueError if the shape of a model's output is wrong.
+
+        Args:
+            model: `keras.Model`.
+            shape: of the output for one example.
+        """
         expected = self.data.train[1].shape[1:]
         if shape != expected and not (expected == () and shape == (1,)):
             raise ValueError(
@@ -236,14 +238,14 @@ class Task:
         return {name: float(np.mean([row[name] for row in rows])) for name in names}
 
     def chance(self, split: str = "test") -> float | None:
-        """Returns the `monitor` of a network that has learned nothing, None if unknown.
+        """Returns `monitor` of a network that has learned nothing, None if unknown.
 
         Args:
             split: `"validation"` or `"test"`.
         """
 
     def failed(self, value: float, split: str = "test") -> bool:
-        """Whether a training failed: its result is not finite or no better than chance.
+        """Returns whether a result is not finite, or not better than `chance`.
 
         Args:
             value: float, of `monitor`.
@@ -260,14 +262,14 @@ class Task:
         return 0.0
 
     def illustrate(self, page: Any, models: Mapping[str, keras.Model]) -> None:
-        """Adds to a `page.Page` what trained models, a dict by name, make of the data.
+        """Adds what trained models, a dict by name, make of the data to a `page.Page`.
 
-        Nothing by default.
+        By default nothing.
         """
 
     @property
     def steps(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return len(self.batches(0))
 
     @property
@@ -276,10 +278,10 @@ class Task:
         return self.epochs * self.steps
 
     def with_steps(self, total_steps: int) -> Self:
-        """Returns the task with a training of another length, its schedule with it.
+        """Returns the task with another length of the training and of its schedule.
 
-        An epoch becomes longer where `total_steps` is no multiple of its steps, up to
-        one epoch of all.
+        Epochs become longer if `total_steps` is not a multiple of their steps; there
+        may be only one.
 
         Raises:
             ValueError: If `total_steps` is not a positive integer.
@@ -290,17 +292,15 @@ class Task:
             )
         most = max(1, int(total_steps) // self.steps)
         epochs = next(n for n in range(most, 0, -1) if total_steps % n == 0)
-        task = copy.copy(self)
-        task.epochs = epochs
-        task.steps_per_epoch = int(total_steps) // epochs
-        return _check_length(task, total_steps)
+        steps = int(total_steps) // epochs
+        return self._with(epochs=epochs, steps_per_epoch=steps)._checked(total_steps)
 
     def with_examples(self, n: int) -> Self:
         """Returns the task with `n` examples to train on and as many steps as before.
 
-        They are those of seed 0; `for_seed` draws another seed's. For one seed, fewer
-        examples are a part of more. The mean and the deviation that standardize inputs
-        are computed from these examples.
+        The examples are those of seed 0; `for_seed` draws those of another seed. The
+        examples of a smaller `n` are among those of a larger one. Inputs are
+        standardized by these examples only.
 
         Args:
             n: int, examples (pictures for `Denoising`).
@@ -308,36 +308,32 @@ class Task:
         Raises:
             ValueError: If there are fewer examples, or `n` is too small.
         """
-        there = self._whole.count()
-        if not 1 <= n <= there or n != int(n):
+        count = self._whole.count()
+        if not 1 <= n <= count or n != int(n):
             raise ValueError(
-                f"`n` must be a number of examples from 1 to the {there} of the "
+                f"`n` must be a number of examples from 1 to the {count} of the "
                 f"training split. Received: {n}"
             )
-        task = copy.copy(self)
-        task.steps_per_epoch = self.steps
-        task._count = int(n)
-        return _check_length(task.for_seed(0), self.total_steps)
+        few = self._with(steps_per_epoch=self.steps, _count=int(n)).for_seed(0)
+        return few._checked(self.total_steps)
 
     def with_resampling(self) -> Self:
-        """Returns a task that divides the examples anew for each seed.
+        """Returns a task that divides the examples again for each seed.
 
         See `datasets.Dataset.resampled`. Seed 0 keeps the splits.
         """
-        task = copy.copy(self)
-        task._resample = True
-        return task.for_seed(0)
+        return self._with(_resample=True).for_seed(0)
 
     def with_folds(self, folds: int) -> Self:
         """Returns a task that tunes candidates by cross-validation.
 
-        The training and the validation examples are divided into `folds` parts, in
-        proportion of the classes. A trial of the tuning is one run for each part, which
-        learns from the others, and its score is the mean. With few examples, one
-        validation split says little. Final runs keep the splits.
+        The training and the validation examples are divided into `folds` parts, with
+        the classes in proportion. A trial has a run for each part, which is trained on
+        the others; its score is the mean. Final runs keep the splits. It is for data
+        with few examples, where one validation split says little.
 
         Args:
-            folds: int, 2 at least.
+            folds: int, at least 2.
 
         Raises:
             ValueError: If there are fewer examples than folds, or they are pictures.
@@ -347,16 +343,14 @@ class Task:
         >>> from keras_wconv.experiments import Classification
         >>> task = Classification.digits().with_folds(4)
         """
-        self._whole.fold(0, folds)  # Raises what is wrong with it.
-        task = copy.copy(self)
-        task.folds = int(folds)
-        return task
+        self._whole.fold(0, folds)  # Raises if it is wrong.
+        return self._with(folds=int(folds))
 
     def for_seed(self, seed: int) -> Self:
-        """Returns the task as a seed sees it: with the examples that it draws.
+        """Returns the task with the examples that a seed draws.
 
-        It is the task itself, unless `with_examples`, `with_resampling` or `with_folds`
-        made it.
+        It is the task itself, unless it comes from `with_examples`, `with_resampling`
+        or `with_folds`.
         """
         tunes = self.folds is not None and seed >= TUNING_SEED
         if self._count is None and not self._resample and not tunes:
@@ -365,15 +359,34 @@ class Task:
         if tunes:
             data = data.fold(seed - TUNING_SEED, self.folds)
         if self._count is not None:
+            if self._count > data.count():
+                raise ValueError(
+                    f"`folds` must leave the {self._count} examples to train on. "
+                    f"Received: {self.folds}, which leave {data.count()}"
+                )
             data = data.take(data.order(seed)[: self._count])
-        task = copy.copy(self)
+        task = self._with()
         task._see(data)
         return task
+
+    def _with(self, **attributes):
+        task = copy.copy(self)
+        vars(task).update(attributes)
+        return task
+
+    def _checked(self, total_steps):
+        if self.total_steps != total_steps:
+            raise ValueError(
+                "`batches` of a task must give `steps_per_epoch` to Batches. Received: "
+                f"{self.steps} steps from {type(self).__name__}.batches, not "
+                f"{self.steps_per_epoch}"
+            )
+        return self
 
     def optimizer(
         self, learning_rate: float | None = None, weight_decay: float | None = None
     ) -> keras.optimizers.Optimizer:
-        """Returns a new optimizer as the recipe has it.
+        """Returns a new optimizer of the recipe.
 
         Args:
             learning_rate, weight_decay: float; by default those of the recipe.
@@ -404,8 +417,8 @@ class Task:
     ) -> None:
         """Compiles a Keras model with the recipe.
 
-        Learned densities get another optimizer: Adam with warm restarts, the first one
-        after ten epochs, each next one after twice as many.
+        Learned densities get their own optimizer: Adam with warm restarts, the first
+        one after ten epochs, and then each after twice as many.
 
         Args:
             model: `keras.Model`.
@@ -431,7 +444,7 @@ class Task:
             optimizer = density_optimizer(optimizer, restarts)
         loss = self.loss_of(model)
         model.compile(optimizer, loss, metrics=list(self.metrics), **kwargs)
-        # A backup of a training restores only what has been built.
+        # A backup restores only variables that are built.
         model.optimizer.build(model.trainable_variables)
 
     def loss_of(self, model: keras.Model) -> Any:
@@ -451,19 +464,19 @@ class Task:
     ) -> keras.callbacks.History:
         """Trains a compiled network.
 
-        With the same seed and backend, two runs of the same initial network end the
-        same, whether or not one of them was killed and resumed on the way.
+        Two runs of the same initial network with the same seed and backend end the
+        same, even if one of them was killed and resumed.
 
         Args:
             model: compiled `keras.Model`.
-            seed: int, of the batches and of what else is random.
-            epochs: int, to stop before the recipe's `epochs`. The schedule of the
-                learning rate stays that of the whole recipe.
+            seed: int, of the batches and of everything else that is random.
+            epochs: int, to stop before the recipe's `epochs`. The learning rate keeps
+                the schedule of the whole recipe.
             callbacks: Keras callbacks.
             validate: bool, whether every epoch ends with the validation metrics.
-            backup_dir: optional folder. A training killed there goes on, when called
-                again, after the last epoch that was finished.
-            verbose: as in `keras.Model.fit`.
+            backup_dir: optional folder of a backup. After a kill, the same call goes on
+                after the last finished epoch.
+            verbose: see `keras.Model.fit`.
             **kwargs: for `keras.Model.fit`.
 
         Returns:
@@ -471,7 +484,11 @@ class Task:
         """
         keras.utils.set_random_seed(seed)
         batches = self.batches(seed)
-        callbacks = [_Epoch(batches), *callbacks]
+
+        def begin(epoch, logs):
+            batches.epoch = epoch  # Also after a resume.
+
+        callbacks = [keras.callbacks.LambdaCallback(on_epoch_begin=begin), *callbacks]
         if backup_dir is not None:
             callbacks.append(keras.callbacks.BackupAndRestore(backup_dir))
         return model.fit(
@@ -479,15 +496,15 @@ class Task:
             epochs=self.epochs if epochs is None else epochs,
             validation_data=self.validation_data() if validate else None,
             callbacks=callbacks,
-            shuffle=False,  # The batches come shuffled, by the seed and the epoch.
+            shuffle=False,  # The seed and the epoch have shuffled the batches.
             verbose=verbose,
             **kwargs,
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what decides a result beside the model and the data.
+        """Returns what decides a result besides the model and the data.
 
-        It is what JSON can hold, the same in every process.
+        It can be written as JSON, and is the same in every process.
         """
         optimizer = keras.optimizers.serialize(self.optimizer())
         config = {
@@ -505,11 +522,11 @@ class Task:
             "resample": self._resample,
             **({} if self.folds is None else {"folds": self.folds}),
         }
-        return json.loads(json.dumps(config, default=_plain))
+        return json.loads(json.dumps(config, default=lambda x: np.asarray(x).tolist()))
 
 
 def without_names(config):
-    """Drops the names of optimizers and losses, which a process counts up."""
+    """Drops the names of optimizers and losses, which Keras numbers in a process."""
     if isinstance(config, dict):
         return {k: without_names(v) for k, v in config.items() if k != "name"}
     if isinstance(config, (list, tuple)):
@@ -517,22 +534,8 @@ def without_names(config):
     return config
 
 
-def _plain(value):
-    return np.asarray(value).tolist()
-
-
-def _check_length(task, total_steps):
-    if task.total_steps != total_steps:
-        raise ValueError(
-            "`batches` of a task must give Batches as many steps as "
-            f"`steps_per_epoch` says. Received: {task.steps} from "
-            f"{type(task).__name__}.batches, not {task.steps_per_epoch}"
-        )
-    return task
-
-
 def example_shape(model: keras.Model, name: str) -> tuple[int | None, ...] | None:
-    """Returns the shape of an example, None if the model does not know it."""
+    """Returns a model's `"input_shape"` or `"output_shape"` for an example, or None."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a keras.Model. Received: {model}")
     shape = getattr(model, name, None)
@@ -553,21 +556,7 @@ def _fits(shape, expected):
 
 
 def channel_hint(shape: Sequence[int | None]) -> str:
-    """Returns what may be wrong with examples of a shape that does not fit."""
+    """Returns a hint for an error about the shape of an example."""
     if len(shape) > 2 or shape[-1:] == (1,):
         return ""
-    return (
-        f" If examples of shape {shape} are without a channel axis, add it: "
-        "inputs[..., None]."
-    )
-
-
-class _Epoch(keras.callbacks.Callback):
-    """Tells the batches which epoch it is, also after a resume."""
-
-    def __init__(self, batches):
-        super().__init__()
-        self.batches = batches
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.batches.epoch = epoch
+    return f" If examples of shape {shape} lack a channel axis: inputs[..., None]."

@@ -199,6 +199,10 @@ def test_ones_own_classes_arrays_and_network(tmp_path, capsys, monkeypatch):
     for name in ("waves.npz", "waves.csv"):
         parsed = keras_wconv_cli.parse(["compare", "--task", name])
         assert cli._task(parsed).model().output_shape == (None, 3)
+    # Found: --data and --schedule, which are no options, were among those named.
+    wrong = keras_wconv_cli.parse(["compare", "--task", "waves.npz", "--sigma", "3"])
+    with pytest.raises(ValueError, match=r"--task waves\.npz .* one of --sigma:"):
+        cli._task(wrong)
 
 
 @pytest.mark.parametrize(

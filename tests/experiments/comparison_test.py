@@ -212,6 +212,7 @@ def test_a_dtype_policy_holds_for_the_networks_and_no_longer(tmp_path):
         ({"seeds": [0]}, "`seeds` must be at least two"),
         ({"seeds": [0, 0]}, "`seeds` must be at least two different"),
         ({"trials": 0}, "`trials` must be an int of at least 1"),
+        ({"confidence": 95}, "`confidence` must lie between 0 and 1"),
         ({"density": [0.7]}, "must not be given beside"),
         ({"budgets": []}, "must not be empty"),
         ({"examples": 1000}, "1000"),

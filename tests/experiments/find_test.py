@@ -52,12 +52,20 @@ def test_a_search_writes_what_it_promises_and_goes_on(tmp_path):
     assert again.verdict() == results.verdict()
 
 
-def test_overwrite_begins_again(tmp_path):
+def test_overwrite_begins_again(tmp_path, monkeypatch):
     (tmp_path / "runs.jsonl").write_text('{"arm": "A"}\n')
     with pytest.raises(ValueError, match="Give another folder"):
         search(task(), tmp_path, trials=3, seeds=(0, 1))
+    # Found: a wrong argument lost the runs before it was refused.
+    with pytest.raises(ValueError, match="`seeds` must be"):
+        search(task(), tmp_path, trials=3, seeds=(0,), overwrite=True)
+    assert '"arm"' in (tmp_path / "runs.jsonl").read_text()
+    monkeypatch.setattr("keras_wconv.experiments.study.train._save", lambda *_: None)
+    # Found: a network that cannot be saved left that of the search before.
+    (tmp_path / "best.keras").write_text("old")
     search(task(), tmp_path, trials=3, seeds=(0, 1), overwrite=True)
     assert '"arm"' not in (tmp_path / "runs.jsonl").read_text()
+    assert not (tmp_path / "best.keras").exists()
 
 
 def test_the_short_form_asks_the_standard_question(tmp_path):

@@ -122,6 +122,22 @@ def test_an_incomplete_comparison_is_refused_with_the_way_out():
         type(made)(made.settings, made.records[:-1])
 
 
+def test_a_cell_that_is_not_complete_is_refused():
+    """Found: an AttributeError."""
+    made = results({"a": np.arange(1.0, 5), "b": np.arange(1.0, 5)})
+    made.settings["cells"].append([None, 99])
+    found = type(made)(made.settings, made.records)
+    with pytest.raises(ValueError, match="`cell` must be one of"):
+        found.metrics(cell="99 steps")
+
+
+def test_a_metric_that_no_run_has_is_refused():
+    """Found: its values were all NaN."""
+    found = results({"a": np.arange(1.0, 5), "b": np.arange(1.0, 5)})
+    with pytest.raises(ValueError, match=r"`metric` must be one of .*'score'"):
+        found.metrics(metric="scores")
+
+
 @pytest.mark.parametrize("failing", [0.0, 0.1, 0.4])
 def test_errors_are_as_rare_as_promised(failing):
     """1,000 comparisons without a difference.

@@ -502,7 +502,7 @@ def test_average_ranks_count_who_is_better():
     [
         (lambda: Effect.of([1.0], confidence=95), "`confidence` must lie between"),
         (lambda: Effect.of([[1.0]]), "`differences` must be a list"),
-        (lambda: Effect.of([0.1, 0.2]).seeds_for(0), "`difference` must be a size"),
+        (lambda: Effect.of([0.1, 0.2]).seeds_for(0), "`difference` must be finite"),
         (lambda: Failures.of([0, 1], [1, 0]), "`failed_a` must be booleans"),
         (
             lambda: Failures.of([True], [True, False]),

@@ -86,7 +86,7 @@ def test_a_log_of_an_earlier_version_is_refused_with_the_way_out(tmp_path):
     with pytest.raises(ValueError, match="Give another folder"):
         RunLog(tmp_path, settings())
     (tmp_path / "settings.json").write_text('{"task": "denoising"}')
-    with pytest.raises(ValueError, match="do not say what they are"):
+    with pytest.raises(ValueError, match="cannot be identified"):
         RunLog(tmp_path, settings())
     with pytest.raises(ValueError, match="runs without a digest"):
         read(tmp_path)

@@ -241,6 +241,17 @@ def test_a_folder_and_folders_of_splits_are_one_too_many(tmp_path):
         ValueError, match=r"`path` must be .*, or both `train` and `test"
     ):
         datasets.image_folder(train=tmp_path)
+    with pytest.raises(ValueError, match=r"`path` must be .*, or both `train`"):
+        datasets.image_folder(tmp_path, train=tmp_path)  # Found: it was not read.
+    with pytest.raises(ValueError, match=r"`validation` must be a float between"):
+        datasets.image_folder(tmp_path, validation=tmp_path)
+
+
+def test_validation_is_that_part_of_a_folder_without_splits(tmp_path):
+    """Found: without folders of splits it was always 15 %."""
+    save_pictures(tmp_path, 20)
+    data = datasets.image_folder(tmp_path, validation=0.4)
+    assert [len(part) for part in split_names(data).values()] == [9, 8, 3]
 
 
 HIDDEN = [
@@ -287,7 +298,7 @@ def test_the_same_picture_in_two_splits_is_named(tmp_path):
     with pytest.warns(UserWarning) as caught:
         datasets.image_folder(tmp_path, validation=0.4)
     (message,) = [str(w.message) for w in caught if w.category is UserWarning]
-    assert "The same picture lies in two splits" in message
+    assert "The same picture is in two splits" in message
     assert str(copy) in message and str(tmp_path / "train" / "2.png") in message
 
 
@@ -619,6 +630,11 @@ MISTAKES = {  # What is wrong: (arguments of Dataset, the message)
     "halves": ((*[(GOOD[0], GOOD[1] / 2)] * 3, 2), "integers from 0 to 1"),
     "one-hot": ((*[(GOOD[0], np.eye(2)[GOOD[1]])] * 3, 2), r"one-hot\. Give labels"),
     "unseen": ((GOOD, GOOD, (GOOD[0], GOOD[1] + 1), 3), "labels that `train` has"),
+    # Found: a KeyError.
+    "unnamed": (
+        (*[(GOOD[0], list("ab" * 5))] * 3, None, ("a",)),
+        r"`class_names` must have all labels of `train`.*'b'",
+    ),
     "unseen name": (
         (*[(GOOD[0], list("ab" * 5))] * 2, (GOOD[0], list("ac" * 5))),
         r"`test` must have labels that `train` .*'c'",
@@ -729,6 +745,20 @@ def test_a_file_without_the_arrays_is_refused(names, tmp_path):
     np.savez(tmp_path / "other.npz", **{name: np.zeros(5) for name in names})
     with pytest.raises(ValueError, match="`path` must be a file of the arrays x_train"):
         datasets.npz(tmp_path / "other.npz")
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    """Found: a TypeError."""
+    np.save(tmp_path / "mine.npy", np.zeros(5))
+    with pytest.raises(ValueError, match="`path` must be a file of the arrays x_train"):
+        datasets.npz(tmp_path / "mine.npy")
+
+
+def test_other_arrays_of_a_file_are_not_read(tmp_path):
+    """Found: x_mean was taken for the training inputs."""
+    x, y = examples(20)
+    np.savez(tmp_path / "mine.npz", x_train=x, y_train=y, x_mean=0 * x)
+    assert datasets.npz(tmp_path / "mine.npz").train[0].any()
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

@@ -201,7 +201,9 @@ def test_batches_of_ones_own_must_have_the_steps_that_they_are_told():
             return small_tasks.denoising().batches(seed)
 
     task = small_tasks.denoising(task_class=Deaf)
-    with pytest.raises(ValueError, match="`batches` of a task must give Batches"):
+    with pytest.raises(
+        ValueError, match="`batches` of a task must give `steps_per_epoch`"
+    ):
         task.with_steps(7)
 
 
@@ -214,6 +216,15 @@ def test_the_steps_are_known_without_threads():
 def test_a_task_without_limits_is_the_same_for_every_seed():
     task = small_tasks.denoising()
     assert task.for_seed(3) is task
+
+
+def test_folds_that_leave_too_few_examples_are_refused():
+    """Found: the runs of the tuning had fewer examples than those reported."""
+    task = small_tasks.classification()
+    count = task.data.count()
+    task = task.with_examples(count).with_folds(2)
+    with pytest.raises(ValueError, match="`folds` must leave"):
+        task.for_seed(1_000_000)
 
 
 @pytest.mark.parametrize("make", MAKERS)
