@@ -2,21 +2,24 @@
 
 Fashion-MNIST; 1,000 of the published training pictures choose, the published test
 pictures report. Two convolutions with strides of 2 and batch normalization, kernels of
-3 to 15. Source of the data: https://arxiv.org/abs/1708.07747.
+3 to 15; "depthwise" has depthwise ones, each between convolutions of 1x1. Source of the
+data: https://arxiv.org/abs/1708.07747.
 
-python -m studies.fashion [--data FOLDER] [--examples N] [--seeds N] [--trials N]
+python -m studies.fashion [--only NAME] [--data FOLDER] [--examples N] [--seeds N]
+    [--trials N]
 
 The folder has the four published `.gz` files, as Debian's package
 `dataset-fashion-mnist` brings them.
 """
 
+import functools
 import gzip
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from keras_wconv import WeightedConv2D
+from keras_wconv import WeightedConv2D, WeightedDepthwiseConv2D
 from keras_wconv.experiments import Classification, datasets
 
 from . import question
@@ -25,6 +28,7 @@ EXAMPLES = (100, 1_000, 10_000, 59_000)
 SIZES = (3, 5, 9, 15)
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
 STEPS, FILTERS = 600, (8, 16)
+NETWORKS = {"dense": {}, "depthwise": {"depthwise": True}}
 
 
 class Clothes(question.Trimmed, Classification):
@@ -58,22 +62,28 @@ def data(folder, tested=None):
     )
 
 
-def network(kernel_size, density=None, **options):
+def network(kernel_size, density=None, *, depthwise=False, **options):
     """Two convolutions with batch normalization, and the mean over the picture."""
+    options = {
+        "strides": 2,
+        "padding": "same",
+        "use_bias": False,
+        "density": density,
+        **(options if density is not None else {}),
+    }
     inputs = keras.Input((28, 28, 1))
     x = inputs
     for i, filters in enumerate(FILTERS):
-        x = WeightedConv2D(
-            filters,
-            kernel_size,
-            strides=2,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            density=density,
-            name=f"conv{i}",
-            **(options if density is not None else {}),
-        )(x)
+        options["name"] = f"conv{i}"
+        if depthwise:
+            x = keras.layers.Conv2D(filters, 1, use_bias=False)(x)
+            x = WeightedDepthwiseConv2D(
+                kernel_size, depthwise_initializer="he_normal", **options
+            )(x)
+        else:
+            x = WeightedConv2D(
+                filters, kernel_size, kernel_initializer="he_normal", **options
+            )(x)
         # With 0.99, moving statistics are not yet those of the data after 600 steps.
         x = keras.layers.BatchNormalization(momentum=0.9)(x)
         x = keras.layers.ReLU()(x)
@@ -95,16 +105,17 @@ def task(folder, tested=None):
 
 
 def main():
-    options = question.arguments(__doc__.partition("\n")[0], data=FOLDER)
-    candidates = question.sides(network, SIZES, max(SIZES))
-    question.run(
-        "fashion",
-        task(options.data),
-        candidates,
-        options.seeds,
-        options.trials,
-        examples=options.examples or EXAMPLES,
-    )
+    options = question.arguments(__doc__.partition("\n")[0], NETWORKS, data=FOLDER)
+    for name in options.only or NETWORKS:
+        build = functools.partial(network, **NETWORKS[name])
+        question.run(
+            f"fashion/{name}",
+            task(options.data),
+            question.sides(build, SIZES, max(SIZES)),
+            options.seeds,
+            options.trials,
+            examples=options.examples or EXAMPLES,
+        )
 
 
 if __name__ == "__main__":

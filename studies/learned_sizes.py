@@ -23,7 +23,6 @@ SETS = ("ArrowHead", "OSULeaf", "ItalyPowerDemand")
 PARTS = (16, 8, 4, 2)
 RATES = (1e-3, 1e-2, 1e-1)
 PRICES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-TRIM = 0.01  # With 0.05 some networks lost 10 points.
 
 
 def starts(network, size, fixed):
@@ -97,7 +96,7 @@ def main():
             )
         if options.rate:
             continue
-        task.density_learning_rate, task.trim = 1e-2, TRIM
+        task.density_learning_rate = 1e-2
         question.run(
             f"learned_sizes/{name}, prices",
             task,

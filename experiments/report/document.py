@@ -63,11 +63,10 @@ def _add_effects(page, results, cell):
     scale, unit = settings["scale"], settings["unit"] or "its own unit"
     adjusted = results.adjusted(cell)
     page.text(
-        f"Differences of the test {results.metric}, paired by seed, in {unit}: their "
-        f"mean and its {settings['confidence']:.0%} t interval, of the pairs in which "
-        "both trained. "
-        "The first row is the answer. `p` is the larger one of the t test's and the "
-        "sign-flip test's; `adjusted` holds for all rows at once (Holm)."
+        f"Differences in test {results.metric}, paired by seed, in {unit}: the mean "
+        f"and its {settings['confidence']:.0%} t interval, over the pairs in which "
+        "both trained. The first row is the answer. `p` is the larger p-value of a t "
+        "test and a sign-flip test; `adjusted` is corrected for all rows (Holm)."
     )
     rows = []
     for name, found in results.effects(cell).items():
@@ -181,8 +180,8 @@ def _add_protocol(page, results):
         f"{results.settings['batch_size']}, backend {shared['backend']}, "
         f"{shared['dtype_policy']}. Batches are the same for all runs of a seed, and "
         "initial values wherever weights have the same shapes. Everything was chosen "
-        "on the validation split, on seeds of its own: values of hyperparameters by "
-        "DIRECT-L, and the candidate of a side by the mean of two fresh seeds. "
+        "on the validation split, with other seeds: hyperparameter values by DIRECT-L, "
+        "and the candidate of a side by its mean over two fresh seeds. "
         "The intervals cover initial values and batches; other data are another "
         "experiment. All numbers: results.json; all runs: runs.jsonl."
     )

@@ -19,32 +19,32 @@ def sentences(results, cell):
     }[answer.decision]
     yield f"{beginning}: {effect.format(scale, unit)} on the test split."
     yield (
-        f"This is the {metric} of the proposal less that of the baseline after {cell}: "
-        f"the mean over {effect.count} of {seeds} seeds, those in which both trained, "
-        f"and its {settings['confidence']:.0%} interval."
+        f"This is the mean difference in {metric}, proposal minus baseline, after "
+        f"{cell}, with its {settings['confidence']:.0%} interval, over the "
+        f"{effect.count} of {seeds} seeds in which both trained."
     )
     if failures.a or failures.b:
-        yield f"Runs of the proposal and of the baseline: {failures.format()}."
+        yield f"Runs of the proposal against the baseline: {failures.format()}."
         if answer.decision:
             is_alike = answer.reason.startswith(("better", "worse"))
             yield f"The proposal is {'' if is_alike else 'one that '}{answer.reason}."
     if not answer.decision and not effect.can_decide:
         yield (
-            f"So few pairs cannot decide ({effect.count} of {seeds} trained on both "
-            "sides): the smallest p-value that a sign-flip test of fewer than six "
-            "pairs can reach is above 5 %. Give more `seeds`."
+            f"There are too few pairs to decide ({effect.count} of {seeds} trained on "
+            "both sides): with fewer than six pairs, the p-value of a sign-flip test "
+            "is always above 5 %. Give more `seeds`."
         )
     elif not answer.decision and np.isfinite(effect.excluded):
         size = f"{scale * effect.excluded:.3g} {unit}".rstrip()
-        yield f"A difference of {size} or more, either way, is excluded."
+        yield f"A difference of {size} or more in either direction is excluded."
     chosen = {side: results.choice(side, cell) for side in SIDES}
     failed = results.failed("test", cell)
     if all(failed[name].all() for name in chosen.values()):
         chance = settings["chance"]["test"]
         level = "" if chance is None else f" ({metric} {chance:.4g})"
         yield (
-            "No run has learned anything: all are at the level of knowing nothing"
-            f"{level}. This says nothing about the candidates."
+            "No run has learned anything: none is better than a model that knows "
+            f"nothing{level}. This says nothing about the candidates."
         )
     several = [
         f"{name} for the {side}"
@@ -52,14 +52,14 @@ def sentences(results, cell):
         if len(results.sides[side]) > 1
     ]
     if several:
-        yield f"Chosen on validation runs of other seeds: {', '.join(several)}."
+        yield f"Chosen on validation runs with other seeds: {', '.join(several)}."
     baseline, proposal = (
         sum(len(results.tried(name, cell)) for name in results.sides[side])
         for side in SIDES
     )
     if baseline or proposal:
         counts = f"{proposal} for the proposal and {baseline} for the baseline"
-        yield f"Runs to tune: {counts}."
+        yield f"Tuning runs: {counts}."
     else:
         yield "Neither side was tuned."
     edges = results.edges(cell)
@@ -77,15 +77,15 @@ def sentences(results, cell):
     apart = [n for n in compared if not results.is_paired(chosen["baseline"], n, cell)]
     if apart:
         yield (
-            f"Initial values of their own, drawn from the seed: {', '.join(apart)}. "
-            "They share the batches of a seed alone."
+            "These candidates share the batches of a seed with the baseline, but not "
+            f"its initial values: {', '.join(apart)}."
         )
     else:
-        yield "All candidates of a seed start from the same initial values."
+        yield "With each seed, all candidates start from the same initial values."
     difference = results.repeated(cell)
     if difference:
         size = f"{scale * difference:.3g} {unit}".rstrip()
         yield (
-            f"On this device a run that was done again differed by {size}, so that "
-            "pairs share less than their seed."
+            f"On this device, a repeated run differed by {size}, so the runs of a pair "
+            "share less than their seed."
         )
