@@ -135,8 +135,11 @@ def compare(
             with Runner(log, plan.count() * len(cells), callbacks) as runner:
                 for size, steps, at in cells:
                     name = cell_name(size, steps)
+                    runner.ids.clear()
                     chosen[name] = plan.choose(runner, at, size)
                     plan.train(runner, at, size, chosen[name], log.folder)
+                    # The folder may have others, of a candidate as it was before.
+                    chosen[name]["runs"] = sorted(runner.ids)
                     log.write_settings(chosen=chosen)
             results = Results(log.settings, log.records, log.folder)
             results.save()

@@ -365,11 +365,14 @@ class Results:
 
     def _records(self, cell, candidate, stage):
         size, steps = self._cells[cell]
+        chosen = self.settings.get("chosen", {}).get(cell, {})
+        ids = chosen.get("runs")  # Earlier versions have no list of them.
         return [
             record
             for record in self.records
             if (record["candidate"], record["stage"]) == (candidate, stage)
             and (record["examples"], record["steps"]) == (size, steps)
+            and (ids is None or record["id"] in ids)
         ]
 
     def _final(self, cell, candidate):

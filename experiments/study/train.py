@@ -26,10 +26,14 @@ class Runner:
         log: `log.RunLog`.
         total: int, the largest number of runs.
         callbacks: see `compare`.
+
+    Attributes:
+        ids: set of the digests of the runs that it was asked for.
     """
 
     def __init__(self, log, total, callbacks=None):
         self.log = log
+        self.ids = set()
         self._callbacks = callbacks or (lambda name: [])
         self._total, self._done = total, 0
         self._console = Console(stderr=True)
@@ -85,6 +89,7 @@ class Runner:
             keras.config.dtype_policy().name,
             run.stage == "repeat",
         )
+        self.ids.add(run_id)
         about = {
             "id": run_id,
             "stage": run.stage,
