@@ -239,6 +239,9 @@ class _Plan:
                 "data": {"name": task.data.name, "digest": task.data.digest()},
                 "backend": keras.backend.backend(),
                 "dtype_policy": keras.config.dtype_policy().name,
+                "code of the task": identity.describe_code(
+                    task, task.loss, *task.metrics, task.optimizer()
+                ),
             },
             "candidates": described,
             "sides": {

@@ -4,12 +4,16 @@ Names are not part of it: Keras numbers them in a process, and two different thi
 have the same name.
 """
 
+import dis
+import functools
 import hashlib
 import inspect
 import json
+import re
 import types
 
 import keras
+import numpy as np
 
 from ..._keras import sublayers
 from ..tasks.task import without_names
@@ -44,6 +48,9 @@ def describe_model(model):
             "code": _code_of(part),
             "trainable": part.trainable,
         }
+        read = _read_by(part)
+        if read:  # Else the digest is that of earlier versions.
+            about["read"] = _with_places(read, names)
         shapes = [tuple(weight.shape) for weight in part.weights]
         lines.append(f"{type(part).__name__} {shapes} {digest(about)}")
     return lines
@@ -69,6 +76,8 @@ def _config(part):
 def _with_places(value, names):
     """Replaces the names of layers, which Keras numbers, by their places."""
     if isinstance(value, dict):
+        if value.get("class_name") == "__lambda__":
+            return None  # It has the name of its file; `_code_of` has the code.
         return {key: _with_places(one, names) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_with_places(one, names) for one in value]
@@ -124,17 +133,159 @@ def _describe_function(function):
         except ValueError:  # Not yet set.
             continue
         plain = isinstance(value, int | float | str | bool | None | tuple | list)
-        cells.append(repr(value) if plain else _describe_object(value))
+        cells.append(_repr(value) if plain else _describe_object(value))
     return json.dumps(
-        [_describe_code(function.__code__), repr(function.__defaults__), cells],
+        [_describe_code(function.__code__), _repr(function.__defaults__), cells],
         default=str,
     )
 
 
+def _repr(value):
+    """Returns the same text in every process: no addresses, no order of a set."""
+    if isinstance(value, frozenset):
+        return f"frozenset{sorted(map(_repr, value))}"
+    return re.sub(" at 0x[0-9a-f]+", "", repr(value))
+
+
 def _describe_code(code):
     constants = [
-        _describe_code(one) if isinstance(one, types.CodeType) else repr(one)
+        _describe_code(one) if isinstance(one, types.CodeType) else _repr(one)
         for one in code.co_consts
     ]
     names = [*code.co_names, *code.co_varnames]
     return [code.co_code.hex(), constants, names]
+
+
+# === What code reads, which no config has ===
+
+_FRAMEWORKS = ("keras", "keras_wconv", "tensorflow", "jax", "torch", "numpy")
+
+
+def describe_code(*values):
+    """Returns a digest of what a user's own classes and functions do, None for none."""
+    found = []
+    for value in values:
+        if isinstance(value, types.FunctionType):
+            found.append(_described(value))
+        else:
+            kind = value if isinstance(value, type) else type(value)
+            found.append(_described_class(kind))
+    own = [one for one in found if one]
+    return digest(own) if own else None
+
+
+def _read_by(part):
+    """Returns what a part reads that its config may lack, if a user wrote its code.
+
+    These are its attributes, those of its class, and the globals of its functions.
+    """
+    found = _described_class(type(part))
+    stored = set()
+    for member in _functions_of(type(part)).values():
+        stored |= _names(member.__code__, "STORE_ATTR")
+    for name, value in vars(part).items():
+        if isinstance(value, types.FunctionType):
+            found |= {name: _described(value)} if _described(value) else {}
+        elif found and _is_plain(value):
+            if name in stored or not name.startswith("_"):  # Others are of Keras.
+                found[name] = _described_value(value)
+    return found
+
+
+def _described_class(kind):
+    functions = _functions_of(kind)
+    found = {name: _described(function) for name, function in functions.items()}
+    for name, value in _members_of(kind).items():
+        if name not in functions and ".__" not in name and _is_plain(value):
+            found[name] = _described_value(value)
+    return found
+
+
+def _members_of(kind):
+    return {
+        f"{one.__name__}.{name}": member
+        for one in kind.__mro__
+        if not _is_of_frameworks(one)
+        for name, member in vars(one).items()
+    }
+
+
+def _functions_of(kind):
+    found = {}
+    for name, member in _members_of(kind).items():
+        member = getattr(member, "fget", member)  # Of a property.
+        function = inspect.unwrap(getattr(member, "__func__", member))
+        if isinstance(function, types.FunctionType):
+            found[name] = function
+    return found
+
+
+def _described(function, within=()):
+    """Returns a function's code and all that it reads, None if no user wrote it."""
+    if _is_of_frameworks(function):
+        return None
+    if function in within:
+        return function.__qualname__  # It calls itself.
+    code, known = function.__code__, function.__globals__
+    read = {name: known[name] for name in _names(code, "LOAD_GLOBAL") if name in known}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            read[name] = cell.cell_contents
+        except ValueError:  # Not yet set.
+            continue
+    read |= function.__kwdefaults__ or {}
+    read |= {str(i): one for i, one in enumerate(function.__defaults__ or ())}
+    within = (*within, function)
+    return [
+        _describe_code(code),
+        {name: _described_value(read[name], within) for name in sorted(read)},
+    ]
+
+
+def _described_value(value, within=()):
+    if isinstance(value, types.FunctionType):
+        return _described(value, within) or value.__qualname__
+    if isinstance(value, functools.partial):
+        value = [value.func, value.args, value.keywords]
+    if isinstance(value, list | tuple):
+        return [_described_value(one, within) for one in value]
+    if isinstance(value, set | frozenset):
+        return sorted(repr(_described_value(one, within)) for one in value)
+    if isinstance(value, dict):
+        return {str(key): _described_value(value[key], within) for key in value}
+    if not _is_plain(value):
+        return getattr(value, "__qualname__", type(value).__qualname__)
+    if not hasattr(value, "__array__"):
+        return repr(value) if isinstance(value, complex) else value
+    array = np.ascontiguousarray(keras.ops.convert_to_numpy(value))
+    if array.dtype.hasobject:
+        return repr(array.tolist())
+    values = hashlib.sha256(array).hexdigest()
+    return f"{array.dtype} {array.shape} {values}"
+
+
+def _is_plain(value):
+    """Whether it is a number, a text or an array, or a collection of them."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(k, str | int) and _is_plain(value[k]) for k in value)
+    if isinstance(value, keras.Variable | keras.KerasTensor):
+        return False  # Weights are compared apart.
+    plain = value is None or isinstance(value, bool | int | float | complex | str)
+    return plain or (hasattr(value, "__array__") and not isinstance(value, type))
+
+
+def _is_of_frameworks(value):
+    package = (value.__module__ or "").partition(".")[0]
+    return package in _FRAMEWORKS or value.__module__ in ("builtins", "abc")
+
+
+def _names(code, operation):
+    """Returns the names that an operation of some code has, such as its globals."""
+    instructions = dis.get_instructions(code)
+    names = {one.argval for one in instructions if one.opname == operation}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _names(constant, operation)
+    return names

@@ -179,6 +179,8 @@ def _check(folder, saved, settings):
     if saved.get("version") != VERSION:
         raise ValueError(_cannot_go_on(folder, "has other settings"))
     before, now = (dict(_flatten(one["shared"])) for one in (saved, settings))
+    if "code of the task" not in before:  # Of an earlier version.
+        now.pop("code of the task", None)
     for name, candidate in settings["candidates"].items():
         if name in saved["candidates"]:
             before |= dict(_flatten(saved["candidates"][name], f"candidate {name!r}"))

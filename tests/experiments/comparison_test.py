@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from made_study import Stripes, candidate, functional, sequential
 
-from keras_wconv.experiments import Candidate, Results, compare
+from keras_wconv.experiments import Candidate, Results, Task, compare
 
 SEEDS = (0, 1, 2)
 
@@ -52,9 +52,9 @@ def test_a_second_call_trains_nothing_and_more_seeds_are_added(sizes, monkeypatc
     """The names of unnamed models have counted up in between."""
     folder, results = sizes
     trained = []
-    fit = Stripes.fit
+    fit = Task.fit
     monkeypatch.setattr(
-        Stripes, "fit", lambda *args, **kw: trained.append(args) or fit(*args, **kw)
+        Task, "fit", lambda *args, **kw: trained.append(args) or fit(*args, **kw)
     )
     again = compare(Stripes(), folder, *size_candidates(), trials=3, seeds=SEEDS)
     assert not trained and again.to_dict()["cells"] == results.to_dict()["cells"]
@@ -95,6 +95,56 @@ def test_another_network_of_the_same_name_is_refused(sizes):
     other = candidate("kernels of 5", lambda hp: sequential(size=5, filters=6))
     with pytest.raises(ValueError, match="candidate 'kernels of 5'"):
         compare(Stripes(), folder, first, other, seeds=SEEDS)
+
+
+def test_a_task_whose_code_changed_is_refused(tmp_path):
+    """Arrays, names and settings are the same: what is done with them is not."""
+
+    def task(factor):
+        class Scaled(Stripes):
+            def batches(self, seed):
+                batches = super().batches(seed)
+                load = batches.load
+
+                def scaled(indices, rng):
+                    inputs, labels = load(indices, rng)
+                    return factor * inputs, labels
+
+                batches.load = scaled
+                return batches
+
+        return Scaled()
+
+    other = candidate("other", functional)
+    compare(task(1.0), tmp_path, candidate(), other, seeds=(0, 1))
+    compare(task(1.0), tmp_path, candidate(), other, seeds=(0, 1))
+    with pytest.raises(ValueError, match="code of the task"):
+        compare(task(0.0), tmp_path, candidate(), other, seeds=(0, 1))
+
+
+def test_the_log_may_have_runs_of_other_initial_values(tmp_path):
+    """Weights that `build` loads change; the results are of those of the last call."""
+
+    def results(value, trials=3):
+        def pretrained(hp):
+            model = sequential()
+            kernel = model.layers[0].kernel
+            kernel.assign(np.full(kernel.shape, value))
+            return model
+
+        return compare(
+            Stripes(),
+            tmp_path,
+            candidate("pretrained", pretrained, tune="learning_rate"),
+            candidate("other", functional),
+            trials=trials,
+            seeds=(0, 1),
+        )
+
+    curves = [[run["curve"] for run in results(v).runs] for v in (0.1, -0.5, 0.1)]
+    assert curves[0] == curves[2] != curves[1]
+    assert len(results(0.1, trials=4).tried("pretrained")) == 4
+    assert len(results(0.1).tried("pretrained")) == 3
 
 
 def test_the_same_network_under_another_name_is_trained_once(tmp_path):

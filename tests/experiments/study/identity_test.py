@@ -1,5 +1,9 @@
 """What changed is another run; what is called otherwise is the same one."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -84,6 +88,73 @@ def test_the_code_of_ones_own_functions_is_part_of_it():
 
     assert lines(model(twice)) == lines(model(twice))
     assert lines(model(twice)) != lines(model(thrice))
+
+
+def masked(mask, **attributes):
+    class Masked(keras.layers.Layer):
+        level = attributes.pop("level", 0)
+
+        def __init__(self):
+            super().__init__()
+            self._mask = mask
+            self.label = self.name  # An automatic name.
+            self.options = attributes
+
+        @property
+        def mask(self):
+            return self._mask
+
+        def call(self, x):
+            return x * self.mask + self.level
+
+    return keras.Sequential([keras.Input((4,)), Masked()])
+
+
+def test_what_the_code_of_a_layer_reads_is_part_of_it():
+    """Attributes are in no config, and two candidates may differ by them alone."""
+    ones, zeros = np.ones(4), np.zeros(4)
+    assert lines(masked(ones)) == lines(masked(ones.copy()))
+    assert lines(masked(ones)) != lines(masked(zeros))
+    assert lines(masked(np.ones(2000))) != lines(masked(np.arange(2000)))
+    assert lines(masked(1)) != lines(masked(2))
+    assert lines(masked(1, level=2)) != lines(masked(1))
+    assert lines(masked(1, options={"a": [1]})) != lines(masked(1, options={"a": [2]}))
+
+
+def from_file(name, factor=2, power=1):
+    """A function as a file or a cell of a notebook has it."""
+    space = {"FACTOR": factor, "__name__": "mine"}
+    text = f"def power(x): return x ** {power}\ndef f(x): return FACTOR * power(x)"
+    exec(compile(text, name, "exec"), space)
+    layer = keras.layers.Lambda(space["f"])
+    return keras.Sequential([keras.Input((4,)), layer])
+
+
+def test_what_a_function_reads_is_part_of_it_and_its_file_is_not():
+    first = lines(from_file("/tmp/ipykernel_1/1.py"))
+    assert lines(from_file("/tmp/ipykernel_2/1.py")) == first
+    assert lines(from_file("1.py", factor=3)) != first
+    assert lines(from_file("1.py", power=2)) != first
+
+
+def test_it_is_the_same_in_every_process():
+    """Sets have another order there, and functions another address."""
+    script = """
+import keras
+from keras_wconv.experiments.study import identity
+class Chosen(keras.layers.Layer):
+    def call(self, x, function=keras.ops.relu):
+        return function(x) if self.dtype in {"a", "b", "c", "d", "e"} else x
+model = keras.Sequential([keras.Input((4,)), Chosen()])
+print(identity.describe_model(model))
+"""
+    printed = set()
+    for seed in "12":
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-W", "ignore", "-c", script]
+        run = subprocess.run(command, env=environment, capture_output=True, check=True)
+        printed.add(run.stdout)
+    assert len(printed) == 1
 
 
 def test_the_recipe_is_what_a_model_was_compiled_with():
