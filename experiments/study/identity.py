@@ -186,9 +186,10 @@ def _read_by(part):
     for name, value in vars(part).items():
         if isinstance(value, types.FunctionType):
             found |= {name: _described(value)} if _described(value) else {}
-        elif found and _is_plain(value):
-            if name in stored or not name.startswith("_"):  # Others are of Keras.
-                found[name] = _described_value(value)
+        elif not found or (name.startswith("_") and name not in stored):
+            continue  # Keras sets these itself.
+        elif _is_plain(value):
+            found[name] = _described_value(value)
     return found
 
 
