@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from ..._keras import sublayers
+from ...layers.layer_density import LearnedDensity
 
 _CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -40,8 +41,8 @@ def start(candidate, hp, seed, factor=1.0, task=None):
         task: `Task` that checks the model, or None.
 
     Returns:
-        The model, and a digest of what was drawn before the factor. Models with the
-        same digest share their initial values.
+        The model, and a digest of what was drawn or loaded, before the factor. Models
+        with the same digest share their initial values.
 
     Raises:
         ValueError: If an initializer or a factor reaches no convolution kernel.
@@ -62,6 +63,7 @@ def start(candidate, hp, seed, factor=1.0, task=None):
             "convolutions or subclasses of them."
         )
     drawn = hashlib.sha256()
+    own = _own_values(model)
     for place, (weight, initializer) in enumerate(_drawn(model)):
         if candidate.initial is not None and id(weight) in kernels:
             initializer = keras.initializers.get(candidate.initial)
@@ -72,8 +74,9 @@ def start(candidate, hp, seed, factor=1.0, task=None):
             keras.initializers.serialize(initializer)
         )
         weight.assign(initializer(weight.shape, weight.dtype))
-        drawn.update(str(tuple(weight.shape)).encode())
-        drawn.update(np.ascontiguousarray(ops.convert_to_numpy(weight)).tobytes())
+        _update(drawn, weight)
+    for weight in own:
+        _update(drawn, weight)
     if factor != 1:
         for weight in kernels.values():
             weight.assign(weight * ops.cast(factor, weight.dtype))
@@ -103,6 +106,31 @@ def _drawn(model):
         if np.array_equal(again, ops.convert_to_numpy(weight)):
             found.append((weight, initializer))
     return found
+
+
+def _own_values(model):
+    """Returns the weights with values that were loaded or that the model itself drew.
+
+    They are those that `_drawn` lacks, but for constants, as biases and normalizations
+    have them, and for densities, which the candidates are to differ by.
+    """
+    known = {id(weight) for weight, _ in _drawn(model)}
+    for weight, initializer in _initialized(model):
+        value = ops.convert_to_numpy(weight)
+        if not set(_seeds(initializer.get_config())) and np.array_equal(
+            ops.convert_to_numpy(initializer(weight.shape, weight.dtype)), value
+        ):
+            known.add(id(weight))
+    for layer in sublayers(model, recursive=True):
+        if isinstance(layer, LearnedDensity):
+            known |= {id(weight) for weight in layer.weights}
+    others = [weight for weight in model.weights if id(weight) not in known]
+    return [one for one in others if np.ptp(ops.convert_to_numpy(one)) != 0]
+
+
+def _update(digest, weight):
+    digest.update(str(tuple(weight.shape)).encode())
+    digest.update(np.ascontiguousarray(ops.convert_to_numpy(weight)).tobytes())
 
 
 def _initialized(model, kinds=keras.layers.Layer):

@@ -113,6 +113,40 @@ def test_values_that_build_assigned_stay():
     assert not np.array_equal(dense, values(pretrained, 1)[2])
 
 
+def test_what_was_loaded_is_no_shared_start():
+    def pretrained(value):
+        model = sequential()
+        model.layers[0].kernel.assign(np.linspace(0, value, 36).reshape(3, 3, 1, 4))
+        return model
+
+    first, again, other = (start(lambda v=v: pretrained(v))[1] for v in (1, 1, 2))
+    assert first == again != other
+    assert first != start(sequential)[1]
+
+
+class Own(keras.layers.Layer):
+    """A weight whose initializer no attribute has: it cannot be drawn again."""
+
+    def build(self, shape):
+        self.w = self.add_weight(shape=(shape[-1], 2), initializer="glorot_uniform")
+        self.scale = self.add_weight(shape=(2,), initializer="ones")
+
+    def call(self, x):
+        return (x @ self.w) * self.scale
+
+
+def test_what_a_layer_draws_itself_is_shared_only_if_it_is_the_same():
+    def model(dropout):
+        before = [keras.layers.Dropout(0.5)] if dropout else []
+        return keras.Sequential([keras.Input((4,)), *before, Own()])
+
+    (one, first), (same, again) = (start(lambda: model(False)) for _ in range(2))
+    other, third = start(lambda: model(True))
+    arrays = [keras.ops.convert_to_numpy(m.layers[-1].w) for m in (one, same, other)]
+    assert np.array_equal(arrays[0], arrays[1]) and first == again
+    assert np.array_equal(arrays[0], arrays[2]) == (first == third)
+
+
 @pytest.mark.parametrize("build", BUILDS)
 def test_a_factor_reaches_the_kernels_of_convolutions_alone(build):
     (kernel, _, dense, _), (scaled, _, same, _) = (
