@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ class Candidate:
         name: str, in words, unique in a comparison.
         build: function of `keras_tuner.HyperParameters` that returns a Keras model,
             not compiled. Whatever it asks `hp` for is tuned: a density, a kernel size,
-            a width.
+            a width. For values that make no network it may raise
+            `keras_tuner.errors.FailedTrialError`.
         tune: what is tuned of the task's recipe: `"learning_rate"` and `"weight_decay"`
             (from a tenth to ten times the recipe's value; 1e-5 to 1e-1 for a recipe
             without weight decay), and `"start"` (one factor of all initial convolution
@@ -87,12 +89,31 @@ class Candidate:
         for name in self.tune:
             low, high = ranges.get(name, WEIGHT_DECAYS)
             hp.Float(name, low, high, sampling="log")
-        self.model(hp)
+        self._explore(hp)
         return hp
+
+    def _explore(self, hp):
+        """Finds what is asked under a condition: builds the model for each choice."""
+        self.model(hp)
+        found_at = [{} for _ in hp.space]
+        for one, found in zip(hp.space, found_at, strict=False):  # Both grow.
+            met = {condition.name: condition.values[0] for condition in one.conditions}
+            for value in _choices(one):
+                asked = with_values(hp, {**found, **met, one.name: value})
+                with contextlib.suppress(no_network()):
+                    self.model(asked)
+                hp.merge(asked, overwrite=False)
+                new = len(hp.space) - len(found_at)
+                found_at += [dict(asked.values) for _ in range(new)]
 
     def model(self, hp: kt.HyperParameters) -> keras.Model:
         """Builds the model for the values that `hp` holds."""
-        model = self.build(hp)
+        asked = dict(hp.values)
+        try:
+            model = self.build(hp)
+        except Exception as error:
+            error.add_note(f"In `build` of the candidate {self.name!r}, for {asked}.")
+            raise
         if not isinstance(model, keras.Model):
             raise ValueError(
                 f"`build` of the candidate {self.name!r} must return a `keras.Model`. "
@@ -107,10 +128,32 @@ class Candidate:
         return model
 
 
+def _choices(one):
+    """Returns values of a hyperparameter that may decide what else is asked.
+
+    Of numbers these are both ends: `range(hp.Int("layers", 1, 3))` asks most at 3. The
+    default is left out where it was tried when the hyperparameter was found.
+    """
+    values = one.values if not hasattr(one, "min_value") else ()
+    if isinstance(one.default, int) or getattr(one, "step", None) is not None:
+        values = values or (one.min_value, one.max_value)
+    if one.conditions:
+        return {one.default: None, **dict.fromkeys(values)}
+    return [value for value in values if value != one.default]
+
+
+def no_network() -> type[Exception]:
+    """Returns what `build` raises for values that make no network."""
+    return require("keras_tuner", extra="tuning").errors.FailedTrialError
+
+
 def with_values(
     space: kt.HyperParameters, values: Mapping[str, Any]
 ) -> kt.HyperParameters:
     """Returns the hyperparameters of a space with the given values."""
     hp = space.copy()
-    hp.values = {**{one.name: one.default for one in hp.space}, **values}
+    hp.values = dict(values)
+    for one in hp.space:
+        if hp.is_active(one):
+            hp.values.setdefault(one.name, one.default)
     return hp

@@ -72,6 +72,14 @@ class Runner:
         model, drawn = initial.start(
             run.candidate, hp, run.seed, run.values.get("start", 1.0), task
         )
+        unknown = {one.name for one in hp.space} - {one.name for one in run.space.space}
+        if unknown:
+            raise ValueError(
+                f"`build` of candidate {run.candidate.name!r} must not ask for more "
+                f"at some values than was found before. Received: {sorted(unknown)}, "
+                f"asked for at {run.values}. Ask for it within "
+                "`hp.conditional_scope`, or before the condition."
+            )
         task.compile(
             model,
             learning_rate=run.values.get("learning_rate"),

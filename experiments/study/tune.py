@@ -5,6 +5,7 @@ import math
 from ... import tuning
 from ...tuning.space import Space
 from ..tasks.task import TUNING_SEED as SEED
+from .candidate import no_network
 from .train import Run
 
 REPEATS = 2  # Fresh seeds for the best values.
@@ -57,20 +58,29 @@ def tune(run, task, candidate, space, trials, examples=None):
     while len(tried) < points and not search.done:
         for point in search.ask():
             values = cube.values(point)
-            tried.append((score(values, first), values))
+            try:
+                tried.append((score(values, first), values))
+            except no_network():
+                tried.append((math.inf, None))
             search.tell(point, tried[-1][0])
             if len(tried) == points:
                 break
-    tried.sort(key=lambda one: one[0])
+    tried = sorted((one for one in tried if one[1] is not None), key=lambda one: one[0])
+    if not tried:
+        raise ValueError(
+            f"`build` of the candidate {candidate.name!r} must make a network of some "
+            f"values. Received: FailedTrialError for all {points} that were tried"
+        )
+    trained = [one for one in tried if math.isfinite(one[0])]
     again = []
-    for _, values in tried:
-        trained = sum(math.isfinite(reached) for reached, _ in again)
-        if trained == kept or trials - count < len(fresh):
+    for _, values in trained:
+        steady = sum(math.isfinite(reached) for reached, _ in again)
+        if steady == kept or trials - count < len(fresh):
             break
         again.append((score(values, fresh), values))
     reached, values = min(again or tried, key=lambda one: one[0])
-    if math.isinf(reached) and len(again) < len(tried):
-        _, values = tried[len(again)]  # None of its runs has failed so far.
+    if math.isinf(reached) and len(again) < len(trained):
+        _, values = trained[len(again)]  # None of its runs has failed so far.
     return values, reached, count
 
 
@@ -96,6 +106,8 @@ def at_edges(space, values):
         hp.name
         for hp in space.space
         if hp.name in values
+        # Another one of the name may be meant.
+        and all(condition.is_active(values) for condition in hp.conditions)
         and hasattr(hp, "min_value")
         and hp.min_value != hp.max_value
         and not 1 / 9 <= hp.value_to_prob(values[hp.name]) <= 8 / 9

@@ -132,3 +132,16 @@ def test_edges_are_named():
     assert tune.at_edges(hp, {"x": 9.5, "y": 10}) == ["x"]
     assert tune.at_edges(hp, {"x": 1, "y": 1.1}) == ["y"]
     assert tune.at_edges(hp, {"x": 1, "y": 10}) == []
+
+
+def test_what_failed_is_not_tried_again_nor_taken_in_place_of_what_trained():
+    """One value of three trains, on the first seed alone; the middle is tried first."""
+
+    def score(values, seed):
+        return 0.5 if values["size"] == 5 and seed == tune.SEED else None
+
+    hp = kt.HyperParameters()
+    hp.Choice("size", [3, 5, 7])
+    values, reached, count, runs = tuned(score, 18, hp)
+    assert values == {"size": 5} and reached == math.inf
+    assert count == len(runs) == 4
