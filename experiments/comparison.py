@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import numbers
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from .._optional import require
 from ..tuning.folder_lock import FolderLock
@@ -164,18 +166,12 @@ class _Plan:
             "proposal": _candidates("proposal", proposal),
             "controls": _candidates("controls", controls, least=0),
         }
-        self.seeds = list(seeds)
-        wrong = [s for s in self.seeds if not isinstance(s, int) or not 0 <= s < SEED]
-        if wrong or len(set(self.seeds)) < max(2, len(self.seeds)):
-            raise ValueError(
-                "`seeds` must be at least two different whole numbers from 0 to "
-                f"{SEED - 1}: one run gives no interval. Received: {self.seeds}"
-            )
-        if not isinstance(trials, int) or trials < 1:
+        self.seeds = _checked_seeds(seeds)
+        if not isinstance(trials, numbers.Integral) or trials < 1:
             raise ValueError(
                 f"`trials` must be an int of at least 1. Received: {trials}"
             )
-        self.trials = trials
+        self.trials = int(trials)
         names = [c.name for side in self.sides.values() for c in side]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -323,7 +319,8 @@ def _cells(task, budgets, examples):
 
 
 def _list(values):
-    return [values] if isinstance(values, int) else list(values)
+    values = [values] if np.ndim(values) == 0 else list(values)
+    return [int(value) if value == int(value) else value for value in values]
 
 
 def _candidates(side, given, least=1):
@@ -336,6 +333,20 @@ def _candidates(side, given, least=1):
             f"{wrong[0] if wrong else 'none'}"
         )
     return given
+
+
+def _checked_seeds(seeds):
+    seeds = list(seeds)
+    wrong = [
+        s for s in seeds if not isinstance(s, numbers.Integral) or not 0 <= s < SEED
+    ]
+    seeds = seeds if wrong else [int(seed) for seed in seeds]
+    if wrong or len(set(seeds)) < max(2, len(seeds)):
+        raise ValueError(
+            "`seeds` must be at least two different whole numbers from 0 to "
+            f"{SEED - 1}: one run gives no interval. Received: {seeds}"
+        )
+    return seeds
 
 
 @contextlib.contextmanager

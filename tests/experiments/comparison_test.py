@@ -1,6 +1,7 @@
 """Comparisons of networks that are not ours, on the real loop."""
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 from made_study import Stripes, candidate, functional, sequential
@@ -219,6 +220,84 @@ def test_lengths_and_numbers_of_examples_are_cells(tmp_path):
     assert "All lengths" in (tmp_path / "report.md").read_text()
 
 
+def test_numbers_may_be_of_numpy(tmp_path):
+    results = compare(
+        Stripes(),
+        tmp_path,
+        candidate("3", tune="learning_rate"),
+        candidate("5", lambda hp: sequential(size=5)),
+        trials=np.int64(1),
+        seeds=np.arange(2),
+        budgets=np.array([2]),
+        examples=np.int64(8),
+    )
+    assert results.cells == ["8 examples, 2 steps"] and results.seeds == [0, 1]
+
+
+def conditional(hp):
+    """What `hp` asks depends on what it answered, in all the ways that are usual."""
+    if hp.Boolean("wide"):
+        assert hp.Choice("how", ["a", "b"]) in "ab"
+        if hp.get("how") == "b":
+            hp.Float("inner", 0.1, 1)
+    layers = hp.Int("layers", 1, 3)
+    for i in range(layers):
+        hp.Int(f"units_{i}", 2, 4)
+    kind = hp.Choice("kind", ["plain", "large"])
+    with hp.conditional_scope("kind", ["large"]):
+        if kind == "large":
+            return sequential(size=hp.Int("size", 3, 5, step=2))
+    return sequential()
+
+
+def test_all_that_is_asked_under_a_condition_is_tuned(tmp_path):
+    space = candidate("asks", conditional).space(Stripes())
+    names = {one.name for one in space.space}
+    units = {f"units_{i}" for i in range(3)}
+    assert names == {"wide", "how", "inner", "layers", "kind", "size"} | units
+
+    def build(hp):
+        wide = hp.Choice("wide", ["no", "yes"])
+        return sequential(filters=hp.Int("filters", 3, 9)) if wide == "yes" else (
+            sequential()
+        )  # fmt: skip
+
+    results = compare(
+        Stripes(), tmp_path, candidate(), candidate("asks", build), trials=8,
+        seeds=(0, 1),
+    )  # fmt: skip
+    values = [record["values"] for record in results.tried("asks")]
+    assert len({one["filters"] for one in values if one["wide"] == "yes"}) > 1
+
+
+def test_what_is_found_too_late_is_refused(tmp_path):
+    def build(hp):
+        if 0.4 < hp.Float("width", 0.1, 1) < 0.8:
+            hp.Int("filters", 2, 4)
+        return sequential()
+
+    with pytest.raises(ValueError, match=r"'filters'.*conditional_scope"):
+        compare(Stripes(), tmp_path, candidate(), candidate("asks", build), trials=3)
+
+
+def test_values_that_make_no_network_are_said(tmp_path):
+    def build(hp, error=keras_tuner.errors.FailedTrialError):
+        size = hp.Choice("size", [3, 5, 7])
+        if size == 7:
+            raise error("larger than the picture")
+        return sequential(size=size)
+
+    asks = candidate("asks", build)
+    results = compare(
+        Stripes(), tmp_path, candidate(), asks, trials=6, seeds=(0, 1)
+    )  # fmt: skip
+    assert {record["values"]["size"] for record in results.tried("asks")} == {3, 5}
+    assert results.values("asks")["size"] < 7  # Also if no run has learned anything.
+    wrong = candidate("wrong", lambda hp: build(hp, TypeError))
+    with pytest.raises(TypeError, match=r"larger.*\n.*'wrong'.*'size': 7"):
+        compare(Stripes(), tmp_path / "other", candidate(), wrong, trials=6)
+
+
 def test_tensorboard_follows_each_run(tmp_path):
     """Callbacks are made for each run: those of Keras write beside each other."""
     names = []
@@ -266,6 +345,8 @@ def test_a_dtype_policy_holds_for_the_networks_and_no_longer(tmp_path):
         ({"density": [0.7]}, "must not be given beside"),
         ({"budgets": []}, "must not be empty"),
         ({"examples": 1000}, "1000"),
+        ({"confidence": 95}, "`confidence` must lie between 0 and 1"),
+        ({"budgets": [1.5]}, "must be a positive integer"),
         (
             {
                 "proposal": candidate(
