@@ -63,8 +63,9 @@ def start(candidate, hp, seed, factor=1.0, task=None):
             "convolutions or subclasses of them."
         )
     drawn = hashlib.sha256()
-    own = _own_values(model)
-    for place, (weight, initializer) in enumerate(_drawn(model)):
+    found = _drawn(model)
+    own = _own_values(model, found)
+    for place, (weight, initializer) in enumerate(found):
         if candidate.initial is not None and id(weight) in kernels:
             initializer = keras.initializers.get(candidate.initial)
         # A new one, and any inside of it, take their seeds from here.
@@ -108,24 +109,28 @@ def _drawn(model):
     return found
 
 
-def _own_values(model):
+def _own_values(model, drawn):
     """Returns the weights with values that were loaded or that the model itself drew.
 
-    They are those that `_drawn` lacks, but for constants, as biases and normalizations
+    They are those that `drawn` lacks, but for constants, as biases and normalizations
     have them, and for densities, which the candidates are to differ by.
     """
-    known = {id(weight) for weight, _ in _drawn(model)}
-    for weight, initializer in _initialized(model):
-        value = ops.convert_to_numpy(weight)
-        if not set(_seeds(initializer.get_config())) and np.array_equal(
-            ops.convert_to_numpy(initializer(weight.shape, weight.dtype)), value
-        ):
-            known.add(id(weight))
+    known = {id(weight) for weight, _ in drawn}
     for layer in sublayers(model, recursive=True):
         if isinstance(layer, LearnedDensity):
             known |= {id(weight) for weight in layer.weights}
-    others = [weight for weight in model.weights if id(weight) not in known]
-    return [one for one in others if np.ptp(ops.convert_to_numpy(one)) != 0]
+    initializers = {id(weight): one for weight, one in _initialized(model)}
+    own = []
+    for weight in model.weights:
+        initializer = initializers.get(id(weight))
+        value, first = ops.convert_to_numpy(weight), None
+        if initializer is None:
+            first = np.broadcast_to(value.flat[:1], value.shape)
+        elif not set(_seeds(initializer.get_config())):
+            first = ops.convert_to_numpy(initializer(weight.shape, weight.dtype))
+        if id(weight) not in known and not np.array_equal(value, first):
+            own.append(weight)
+    return own
 
 
 def _update(digest, weight):
