@@ -5,6 +5,8 @@ import warnings
 import keras
 import numpy as np
 
+_MISSING = ("None", "nan", "NaT", "<NA>")  # The last two are of pandas.
+
 
 def read(source, name):
     """Returns a split as `(inputs, targets)` arrays.
@@ -29,6 +31,14 @@ def read(source, name):
     _check_values(inputs, f"the inputs of `{name}`")
     if targets.dtype.kind not in "OUS":
         _check_values(targets, f"the targets of `{name}`")
+    elif targets.dtype.kind == "O":
+        missing = [str(y) in _MISSING and not isinstance(y, str) for y in targets.flat]
+        if any(missing):
+            raise ValueError(
+                f"the targets of `{name}` must have no gaps. Received: {sum(missing)} "
+                f"that are {targets.flat[missing.index(True)]}, the first in example "
+                f"{missing.index(True)}. Name them or leave their examples out."
+            )
     return inputs, targets
 
 
@@ -157,8 +167,8 @@ def class_labels(splits, classes=None, class_names=None):
     """
     flat = {name: _flat(labels, name) for name, (_, labels) in splits.items()}
     if any(labels.dtype.kind in "OUS" for labels in flat.values()):
-        names = sorted(set(map(str, flat["train"])))
-        class_names = tuple(names if class_names is None else map(str, class_names))
+        names = sorted(set(map(_text, flat["train"])))
+        class_names = tuple(names if class_names is None else map(_text, class_names))
         if not set(names) <= set(class_names):
             raise ValueError(
                 f"`class_names` must have all labels of `train`, {names[:5]}. "
@@ -166,10 +176,10 @@ def class_labels(splits, classes=None, class_names=None):
             )
         index = {label: i for i, label in enumerate(class_names)}
         for name, labels in flat.items():
-            unknown = set(map(str, labels)) - set(names)
+            unknown = set(map(_text, labels)) - set(names)
             if unknown:
                 raise _unseen(name, unknown)
-            flat[name] = np.array([index[str(label)] for label in labels])
+            flat[name] = np.array([index[_text(label)] for label in labels])
     seen = np.unique(flat["train"])
     where = "" if classes else " in `train`"
     classes = classes or len(class_names or seen)
@@ -190,6 +200,11 @@ def class_labels(splits, classes=None, class_names=None):
         flat[name] = whole
     splits = {name: (pair[0], flat[name]) for name, pair in splits.items()}
     return splits, classes, class_names
+
+
+def _text(label):
+    # TensorFlow's strings are bytes.
+    return label.decode() if isinstance(label, bytes) else str(label)
 
 
 def _unseen(name, labels):

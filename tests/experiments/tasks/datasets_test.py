@@ -635,6 +635,14 @@ MISTAKES = {  # What is wrong: (arguments of Dataset, the message)
         (*[(GOOD[0], list("ab" * 5))] * 3, None, ("a",)),
         r"`class_names` must have all labels of `train`.*'b'",
     ),
+    "no label": (
+        ((GOOD[0], ["a", "b", None, "a", "b"] * 2), GOOD, GOOD),
+        "the targets of `train` must have no gaps.* 2 that are None, .* example 2",
+    ),
+    "gaps of pandas": (
+        (GOOD, GOOD, (GOOD[0], np.array(["a", np.nan] * 5, dtype=object))),
+        "the targets of `test` must have no gaps.* nan",
+    ),
     "unseen name": (
         (*[(GOOD[0], list("ab" * 5))] * 2, (GOOD[0], list("ac" * 5))),
         r"`test` must have labels that `train` .*'c'",
@@ -668,6 +676,8 @@ def test_labels_that_are_strings_are_classes():
     data = datasets.Dataset("strings", split, split, split)
     assert (data.classes, data.class_names) == (2, ("no", "yes"))
     np.testing.assert_array_equal(data.train[1], 1 - y)
+    encoded = x, np.array([b"yes", b"no"], dtype=object)[y]  # As TensorFlow has them.
+    assert datasets.Dataset("bytes", encoded, split, split).class_names == ("no", "yes")
 
 
 def test_parts_of_the_training_examples():
