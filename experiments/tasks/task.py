@@ -158,7 +158,7 @@ class Task:
         expected = inputs.shape[1:]
         must = (
             f"`model` {model.name!r} must take examples of shape {expected}, those of "
-            f"{self.data.name!r}. Received:"
+            f"{self.data.name!r}, and return one tensor. Received:"
         )
         hint = channel_hint(expected)
         received = example_shape(model, "input_shape")
@@ -167,7 +167,10 @@ class Task:
         output = example_shape(model, "output_shape")
         try:
             if received is None or output is None:
-                output = tuple(model(inputs, training=False).shape)[1:]
+                output = model(inputs, training=False)
+                if isinstance(output, (dict, list, tuple)):
+                    raise TypeError(f"a {type(output).__name__} of {len(output)}")
+                output = tuple(output.shape)[1:]
             elif None in output:
                 output = tuple(model.compute_output_shape((None, *expected)))[1:]
         except Exception as error:  # Layers raise many kinds.

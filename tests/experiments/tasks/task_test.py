@@ -331,6 +331,11 @@ def test_a_model_without_shapes_is_checked_by_calling_it(make):
         task.check_model(make(3))
 
 
+class TwoOutputs(Subclassed):
+    def call(self, inputs):
+        return [super().call(inputs)] * 2
+
+
 def two_inputs():
     inputs = [keras.Input((8, 8, 1)), keras.Input((8, 8, 1))]
     both = keras.layers.Add()(inputs)
@@ -348,6 +353,7 @@ def sized(*shape):
         (lambda: sized(8, 8, 3), r"`model` 'sized' must take .*\(8, 8, 1\).*\(8, 8, 3"),
         (lambda: sized(8, 8), r"`model` 'sized' must take .* \(8, 8\)"),
         (two_inputs, "must have one input and one output"),
+        (lambda: TwoOutputs(2), "return one tensor. Received: a list of 2"),
         (lambda: keras.layers.Dense(2), "`model` must be a keras.Model"),
         (
             lambda: keras.Sequential([keras.layers.Conv1D(2, 3)]),
