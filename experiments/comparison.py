@@ -23,13 +23,13 @@ from .study.log import RunLog, cell_name, model_path
 from .study.sides import sides
 from .study.train import Run, Runner
 from .study.tune import SEED, at_edges, seeds_of, tune, tunes
+from .tasks.task import Task
 
 if TYPE_CHECKING:
     import keras_tuner as kt
 
     from .._density_choice import ModelDensity
     from .._types import PathLike
-    from .tasks.task import Task
 
 
 def compare(
@@ -77,7 +77,8 @@ def compare(
             a larger one.
         confidence: float, of the intervals.
         callbacks: function of a run's name that returns a list of Keras callbacks, such
-            as `lambda name: [keras.callbacks.TensorBoard(f"logs/{name}")]`.
+            as `lambda name: [keras.callbacks.TensorBoard(f"logs/{name}")]`. They
+            watch: what they change in a training is not known of a run.
         density, search: instead of the two sides, to ask whether a density helps the
             network of the task, see `sides`.
         dtype_policy: str, of the networks, such as `"mixed_float16"`; by default the
@@ -115,6 +116,15 @@ def compare(
     >>> list(results.effects())
     ['proposal - baseline']
     """
+    if not isinstance(task, Task):
+        raise ValueError(
+            f"`task` must be a Task, such as Classification(data). Received: {task!r}"
+        )
+    if callbacks is not None and not callable(callbacks):
+        raise ValueError(
+            "`callbacks` must be a function of a run's name, since each run needs "
+            f"callbacks of its own. Received: {callbacks!r}"
+        )
     if density is not None or search is not None:
         if baseline is not None or proposal is not None:
             raise ValueError(
@@ -324,7 +334,8 @@ def _list(values):
 
 
 def _candidates(side, given, least=1):
-    given = [given] if isinstance(given, Candidate) else list(given or ())
+    is_one = isinstance(given, Candidate) or callable(given)
+    given = [given] if is_one else list(given or ())
     wrong = [one for one in given if not isinstance(one, Candidate)]
     if wrong or len(given) < least:
         raise ValueError(
@@ -336,7 +347,7 @@ def _candidates(side, given, least=1):
 
 
 def _checked_seeds(seeds):
-    seeds = list(seeds)
+    seeds = list(seeds) if np.iterable(seeds) else [seeds]
     wrong = [
         s for s in seeds if not isinstance(s, numbers.Integral) or not 0 <= s < SEED
     ]

@@ -166,13 +166,15 @@ class Results:
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Returns the epochs and their training losses by candidate.
 
-        The epochs are an array, the losses an array of `(seeds, epochs)`. The log has
-        at most 50 epochs of a training.
+        The epochs are an array, the losses an array of `(seeds, epochs)`, NaN where a
+        run has none. The log has at most 50 epochs of a training.
         """
         found = {}
         for name, runs in self._runs[self._cell(cell)].items():
-            curves = np.array([run["curve"] for run in runs], float)
-            found[name] = curves[0, :, 0].astype(int), curves[:, :, 1]
+            curves = [dict(run["curve"]) for run in runs]
+            epochs = sorted(set().union(*curves))  # A callback may stop a run early.
+            losses = [[curve.get(epoch) for epoch in epochs] for curve in curves]
+            found[name] = np.array(epochs), np.array(losses, float)
         return found
 
     def failures(self, cell: str | None = None) -> dict[str, int]:

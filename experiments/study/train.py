@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import re
 import time
 
@@ -118,7 +119,13 @@ class Runner:
             return self.log.append({**record, **about})
         begin = time.perf_counter()
         bar = _EpochBar(self._bars, self._all, run)
-        task.fit(model, run.seed, callbacks=[bar, *self._callbacks(run.file_name)])
+        callbacks = self._callbacks(run.file_name)
+        if not isinstance(callbacks, list | tuple):
+            raise ValueError(
+                "`callbacks` must return a list of Keras callbacks. Received: "
+                f"{callbacks!r}"
+            )
+        task.fit(model, run.seed, callbacks=[bar, *callbacks])
         record = {
             **about,
             **_scores(task, model, "validation"),
@@ -219,7 +226,8 @@ class _EpochBar(keras.callbacks.Callback):
         self._own = bars.add_task(f"  {run.name[:40]}", total=self._epochs)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.losses.append(float(f"{logs['loss']:.5g}"))
+        loss = (logs or {}).get("loss", math.nan)  # One's own `train_step` may lack it.
+        self.losses.append(float(f"{loss:.5g}"))
         self._bars.advance(self._own)
         self._bars.advance(self._all, 1 / self._epochs)
 

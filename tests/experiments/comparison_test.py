@@ -319,6 +319,38 @@ def test_tensorboard_follows_each_run(tmp_path):
         assert list((tmp_path / "logs" / name).rglob("events.out.tfevents*"))
 
 
+def test_runs_may_stop_early_and_their_model_may_train_itself(tmp_path):
+    """Curves are of different lengths then, or have no loss."""
+
+    class Silent(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = sequential()
+
+        def call(self, x):
+            return self.inner(x)
+
+        def train_step(self, *args):
+            logs = super().train_step(*args)
+            return ({"mine": 0.0}, logs[1]) if type(logs) is tuple else {"mine": 0.0}
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    results = compare(
+        Stripes(epochs=2),
+        tmp_path,
+        candidate(),
+        candidate("silent", lambda hp: Silent()),
+        seeds=(0, 1),
+        callbacks=lambda name: [Stop()] if name.endswith("seed-0") else [],
+    )
+    curves = {name: losses for name, (_, losses) in results.curves().items()}
+    assert np.isnan(curves["sequential"]).tolist() == [[False, True], [False, False]]
+    assert np.isnan(curves["silent"]).all()
+
+
 def test_a_dtype_policy_holds_for_the_networks_and_no_longer(tmp_path):
     results = compare(
         Stripes(),
@@ -338,6 +370,11 @@ def test_a_dtype_policy_holds_for_the_networks_and_no_longer(tmp_path):
         ({"baseline": None}, "`baseline` must be a Candidate"),
         ({"proposal": "mine"}, "`proposal` must be a Candidate"),
         ({"proposal": candidate()}, "Received twice: .'sequential'"),
+        ({"proposal": sequential}, "`proposal` must be a Candidate"),
+        ({"callbacks": []}, "`callbacks` must be a function"),
+        ({"callbacks": lambda name: None}, "`callbacks` must return a list"),
+        ({"task": Stripes}, "`task` must be a Task"),
+        ({"seeds": 3}, "`seeds` must be at least two"),
         ({"seeds": [0]}, "`seeds` must be at least two"),
         ({"seeds": [0, 0]}, "`seeds` must be at least two different"),
         ({"trials": 0}, "`trials` must be an int of at least 1"),
@@ -378,12 +415,14 @@ def test_what_cannot_be_compared_is_refused_before_any_run(
     arguments, message, tmp_path
 ):
     defaults = {
+        "task": Stripes(),
+        "folder": tmp_path,
         "baseline": candidate(),
         "proposal": candidate("other", functional),
         "seeds": SEEDS,
     }
     with pytest.raises(ValueError, match=message):
-        compare(Stripes(), tmp_path, **{**defaults, **arguments})
+        compare(**{**defaults, **arguments})
     assert not (tmp_path / "runs.jsonl").exists()
 
 
