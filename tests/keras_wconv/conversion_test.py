@@ -531,6 +531,8 @@ def test_models_that_cannot_be_copied(convert):
         convert(layers.Conv2D(2, 3))
     with pytest.raises(ValueError, match="must be built"):
         convert(keras.Sequential([layers.Conv2D(2, 3)]))
+    with pytest.raises(ValueError, match="must be built"):
+        convert(keras.Sequential([keras_wconv.WeightedConv2D(2, 3, density=[0.7])]))
 
 
 @pytest.mark.parametrize("in_place", [False, True])
