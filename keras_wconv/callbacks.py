@@ -39,7 +39,8 @@ class DensityLogger(keras.callbacks.Callback):
     Args:
         path: optional path of a CSV file with the columns epoch (0 is the start),
             layer, parameter, index and value. The parameter `effective_size` has one
-            value for each axis. A resumed training appends to the file.
+            value for each axis. A resumed training appends to the file, and one that
+            begins at epoch 0 begins it anew.
         log_dir: optional folder for TensorBoard, with one scalar for each value. Needs
             the package `tensorboard`, but not TensorFlow.
 
@@ -129,8 +130,8 @@ class DensityLogger(keras.callbacks.Callback):
             for axis, taps in enumerate(size):
                 rows.append((epoch, layer, "effective_size", axis, taps))
         if write and self.path is not None:
-            is_new = not self.path.exists()
-            with self.path.open("a", newline="") as file:
+            is_new = epoch == 0 or not self.path.exists()
+            with self.path.open("w" if is_new else "a", newline="") as file:
                 writer = csv.writer(file)
                 if is_new:
                     writer.writerow(("epoch", "layer", "parameter", "index", "value"))
@@ -273,6 +274,15 @@ class SpatialGradientScaling(keras.callbacks.Callback):
     def set_model(self, model: keras.Model) -> None:
         # `on_train_begin` would be too late: `fit` makes the training step before it.
         super().set_model(model)
+        for part in keras.tree.flatten(self.data):
+            values = keras.ops.convert_to_numpy(part)
+            is_float = values.dtype.kind == "f"
+            if not values.size or (is_float and not np.isfinite(values).all()):
+                raise ValueError(
+                    "`data` must have examples, of finite numbers. Received: "
+                    f"{'NaN or infinity' if values.size else 'no examples'}, in an "
+                    f"array of shape {values.shape}"
+                )
         if not model.built:
             model(self.data, training=False)
         optimizer, _ = _of_kernels(model)

@@ -56,6 +56,16 @@ def test_csv_holds_every_coefficient_and_goes_on_after_a_resume(tmp_path):
     assert float(rows[1]["value"]) == pytest.approx(0.8)
 
 
+def test_another_training_begins_the_csv_anew(tmp_path):
+    """As Keras's CSVLogger does: two trainings in one file cannot be told apart."""
+    path = tmp_path / "log.csv"
+    for epochs in (3, 1):
+        fit(model(**LEARNED), DensityLogger(path), epochs=epochs)
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows[::6]] == ["0", "1"]
+
+
 def test_effective_sizes_are_followed_and_drawn(tmp_path):
     path = tmp_path / "log.csv"
     network, logger = model(**LEARNED), DensityLogger(path)

@@ -449,6 +449,14 @@ def test_wrong_arguments(wrong):
         SpatialGradientScaling(IMAGES, **wrong)
 
 
+@pytest.mark.parametrize("data", [IMAGES[:0], np.full_like(IMAGES, np.nan)])
+def test_data_that_tell_nothing_are_refused(data):
+    model = network(conv())
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="`data` must have examples, of finite"):
+        fit(model, SpatialGradientScaling(data))
+
+
 def test_a_step_density_of_another_size_is_an_error():
     config = keras_wconv.WeightedConv2D(1, 3).get_config()
     config["density"] = keras.saving.serialize_keras_object(
