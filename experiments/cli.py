@@ -52,11 +52,16 @@ def _network(options):
     if not network_options:
         return None
     if options.kind not in (None, "Denoising"):
+        _check_no_options(options, network_options)
+    return functools.partial(SmallDnCNN, **network_options)
+
+
+def _check_no_options(options, network):
+    if network:
         raise ValueError(
             "`--kernel-size` and `--network-options` without `--network` are for a "
             f"DnCNN, which does not fit --task {options.task}. Name the network."
         )
-    return functools.partial(SmallDnCNN, **network_options)
 
 
 def _builder(name):
@@ -72,7 +77,10 @@ def _builder(name):
         return getattr(applications, name)
     sys.path.insert(0, str(Path.cwd()))  # As `python -m` does.
     try:
-        return getattr(importlib.import_module(module), function)
+        builder = getattr(importlib.import_module(module), function)
+        if not callable(builder):
+            raise AttributeError(f"{function!r} is a {type(builder).__name__}")
+        return builder
     except (ImportError, AttributeError) as error:
         raise ValueError(
             f"`--network {name}` must name a function that can be imported from here: "
@@ -93,6 +101,8 @@ def _task(options):
         make = getattr(getattr(experiments, options.kind), options.task)
     else:
         make, recipe = _own_task(options.task, recipe)
+        if make is experiments.Classification and options.network is None:
+            _check_no_options(options, network)
     try:
         task = make(**recipe)
         task.model()
@@ -164,6 +174,9 @@ def _compare(options):
     if options.controls:
         controls += ("one factor", "permuted", "start alone", "step alone")
     task = _task(options)
+    task.model(density)  # Raises what is wrong with it, also with `--plan`.
+    for count in options.examples or ():
+        task.with_examples(count)
     both = experiments.sides(task.model, density, controls=controls)
     _say_plan(options, task, both)
     if options.plan:

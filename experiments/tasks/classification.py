@@ -168,7 +168,13 @@ class Classification(Task):
                 "task Denoising."
             )
         if data.classes is None:
-            return dataclasses.replace(data, classes=len(np.unique(data.train[1])))
+            data = dataclasses.replace(data, classes=len(np.unique(data.train[1])))
+        if data.classes < 2:
+            raise ValueError(
+                f"`data` must have two classes at least. Received: {data.name!r}, with "
+                f"{data.classes}"
+            )
+        return data
 
     def build(self, **options: Any) -> keras.Model:
         shape, classes = self.data.train[0].shape[1:], self.data.classes

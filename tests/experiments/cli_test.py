@@ -203,6 +203,9 @@ def test_ones_own_classes_arrays_and_network(tmp_path, capsys, monkeypatch):
     wrong = keras_wconv_cli.parse(["compare", "--task", "waves.npz", "--sigma", "3"])
     with pytest.raises(ValueError, match=r"--task waves\.npz .* one of --sigma:"):
         cli._task(wrong)
+    parsed = keras_wconv_cli.parse(["search", "--task", name, "--kernel-size", "4"])
+    with pytest.raises(ValueError, match=r"a DnCNN, which does not fit.*waves\.csv"):
+        cli._task(parsed)
 
 
 @pytest.mark.parametrize(
@@ -336,6 +339,9 @@ def test_every_option_has_a_help_text_with_its_default():
             "No density is published for a kernel of 9",
         ),
         (["compare", "--density", "[0.1, 0.2, 0.3]"], "fits no kernel"),
+        (["compare", "--density", "NaN", "--plan"], "NaN|finite"),
+        (["compare", "--examples", "999", "--plan"], "must be a number of examples"),
+        (["compare", "--network", "os:sep"], "can be imported from here"),
         (["compare", "--density", "absent"], "absent"),
     ],
 )

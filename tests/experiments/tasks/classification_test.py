@@ -322,6 +322,7 @@ def test_classes_are_counted_where_nobody_says_how_many():
         ),
         (np.arange(10) / 10, "labels that are integers from 0"),
         (np.eye(10), r"one-hot\. Give labels\.argmax"),
+        (np.zeros(10), "must have two classes at least"),
     ],
 )
 def test_labels_that_do_not_count_the_classes_are_refused(labels, message):
