@@ -4,6 +4,7 @@ Checked with KerasTuner 1.4.8. Why each is needed:
 
 - `_save_trial`, `_get_oracle_fname`, `_get_trial_dir`, `_get_tuner_fname`: the base
   classes write their files in place, and a kill leaves them empty.
+- `_record_values`: a name that an inactive scope has, too, gets a random value.
 - `_retry_queue`: to run a trial again whose worker is gone.
 - `_display`: it fails at the end of a trial that began in an earlier process.
 - `_seed_state`: the base class takes the seed 0 for none.
@@ -70,6 +71,14 @@ class Oracle(kt.Oracle):
     def save(self):
         content = json.dumps(self.get_state())
         write_atomically(Path(self._get_oracle_fname()), content)
+
+    def _record_values(self, trial):
+        hyperparameters = trial.hyperparameters
+        values = dict(hyperparameters.values)
+        super()._record_values(trial)
+        for hp in hyperparameters.space:
+            if hyperparameters.is_active(hp) and hp.name in values:
+                hyperparameters.values[hp.name] = values[hp.name]
 
     def _save_trial(self, trial):
         content = json.dumps(trial.get_state())

@@ -176,6 +176,27 @@ def test_killed_and_resumed_search_tries_the_same_points(tmp_path, space, functi
     assert trials == expected
 
 
+def test_a_name_may_stand_in_several_scopes(tmp_path):
+    """KerasTuner puts a random value in its place, or none."""
+    hp = kt.HyperParameters()
+    hp.Choice("kind", ["small", "large"])
+    for name, low in (("small", 3), ("large", 9)):
+        with hp.conditional_scope("kind", [name]):
+            hp.Int("size", low, low + 2)
+    oracle = make_oracle(tmp_path, hp)
+    tried = []
+    while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
+        size = trial.hyperparameters.get("size")
+        tried.append((trial.hyperparameters.get("kind"), size))
+        finish(oracle, trial, float(size))
+    assert sorted(tried) == [
+        *(("large", size) for size in (9, 10, 11)),
+        *(("small", size) for size in (3, 4, 5)),
+    ]
+    best = oracle.get_best_trials()[0].hyperparameters
+    assert (best.get("kind"), best.get("size")) == ("small", 3)
+
+
 def test_changed_choices_are_not_continued(tmp_path):
     drive(make_oracle(tmp_path, discrete(), 5), of_discrete)
     other = kt.HyperParameters()
