@@ -246,7 +246,7 @@ class _Plan:
                 "backend": keras.backend.backend(),
                 "dtype_policy": keras.config.dtype_policy().name,
                 "code of the task": identity.describe_code(
-                    task, task.loss, *task.metrics, task.optimizer()
+                    type(task), task.loss, *task.metrics, task.optimizer()
                 ),
             },
             "candidates": described,

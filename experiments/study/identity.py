@@ -162,14 +162,17 @@ _FRAMEWORKS = ("keras", "keras_wconv", "tensorflow", "jax", "torch", "numpy")
 
 
 def describe_code(*values):
-    """Returns a digest of what a user's own classes and functions do, None for none."""
+    """Returns a digest of what classes, objects and functions of a user do, or None."""
     found = []
     for value in values:
         if isinstance(value, types.FunctionType):
             found.append(_described(value))
-        else:
-            kind = value if isinstance(value, type) else type(value)
-            found.append(_described_class(kind))
+        elif isinstance(value, type):
+            found.append(_described_class(value))
+        elif hasattr(value, "__dict__"):
+            read = _read_by(value)
+            read.pop("name", None)  # Counted up in a process.
+            found.append(read)
     own = [one for one in found if one]
     return digest(own) if own else None
 

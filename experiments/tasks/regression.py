@@ -80,6 +80,11 @@ class Regression(Task):
                 f"{data.name!r}, pictures without targets. They are for the task "
                 "Denoising."
             )
+        if data.class_names is not None:
+            raise ValueError(
+                f"`data` must have numbers as targets. Received: {data.name!r}, with "
+                f"the classes {data.class_names}, which are for Classification."
+            )
 
     def chance(self, split: str = "test") -> float:
         """Returns the error of always predicting the median of the training targets."""

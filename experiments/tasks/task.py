@@ -512,8 +512,10 @@ class Task:
         optimizer = keras.optimizers.serialize(self.optimizer())
         config = {
             "task": self.name,
-            "loss": keras.saving.serialize_keras_object(self.loss),
-            "metrics": keras.saving.serialize_keras_object(list(self.metrics)),
+            "loss": without_names(keras.saving.serialize_keras_object(self.loss)),
+            "metrics": without_names(
+                keras.saving.serialize_keras_object(list(self.metrics))
+            ),
             "monitor": self.monitor,
             "optimizer": without_names(optimizer),
             "epochs": self.epochs,

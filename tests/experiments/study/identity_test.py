@@ -7,7 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from made_study import functional, sequential
+from made_study import Stripes, functional, sequential
 
 from keras_wconv import WeightedConv2D
 from keras_wconv.experiments.study import identity
@@ -171,3 +171,24 @@ def test_the_recipe_is_what_a_model_was_compiled_with():
     assert first != recipe(keras.optimizers.SGD(1e-3), "mse")
     decay = keras.optimizers.schedules.CosineDecay(1e-3, 100)
     assert recipe(adam(decay), "mse") != first
+
+
+def test_a_loss_of_ones_own_is_known_by_its_attributes_and_not_by_its_name():
+    class Scaled(keras.losses.Loss):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def call(self, y_true, y_pred):
+            return self.factor * keras.ops.mean(y_pred - y_true, axis=-1)
+
+    first, again, other = map(Scaled, (1.0, 1.0, 2.0))
+    assert identity.describe_code(first) == identity.describe_code(again)
+    assert identity.describe_code(first) != identity.describe_code(other)
+    assert identity.describe_code("mse", keras.losses.MeanSquaredError()) is None
+    configs = []
+    for loss in (first, again):
+        task = Stripes()
+        task.loss = loss
+        configs.append(task.get_config())
+    assert configs[0] == configs[1]

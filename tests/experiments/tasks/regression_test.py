@@ -54,6 +54,13 @@ def test_pictures_without_targets_are_refused():
         Regression(small_tasks.denoising().data)
 
 
+def test_classes_are_no_numbers():
+    split = np.zeros((6, 8, 1)), ["a", "b"] * 3
+    data = datasets.Dataset("letters", split, split, split)
+    with pytest.raises(ValueError, match=r"numbers as targets.*\('a', 'b'\)"):
+        Regression(data, batch_size=2)
+
+
 def test_examples_are_drawn_by_the_seed():
     few = task().with_examples(10)
     drawn = [set(few.for_seed(seed).data.train[1]) for seed in (0, 1)]
