@@ -105,9 +105,9 @@ def masked(mask, **attributes):
             return self._mask
 
         def call(self, x):
-            return x * self.mask + self.level
+            return x * keras.ops.convert_to_tensor(self.mask, x.dtype) + self.level
 
-    return keras.Sequential([keras.Input((4,)), Masked()])
+    return keras.Sequential([keras.Input((np.size(mask),)), Masked()])
 
 
 def test_what_the_code_of_a_layer_reads_is_part_of_it():
