@@ -52,16 +52,15 @@ def _network(options):
     if not network_options:
         return None
     if options.kind not in (None, "Denoising"):
-        _check_no_options(options, network_options)
+        raise _dncnn_alone(options)
     return functools.partial(SmallDnCNN, **network_options)
 
 
-def _check_no_options(options, network):
-    if network:
-        raise ValueError(
-            "`--kernel-size` and `--network-options` without `--network` are for a "
-            f"DnCNN, which does not fit --task {options.task}. Name the network."
-        )
+def _dncnn_alone(options):
+    return ValueError(
+        "`--kernel-size` and `--network-options` without `--network` are for a DnCNN, "
+        f"which does not fit --task {options.task}. Name the network."
+    )
 
 
 def _builder(name):
@@ -100,9 +99,10 @@ def _task(options):
     if options.kind is not None:
         make = getattr(getattr(experiments, options.kind), options.task)
     else:
+        is_dncnn = "network" in recipe and options.network is None
         make, recipe = _own_task(options.task, recipe)
-        if make is experiments.Classification and options.network is None:
-            _check_no_options(options, network)
+        if is_dncnn and make is experiments.Classification:
+            raise _dncnn_alone(options)
     try:
         task = make(**recipe)
         task.model()
