@@ -523,12 +523,17 @@ def main():
     rows = read_linear()
     write_atomically(linear_prior.FOLDER / "report.md", linear_prior.table(rows))
     _save(draw_linear(rows), FIGURE)
-    _, prices = load_sizes()
+    studies = load_networks()
+    starts, prices = load_sizes()
+    for found in (
+        *(found for found, _ in studies.values()),
+        *load_answers(SMALL | SCALED | {"": "recipes"}).values(),
+        *starts.values(),
+        *prices.values(),
+    ):
+        found.save()
     if prices:
         _save(draw_prices(prices), PRICES)
-    studies = load_networks()
-    for found, _ in studies.values():
-        found.save()
     several = {name: one for name, one in studies.items() if len(one[1]) > 1}
     if several:
         _save(draw_examples(several), EXAMPLES)
