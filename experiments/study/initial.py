@@ -122,13 +122,15 @@ def _own_values(model, drawn):
     initializers = {id(weight): one for weight, one in _initialized(model)}
     own = []
     for weight in model.weights:
-        initializer = initializers.get(id(weight))
-        value, first = ops.convert_to_numpy(weight), None
+        if id(weight) in known:
+            continue
+        initializer, first = initializers.get(id(weight)), None
+        value = ops.convert_to_numpy(weight)
         if initializer is None:
-            first = np.broadcast_to(value.flat[:1], value.shape)
+            first = np.full_like(value, value.flat[0]) if value.size else value
         elif not set(_seeds(initializer.get_config())):
             first = ops.convert_to_numpy(initializer(weight.shape, weight.dtype))
-        if id(weight) not in known and not np.array_equal(value, first):
+        if not np.array_equal(value, first):
             own.append(weight)
     return own
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_study import candidate, functional, sequential
 
-from keras_wconv import WeightedConv2D
+from keras_wconv import WeightedConv1D, WeightedConv2D
 from keras_wconv.experiments import Candidate
 from keras_wconv.experiments.study import initial
 
@@ -145,6 +145,17 @@ def test_what_a_layer_draws_itself_is_shared_only_if_it_is_the_same():
     arrays = [keras.ops.convert_to_numpy(m.layers[-1].w) for m in (one, same, other)]
     assert np.array_equal(arrays[0], arrays[1]) and first == again
     assert np.array_equal(arrays[0], arrays[2]) == (first == third)
+
+
+def test_a_learned_density_and_a_single_number_share_initial_values():
+    def model(options):
+        layers = [WeightedConv1D(2, 9, **options), keras.layers.GlobalMaxPooling1D()]
+        scale = keras.layers.Normalization(mean=0.0, variance=1.0)  # Holds a number.
+        return keras.Sequential([keras.Input((16, 1)), *layers, scale])
+
+    learned = {"density": "gaussian", "density_trainable": True}
+    (_, first), (_, second) = (start(lambda o=o: model(o)) for o in ({}, learned))
+    assert first == second
 
 
 @pytest.mark.parametrize("build", BUILDS)
