@@ -54,7 +54,6 @@ ONCE = {
         "experiments/comparison_test.py::test_trials_that_do_not_divide*",
         "experiments/comparison_test.py::test_what_*",
         "experiments/find_test.py",
-        "experiments/study/identity_test.py",
         "experiments/study/log_test.py",
         "experiments/study/sides_test.py",
         "experiments/study/tune_test.py",

@@ -45,12 +45,9 @@ def describe_model(model):
     for part in parts:
         about = {
             "config": _with_places(_config(part), names),
-            "code": _code_of(part),
+            "code": _with_places(_read_by(part), names),
             "trainable": part.trainable,
         }
-        read = _read_by(part)
-        if read:  # Else the digest is that of earlier versions.
-            about["read"] = _with_places(read, names)
         shapes = [tuple(weight.shape) for weight in part.weights]
         lines.append(f"{type(part).__name__} {shapes} {digest(about)}")
     return lines
@@ -77,39 +74,16 @@ def _with_places(value, names):
     """Replaces the names of layers, which Keras numbers, by their places."""
     if isinstance(value, dict):
         if value.get("class_name") == "__lambda__":
-            return None  # It has the name of its file; `_code_of` has the code.
+            return None  # It has the name of its file; `_read_by` has the code.
         return {key: _with_places(one, names) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_with_places(one, names) for one in value]
     return names.get(value, value) if isinstance(value, str) else value
 
 
-def _code_of(part):
-    """Returns descriptions of a part's code and functions that are not of Keras.
-
-    A config has only the names of functions.
-    """
-    found = {}
-    for kind in type(part).__mro__:
-        if _is_known(kind.__module__):
-            continue
-        for name, value in vars(kind).items():
-            function = inspect.unwrap(getattr(value, "__func__", value))
-            if isinstance(function, types.FunctionType):
-                found[f"{kind.__name__}.{name}"] = _describe_function(function)
-    for name, value in vars(part).items():
-        if isinstance(value, types.FunctionType) and not _is_known(value.__module__):
-            found[name] = _describe_function(value)
-    return found
-
-
-def _is_known(module):
-    return (module or "").partition(".")[0] in ("keras", "keras_wconv", "builtins")
-
-
 def _describe_object(value):
     if isinstance(value, types.FunctionType):
-        return _describe_function(value)
+        return _described(value) or f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, type):
         return value.__qualname__
     if isinstance(value, keras.losses.Loss):
@@ -120,24 +94,6 @@ def _describe_object(value):
         return value.tolist()
     # Not repr, which may hold an address.
     return value if isinstance(value, str) else f"{type(value).__name__}"
-
-
-def _describe_function(function):
-    """Returns the code, defaults and closure of a function as text."""
-    if _is_known(function.__module__):
-        return f"{function.__module__}.{function.__qualname__}"
-    cells = []
-    for cell in function.__closure__ or ():
-        try:
-            value = cell.cell_contents
-        except ValueError:  # Not yet set.
-            continue
-        plain = isinstance(value, int | float | str | bool | None | tuple | list)
-        cells.append(_repr(value) if plain else _describe_object(value))
-    return json.dumps(
-        [_describe_code(function.__code__), _repr(function.__defaults__), cells],
-        default=str,
-    )
 
 
 def _repr(value):
@@ -156,9 +112,13 @@ def _describe_code(code):
     return [code.co_code.hex(), constants, names]
 
 
-# === What code reads, which no config has ===
+# === The code of a user and what it reads, which no config has ===
 
-_FRAMEWORKS = ("keras", "keras_wconv", "tensorflow", "jax", "torch", "numpy")
+# A new version of these makes no other run.
+_FRAMEWORKS = {
+    *("keras", "keras_wconv", "tensorflow", "jax", "flax", "torch", "numpy"),
+    *("builtins", "abc", "typing"),
+}
 
 
 def describe_code(*values):
@@ -182,14 +142,14 @@ def _read_by(part):
 
     These are its attributes, those of its class, and the globals of its functions.
     """
-    found = _described_class(type(part))
-    stored = set()
+    of_class = _described_class(type(part))
+    found, stored = dict(of_class), set()
     for member in _functions_of(type(part)).values():
         stored |= _names(member.__code__, "STORE_ATTR")
     for name, value in vars(part).items():
         if isinstance(value, types.FunctionType):
             found |= {name: _described(value)} if _described(value) else {}
-        elif not found or (name.startswith("_") and name not in stored):
+        elif not of_class or (name.startswith("_") and name not in stored):
             continue  # Keras sets these itself.
         elif _is_plain(value):
             found[name] = _described_value(value)
@@ -281,8 +241,7 @@ def _is_plain(value):
 
 
 def _is_of_frameworks(value):
-    package = (value.__module__ or "").partition(".")[0]
-    return package in _FRAMEWORKS or value.__module__ in ("builtins", "abc")
+    return (value.__module__ or "").partition(".")[0] in _FRAMEWORKS
 
 
 def _names(code, operation):

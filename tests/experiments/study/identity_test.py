@@ -192,3 +192,18 @@ def test_a_loss_of_ones_own_is_known_by_its_attributes_and_not_by_its_name():
         task.loss = loss
         configs.append(task.get_config())
     assert configs[0] == configs[1]
+
+
+def test_the_code_of_keras_and_of_the_backend_is_no_part_of_it():
+    """Found: after an update of TensorFlow, no folder could be continued."""
+    made = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            WeightedConv2D(2, 3, density="gaussian", activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1, activation=keras.activations.gelu),
+        ]
+    )
+    parts = *made.layers, made, "mse", keras.optimizers.SGD
+    assert identity.describe_code(*parts) is None
