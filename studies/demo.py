@@ -48,7 +48,7 @@ WORDS = {  # in the order of the table
 class FewPatches(question.Trimmed, Denoising):
     """Denoising that knows a few noisy patches, other ones for each seed."""
 
-    trim = 0.05  # One linear kernel loses nothing by it.
+    trim = 0.05  # By 0.01 the kernel stayed as slow as it was.
 
     def batches(self, seed):
         rng, side = np.random.default_rng((seed, PATCHES)), self.patch_size
