@@ -104,12 +104,15 @@ def _repr(value):
 
 
 def _describe_code(code):
-    constants = [
-        _describe_code(one) if isinstance(one, types.CodeType) else _repr(one)
-        for one in code.co_consts
+    """Returns what code does: its instructions, without lines, comments, docstrings."""
+    arguments = inspect.getargs(code)
+    instructions = [
+        _describe_code(one.argval)
+        if isinstance(one.argval, types.CodeType)
+        else [one.opname, _repr(one.argval)]
+        for one in dis.get_instructions(code)
     ]
-    names = [*code.co_names, *code.co_varnames]
-    return [code.co_code.hex(), constants, names]
+    return [arguments, instructions]
 
 
 # === The code of a user and what it reads, which no config has ===

@@ -137,6 +137,45 @@ def test_what_a_function_reads_is_part_of_it_and_its_file_is_not():
     assert lines(from_file("1.py", power=2)) != first
 
 
+def test_docstrings_and_comments_are_no_part_of_it():
+    """Who explains a task better has not made another one."""
+
+    def described(text):
+        space = {"__name__": "mine"}
+        exec(compile(text, "1.py", "exec"), space)
+        return identity.describe_code(space["T"], space["f"])
+
+    plain = """
+class T:
+    def fit(self, x, y):
+        return x - y if x is not None else None
+def f(x):
+    return [i for i in x]
+"""
+    explained = """
+class T:
+    'A task.'
+    def fit(self, x, y):
+        'Fits.'
+
+        # The first counts.
+        return x - y if x is not None else None
+def f(x):
+    'Lists.'
+    return [i for i in x]
+"""
+    assert described(plain) == described(explained)
+    changes = {
+        "x - y": "y - x",
+        "self, x, y": "self, y, x",
+        "x, y)": "x, *y)",
+        "[i for": "[-i for",
+        "else None": "else 1",
+    }
+    for before, after in changes.items():
+        assert described(plain) != described(plain.replace(before, after)), after
+
+
 def test_it_is_the_same_in_every_process():
     """Sets have another order there, and functions another address."""
     script = """
