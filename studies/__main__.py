@@ -36,7 +36,8 @@ SIDES = ("baseline", "proposal")
 PICTURES = {
     "Fashion-MNIST": "fashion/dense",
     "Fashion-MNIST, depthwise": "fashion/depthwise",
-    "Set12": "few_pictures",
+    "Set12": "few_pictures/Set12",
+    "BSD68": "few_pictures/BSD68",
 }
 SMALL = {
     "DnCNN, 7 layers, 3x3": "small_kernels/dncnn_3",

@@ -1,10 +1,12 @@
 """Study C: denoising learned from few pictures, one large kernel or a tuned size.
 
 A network of three convolutions learns from 1 to 380 pictures of Train400, noise of
-25/255. The other 20 pictures of Train400 choose; Set12 reports. The pictures and the
-noise are those of Zhang et al., https://arxiv.org/abs/1608.03981.
+25/255. The other 20 pictures of Train400 choose; Set12 reports, and BSD68 in a folder
+of its own. The pictures and the noise are those of Zhang et al.,
+https://arxiv.org/abs/1608.03981.
 
-python -m studies.few_pictures [--data FOLDER] [--seeds N] [--trials N]
+python -m studies.few_pictures [--only NAME] [--data FOLDER] [--examples N] [--seeds N]
+    [--trials N]
 """
 
 from pathlib import Path
@@ -17,6 +19,7 @@ from keras_wconv.experiments import Denoising, datasets
 from . import question
 
 PICTURES = (1, 4, 16, 64, 380)
+TESTS = ("Set12", "BSD68")
 SIZES = (3, 5, 7, 11)
 STEPS, FILTERS = 400, 8
 
@@ -43,11 +46,11 @@ def network(kernel_size, density=None, **options):
     return keras.Model(inputs, keras.layers.Subtract(name="clean")([inputs, x]))
 
 
-def task(folder):
-    """Returns the task: 380 pictures to train, 20 to choose, Set12 to report."""
+def task(folder, test):
+    """Returns the task: 380 pictures to train, 20 to choose, a folder to report."""
     root = Path(folder)
     pictures = datasets.image_folder(
-        train=root / "Train400", test=root / "Set12", validation=0.05
+        train=root / "Train400", test=root / test, validation=0.05
     )
     return Pictures(
         pictures,
@@ -64,18 +67,17 @@ def task(folder):
 
 
 def main():
-    options = question.arguments(
-        __doc__.partition("\n")[0], data=question.ROOT.parent / "shared/data/denoising"
-    )
-    candidates = question.sides(network, SIZES, max(SIZES))
-    question.run(
-        "few_pictures",
-        task(options.data),
-        candidates,
-        options.seeds,
-        options.trials,
-        examples=options.examples or PICTURES,
-    )
+    data = question.ROOT.parent / "shared/data/denoising"
+    options = question.arguments(__doc__.partition("\n")[0], TESTS, data)
+    for test in options.only or TESTS:
+        question.run(
+            f"few_pictures/{test}",
+            task(options.data, test),
+            question.sides(network, SIZES, max(SIZES)),
+            options.seeds,
+            options.trials,
+            examples=options.examples or PICTURES,
+        )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from ...tuning.folder_lock import FolderLock
 
 VERSION = 1
 CURVE_POINTS = 50
+DIGESTS = ("code of the task", "data.digest")  # Their values tell a reader nothing.
 
 
 class RunLog:
@@ -24,7 +26,8 @@ class RunLog:
     Args:
         folder: str or `pathlib.Path`, made if it does not exist.
         settings: dict for JSON. `settings.json` must agree in `"shared"`, and in those
-            `"candidates"` that both have.
+            `"candidates"` that both have. `"environment"` is written there with the
+            first run that is added.
 
     Raises:
         ValueError: If the folder holds other runs, or another process has the log.
@@ -44,12 +47,14 @@ class RunLog:
         self._lock = FolderLock(self.folder)
         self._path = self.folder / "runs.jsonl"
         settings = json.loads(json.dumps({"version": VERSION, **settings}))
+        self._environment = settings.pop("environment", None)
         path = self.folder / "settings.json"
         if path.exists():
             saved = json.loads(path.read_text())
             _check(self.folder, saved, settings)
             settings["candidates"] = {**saved["candidates"], **settings["candidates"]}
             settings["chosen"] = saved.get("chosen", {})
+            settings["environment"] = saved.get("environment")
         elif self._path.exists():
             raise ValueError(_cannot_go_on(self.folder, "has no settings.json"))
         self.settings = settings
@@ -83,6 +88,8 @@ class RunLog:
 
     def append(self, record):
         """Adds a record, which is on disk when the call returns."""
+        if self.settings.get("environment") != self._environment:
+            self.write_settings(environment=self._environment)
         text = json.dumps(without_nan(record), allow_nan=False)
         self._write(text + "\n")
         self.records.append(json.loads(text))
@@ -186,13 +193,19 @@ def _check(folder, saved, settings):
             before |= dict(_flatten(saved["candidates"][name], f"candidate {name!r}"))
             now |= dict(_flatten(candidate, f"candidate {name!r}"))
     differing = [
-        f"{key} is {before.get(key, 'absent')!r} there and "
+        f"{key} has changed"
+        if key in DIGESTS
+        else f"{key} is {before.get(key, 'absent')!r} there and "
         f"{now.get(key, 'absent')!r} now"
         for key in {**before, **now}
         if before.get(key, "absent") != now.get(key, "absent")
     ]
     if differing:
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+        versions = (saved.get("environment") or {}).get("versions", {})
+        python = versions.get("python", platform.python_version())
+        if python.split(".")[:2] != platform.python_version().split(".")[:2]:
+            more += f" (code of your own is known to Python {python} alone)"
         raise ValueError(
             f"`folder` holds runs of something else: {str(folder)!r}, where "
             f"{'; '.join(differing[:5])}{more}. Give the same to go on, another name "

@@ -1,9 +1,14 @@
 """README and the page of answers say what the logs of the studies say."""
 
+import importlib
+import json
+import platform
 import sys
 from pathlib import Path
 
 import pytest
+
+from keras_wconv.experiments.study import identity
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,3 +39,33 @@ def test_the_page_of_answers_is_made_of_the_logs(pages):
 def test_the_report_of_the_linear_study_is_made_of_its_log(pages):
     report = pages.linear_prior.FOLDER / "report.md"
     assert report.read_text() == pages.linear_prior.table(pages.read_linear())
+
+
+@pytest.mark.parametrize(
+    ("study", "task"),
+    [
+        ("fashion", "Clothes"),
+        ("few_pictures", "Pictures"),
+        ("gradient_scaling", "Scaling"),
+        ("learned_sizes", "series.Series"),
+        ("series", "Series"),
+    ],
+)
+def test_studies_go_on_from_their_logs(pages, study, task):
+    """A finished study, called again, finds its runs: its code is that of its log."""
+    kind = importlib.import_module(f"studies.{study}")
+    for name in task.split("."):
+        kind = getattr(kind, name)
+    files = [
+        file
+        for file in (ROOT / "studies" / study).rglob("settings.json")
+        if (file.parent / "runs.jsonl").exists()
+    ]
+    assert files
+    for file in files:
+        settings = json.loads(file.read_text())
+        python = settings["environment"]["versions"]["python"].split(".")[:2]
+        if python == platform.python_version().split(".")[:2]:
+            assert settings["shared"]["code of the task"] == identity.describe_code(
+                kind
+            ), file.parent

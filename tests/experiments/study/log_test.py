@@ -61,7 +61,7 @@ def test_what_is_not_finite_is_null(tmp_path):
 def test_other_settings_are_refused_and_named(tmp_path):
     with RunLog(tmp_path, settings(batch=1, data={"digest": "a"})):
         pass
-    with pytest.raises(ValueError, match=r"data\.digest is 'a' there and 'b' now"):
+    with pytest.raises(ValueError, match=r"where data\.digest has changed"):
         RunLog(tmp_path, settings(batch=1, data={"digest": "b"}))
 
 
@@ -102,3 +102,25 @@ def test_a_long_curve_keeps_its_ends_and_what_lies_evenly_between():
     assert all(loss == losses[epoch - 1] for epoch, loss in curve)
     assert thinned(losses[:50]) == [[i + 1, loss] for i, loss in enumerate(losses[:50])]
     assert thinned([]) == []
+
+
+def test_the_environment_is_that_of_the_last_run_and_not_of_the_last_call(tmp_path):
+    """A finished comparison may be called again elsewhere, to read it."""
+    with RunLog(tmp_path, {**settings(), "environment": {"device": "GPU"}}) as log:
+        log.append({"id": "a", "candidate": "x"})
+    with RunLog(tmp_path, {**settings(), "environment": {"device": "CPU"}}) as log:
+        assert log.settings["environment"] == {"device": "GPU"}
+        log.append({"id": "b", "candidate": "x"})
+        assert log.settings["environment"] == {"device": "CPU"}
+    assert '"CPU"' in (tmp_path / "settings.json").read_text()
+
+
+def test_a_refusal_tells_what_changed_and_whether_python_did(tmp_path):
+    of_the_task = {"code of the task": "1", "data": {"digest": "1"}, "batch_size": 8}
+    with RunLog(tmp_path, settings(**of_the_task)) as log:
+        log.write_settings(environment={"versions": {"python": "3.8.20"}})
+    of_the_task = {"code of the task": "2", "data": {"digest": "2"}, "batch_size": 9}
+    with pytest.raises(ValueError, match="batch_size is 8 there and 9 now") as error:
+        RunLog(tmp_path, settings(**of_the_task))
+    assert "code of the task has changed; data.digest has changed" in str(error.value)
+    assert "known to Python 3.8.20 alone" in str(error.value)
