@@ -30,6 +30,7 @@ README_ROWS = {  # by study and number of examples
     ("Set12", 380): ("Small denoiser", "380 pictures"),
     ("ArrowHead", 36): ("ArrowHead", "36 series"),
     ("OSULeaf", 200): ("OSULeaf", "200 series"),
+    ("ACSF1", 100): ("ACSF1", "100 series"),
     ("Fashion-MNIST", 100): ("Fashion-MNIST", "100 pictures"),
 }
 SIDES = ("baseline", "proposal")
@@ -475,7 +476,7 @@ def readme_table(rows, studies):
             f"{LINEAR_EXAMPLES} patches",
             f"{best.mean():.2f} dB",
             *cells,
-            *("\N{EN DASH}",) * 2,
+            *("\N{EN DASH}",) * 4,
         ]
     ]
     for (title, count), (label, examples) in README_ROWS.items():
@@ -486,17 +487,22 @@ def readme_table(rows, studies):
                 continue
             digits, unit = (2, "dB") if row["unit"] == "dB" else (1, "%")
             names = ("large", "width tuned", "learned", "learned, trimmed")
+            learned = row["effects"]["learned"]
+            excluded = f"{learned.excluded * row['scale']:.{digits}f}"
             lines.append(
                 [
                     label,
                     examples,
                     f"{row['baseline']:.{digits}f} {unit}, {row['size']}",
                     *(_interval(row, name, digits) for name in names),
+                    "\N{EN DASH}" if learned.sign else excluded,
+                    row["trials"],
                 ]
             )
     columns = ("", "examples", "best standard, size", "largest kernel")
     kinds = ("density, width tuned", "learned", "learned, trimmed")
-    table = markdown_table([*columns, *kinds], lines)
+    more = ("excluded", "tuning runs")
+    table = markdown_table([*columns, *kinds, *more], lines)
     return table.replace(" ± ", "±")  # An interval is not broken across lines.
 
 
