@@ -30,6 +30,7 @@ BENCHMARKS = {  # module: the backends that it runs under
     "networks": ALL,
     "inference": ALL,
     "trimmed": ALL,
+    "tuning": ("tensorflow",),
     "processes": ALL,
     "search": ALL,
     "memory": ALL,
