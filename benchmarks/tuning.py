@@ -22,7 +22,7 @@ BASELINE = "standard, size tuned"
 
 
 def trainings(found):
-    """Returns the values of all runs that tuned a candidate, in their order, by name."""
+    """Returns the values of the runs that tuned each candidate, in their order."""
     runs = collections.defaultdict(list)
     for record in found.records:
         if record["stage"] == "tuning":

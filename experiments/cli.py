@@ -128,7 +128,7 @@ def _own_task(text, recipe):
     elif path.suffix == ".csv":
         data = datasets.csv(path)
     else:
-        data = datasets.ucr(text)
+        data = datasets.ucr(text, data_dir=recipe.pop("data_dir", None))
     # By the axes of the inputs: series, pictures or volumes with channels.
     networks = {3: SmallResNet, 4: SmallVGG, 5: SmallR3D}
     shape = data.train[0].shape

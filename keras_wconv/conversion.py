@@ -24,7 +24,7 @@ from .layers.base import (
 from .layers.conv_transpose import WeightedConvolutionTranspose
 from .layers.layer_density import check_bools
 
-_PAIRS = {
+PAIRS = {  # Keras's class: the weighted one
     cls.__bases__[-1]: cls
     for cls in vars(layers).values()
     if isinstance(cls, type)
@@ -32,11 +32,11 @@ _PAIRS = {
     and cls is not layers.WeightedConvolution
 }
 # The weighted and the plain class of each of these classes, itself included.
-_WEIGHTED = _PAIRS | {weighted: weighted for weighted in _PAIRS.values()}
-_PLAIN = {weighted: plain for plain, weighted in _PAIRS.items()}
-_PLAIN |= {plain: plain for plain in _PAIRS}
+_WEIGHTED = PAIRS | {weighted: weighted for weighted in PAIRS.values()}
+_PLAIN = {weighted: plain for plain, weighted in PAIRS.items()}
+_PLAIN |= {plain: plain for plain in PAIRS}
 _CONVOLUTIONS = (
-    *_PAIRS,
+    *PAIRS,
     keras.layers.ConvLSTM1D,
     keras.layers.ConvLSTM2D,
     keras.layers.ConvLSTM3D,
@@ -587,7 +587,7 @@ def _folded_config(config, kernel_sizes):
     if not isinstance(config, dict):
         return config
     cls = keras.saving.get_registered_object(config.get("registered_name"))
-    if cls not in _PAIRS.values():
+    if cls not in PAIRS.values():
         return {k: _folded_config(value, kernel_sizes) for k, value in config.items()}
     layer = cls.from_config(config["config"])
     size = kernel_sizes.get(layer.name, layer.kernel_size)

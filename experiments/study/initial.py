@@ -14,20 +14,8 @@ import numpy as np
 from keras import ops
 
 from ..._keras import sublayers
+from ...conversion import PAIRS
 from ...layers.layer_density import LearnedDensity
-
-_CONVOLUTIONS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
 
 
 def start(candidate, hp, seed, factor=1.0, task=None):
@@ -51,7 +39,7 @@ def start(candidate, hp, seed, factor=1.0, task=None):
     model = candidate.model(hp)
     if task is not None:
         task.check_model(model)
-    initialized = _initialized(model, _CONVOLUTIONS)
+    initialized = _initialized(model, tuple(PAIRS))
     kernels = {
         id(weight): weight for weight, _ in initialized if "kernel" in weight.name
     }
