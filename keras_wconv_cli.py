@@ -391,7 +391,7 @@ def _add_task(parser):
     )
     parser.add_argument(
         "--data-dir",
-        help="where tensorflow-datasets keeps its data (default: its own folder)",
+        help="where downloaded data are kept (default: the folder of their library)",
     )
     parser.add_argument(
         "--network",

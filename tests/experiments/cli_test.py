@@ -170,6 +170,12 @@ def test_plan_says_how_long_it_takes_and_runs_nothing(tmp_path, capsys):
     assert not output.exists()
 
 
+def test_a_set_of_series_takes_a_folder_for_downloads(tmp_path):
+    make, recipe = cli._own_task("GunPoint", {"data_dir": tmp_path, "epochs": 3})
+    task = make(**recipe)
+    assert task.data.name == "GunPoint" and task.epochs == 3
+
+
 def test_ones_own_classes_arrays_and_network(tmp_path, capsys, monkeypatch):
     """The task is guessed from what is there."""
     from PIL import Image
