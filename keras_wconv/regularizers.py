@@ -26,7 +26,9 @@ class KernelSize(keras.regularizers.Regularizer):
     So are its subclasses, which may count in another way.
 
     Args:
-        strength: the price of one tap, in units of the loss.
+        strength: the price of one tap, in units of the loss. With cross-entropy, 1e-2
+            made kernels of 65 as small as the best standard size and cost no accuracy
+            on two sets of time series (`docs/does_it_help.md`).
 
     Raises:
         ValueError: If `strength` is negative or not finite.
