@@ -380,8 +380,9 @@ SETTING = (
     "Points of accuracy, or dB of PSNR, of difference from the standard network of the "
     "best size: mean and half of the 95 % interval over ten seeds. Kernel size, width, "
     "learning rate and weight decay are tuned on the validation split, with the same "
-    "number of runs for each candidate (or one less, where values failed). Networks "
-    "with a density have the largest kernels. "
+    "number of runs for each candidate (or one less, where values failed). The "
+    "denoisers have no batch normalization, and also tune one factor of all initial "
+    "kernels. Networks with a density have the largest kernels. "
     '"Its cost" is that of the trimmed network in multiplications, relative to the '
     "large kernels. Trimming takes up to 1 % of the norm of each kernel. Series are "
     "tuned by cross-validation with three folds; their largest kernels have 65 taps, "

@@ -21,6 +21,7 @@ from . import question
 PICTURES = (1, 4, 16, 64, 380)
 TESTS = ("Set12", "BSD68")
 SIZES = (3, 5, 7, 11)
+TUNE = (*question.TUNE, "start")
 STEPS, FILTERS = 400, 8
 
 
@@ -68,12 +69,12 @@ def task(folder, test):
 
 def main():
     data = question.ROOT.parent / "shared/data/denoising"
-    options = question.arguments(__doc__.partition("\n")[0], TESTS, data)
+    options = question.arguments(__doc__.partition("\n")[0], TESTS, data, trials=18)
     for test in options.only or TESTS:
         question.run(
             f"few_pictures/{test}",
             task(options.data, test),
-            question.sides(network, SIZES, max(SIZES)),
+            question.sides(network, SIZES, max(SIZES), TUNE),
             options.seeds,
             options.trials,
             examples=options.examples or PICTURES,

@@ -2,7 +2,9 @@
 
 Every candidate tunes the learning rate and the weight decay over the same ranges, with
 the same number of runs. One factor in place of the density would be the large standard
-kernel with another rate and another decay, which are tuned.
+kernel with another rate and another decay, which are tuned, and with another start.
+Before a batch normalization the start is one more factor of the rate; networks without
+one tune it, too.
 """
 
 import argparse
@@ -21,7 +23,7 @@ ROOT = HERE.parent
 TUNE = ("learning_rate", "weight_decay")
 
 
-def sides(network, sizes, large):
+def sides(network, sizes, large, tune=TUNE):
     """Returns the candidates, for `compare`.
 
     Args:
@@ -29,6 +31,7 @@ def sides(network, sizes, large):
             a Keras model.
         sizes: kernel sizes of the standard network, of which one is tuned.
         large: int, the size of the kernels that have a density.
+        tune: what each candidate tunes of the recipe.
     """
 
     def standard(hp):
@@ -42,15 +45,15 @@ def sides(network, sizes, large):
         return network(large, densities.Gaussian(), density_trainable=True)
 
     return {
-        "baseline": Candidate("standard, size tuned", standard, TUNE),
-        "proposal": Candidate("learned", learned, TUNE),
+        "baseline": Candidate("standard, size tuned", standard, tune),
+        "proposal": Candidate("learned", learned, tune),
         "controls": [
-            Candidate("width tuned", tuned, TUNE),
-            Candidate("standard, large", lambda hp: network(large), TUNE),
+            Candidate("width tuned", tuned, tune),
+            Candidate("standard, large", lambda hp: network(large), tune),
             Candidate(
                 "not normalized",
                 functools.partial(tuned, normalize_density=False),
-                TUNE,
+                tune,
             ),
         ],
     }
