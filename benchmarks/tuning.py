@@ -19,6 +19,11 @@ from . import _harness
 
 STUDIES = ("ArrowHead", "OSULeaf", "ACSF1")
 BASELINE = "standard, size tuned"
+DENSITIES = {
+    "standard": {},
+    "fixed": {"density": Gaussian(4.0)},
+    "learned": {"density": Gaussian(4.0), "density_trainable": True},
+}
 
 
 def trainings(found):
@@ -37,13 +42,6 @@ def kind(name, values, largest):
     if name == "standard, large":
         return largest, "standard"
     return largest, "learned" if name == "learned" else "fixed"
-
-
-DENSITIES = {
-    "standard": {},
-    "fixed": {"density": Gaussian(4.0)},
-    "learned": {"density": Gaussian(4.0), "density_trainable": True},
-}
 
 
 def epoch(task, build, size, density):

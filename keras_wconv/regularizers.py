@@ -27,8 +27,8 @@ class KernelSize(keras.regularizers.Regularizer):
 
     Args:
         strength: the price of one tap, in units of the loss. With cross-entropy, 1e-2
-            made kernels of 65 as small as the best standard size and cost no accuracy
-            on two sets of time series (`docs/does_it_help.md`).
+            made kernels of 65 about as small as the best standard size, and no loss of
+            accuracy was seen, on two sets of time series (`docs/does_it_help.md`).
 
     Raises:
         ValueError: If `strength` is negative or not finite.

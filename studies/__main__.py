@@ -231,6 +231,20 @@ def network_table(rows, names=None):
     return markdown_table([*columns, "trimmed size", "its cost"], lines)
 
 
+def normalization_table(studies):
+    """Returns what a density of tuned width gains where it is not normalized."""
+    names = "not normalized", "width tuned"
+    lines = []
+    for title, (found, examples) in studies.items():
+        for cell, count in zip(found.cells, examples, strict=True):
+            values, failed = found.metrics(cell=cell), found.failed(cell=cell)
+            kept = ~(failed[names[0]] | failed[names[1]])
+            effect = statistics.Effect.of((values[names[0]] - values[names[1]])[kept])
+            scale, unit = found.settings["scale"], found.settings["unit"]
+            lines.append([title, f"{count:,}", effect.format(scale, unit)])
+    return markdown_table(["data", "examples", " - ".join(names)], lines)
+
+
 def series_summary(rows):
     """Returns what all sets of series say together, as that field says it."""
     names = ("width tuned", "learned", "learned, trimmed")
@@ -412,6 +426,7 @@ def text(rows, studies):
         of_series = [row for n in series.SETS if n in found for row in found[n]]
         if len(of_series) > 1:
             parts.append(series_summary(of_series))
+        parts.append(normalization_table(studies))
         parts += [
             f"**{name}, {cell}.** {results.verdict(cell)}"
             for name, (results, _) in studies.items()
