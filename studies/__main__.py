@@ -41,16 +41,19 @@ PICTURES = {
     "BSD68": "few_pictures/BSD68",
 }
 SMALL = {
-    "DnCNN, 7 layers, 3x3": "small_kernels/dncnn_3",
-    "DnCNN, 5 layers, 7x7": "small_kernels/dncnn_7",
-    "VGG, 3x3, CIFAR-10": "small_kernels/vgg",
+    "small_kernels/dncnn_3_1000": "DnCNN, 7 layers, 3x3",
+    "small_kernels/dncnn_3_3000": "DnCNN, 7 layers, 3x3",
+    "small_kernels/dncnn_7_1000": "DnCNN, 5 layers, 7x7",
+    "small_kernels/dncnn_7_3000": "DnCNN, 5 layers, 7x7",
+    "small_kernels/vgg_900": "VGG, 3x3, CIFAR-10",
 }
 SCALED = {
-    "VGG": "gradient_scaling/vgg",
-    "narrow VGG": "gradient_scaling/vgg_narrow",
-    "ResNet18": "gradient_scaling/resnet18",
+    "gradient_scaling/vgg": "VGG",
+    "gradient_scaling/vgg_narrow": "narrow VGG",
+    "gradient_scaling/resnet18": "ResNet18",
+    "gradient_scaling/resnet18_narrow": "narrow ResNet18",
 }
-OTHERS = {"recipes": "recipes", "sizes": "few_pictures/sizes"}
+OTHERS = ("recipes", "few_pictures/sizes")
 README = ROOT / "README.md"
 README_MARKS = (
     "<!-- Written by python -m studies from its logs. -->",
@@ -356,29 +359,34 @@ def draw_prices(prices):
     return figure
 
 
-def load_answers(folders):
-    """Returns the results by title of those studies that are on file."""
-    found = {title: load(folder) for title, folder in folders.items()}
-    return {title: one for title, one in found.items() if one}
+def load_answers(titles):
+    """Returns title and results of those studies that are on file, in pairs."""
+    found = [(title, load(folder)) for folder, title in titles.items()]
+    return [(title, one) for title, one in found if one]
 
 
 def answers_table(studies):
-    """Returns the answer of each length of training: proposal less baseline."""
+    """Returns the answer of each study: proposal less baseline."""
     lines = []
-    for title, found in studies.items():
+    for title, found in studies:
         scale, unit = found.settings["scale"], found.settings["unit"]
-        for cell in found.cells:
-            values, failed = found.metrics(cell=cell), found.failed(cell=cell)
-            effect = found.effects(cell)["proposal - baseline"].effect
-            means = [
-                f"{scale * values[name][~failed[name]].mean():.2f} ({name})"
-                for name in (found.choice(side, cell) for side in SIDES)
+        [cell] = found.cells
+        values, failed = found.metrics(cell=cell), found.failed(cell=cell)
+        effect = found.effects(cell)["proposal - baseline"].effect
+        sides = [found.choice(side, cell) for side in SIDES]
+        lines.append(
+            [
+                title,
+                cell,
+                *(f"{scale * values[n][~failed[n]].mean():.2f} ({n})" for n in sides),
+                effect.format(scale, unit),
+                " / ".join(str(failed[name].sum()) for name in sides),
+                found.settings["trials"],
+                len(found.seeds),
             ]
-            lines.append(
-                [title, cell, *means, effect.format(scale, unit), len(found.seeds)]
-            )
-    columns = ["network", "training", "baseline", "proposal", "difference", "seeds"]
-    return markdown_table(columns, lines)
+        )
+    columns = ["network", "training", *SIDES, "difference", "failed runs"]
+    return markdown_table([*columns, "tuning runs", "seeds"], lines)
 
 
 def means_table(found):
@@ -449,7 +457,8 @@ def text(rows, studies):
             "The question of the first paper, on photographs and on CIFAR-10, with the "
             "published coefficients. Learning rate and one factor of all initial "
             "kernels are tuned on both sides with the same number of runs. Mean of the "
-            "test metric, and the difference with its 95 % interval. Where all "
+            "test metric, and the difference with its 95 % interval, where the runs "
+            "trained; failed runs of baseline and proposal. Where all "
             "differences are equal, the search chose a density of 1, the standard "
             "convolution. `python -m studies.small_kernels` runs it.",
             answers_table(small),
@@ -564,10 +573,10 @@ def main():
     _save(draw_linear(rows), FIGURE)
     studies = load_networks()
     starts, prices = load_sizes()
-    answers = SMALL | SCALED | OTHERS
+    answers = [load(folder) for folder in (*SMALL, *SCALED, *OTHERS)]
     for found in (
         *(found for found, _ in studies.values()),
-        *load_answers(answers).values(),
+        *(found for found in answers if found),
         *starts.values(),
         *prices.values(),
     ):

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from keras_wconv import fold
-from keras_wconv.applications import VGG, ResNet18
+from keras_wconv.applications import VGG, ResNet, ResNet18
 from keras_wconv.callbacks import SpatialGradientScaling
 from keras_wconv.experiments import Candidate, Classification, compare, datasets
 
@@ -37,11 +37,20 @@ NETWORKS = {
         VGG, (2, 2, 2), (8, 16, 32), batch_normalization=True, hidden_units=()
     ),
     "resnet18": functools.partial(ResNet18, stem="cifar"),
+    "resnet18_narrow": functools.partial(
+        ResNet, (2, 2, 2, 2), (8, 16, 32, 64), stem="cifar"
+    ),
     "digits": functools.partial(
         VGG, (1, 1), (8, 16), batch_normalization=True, hidden_units=()
     ),
 }
-STEPS = {"vgg": 7_000, "vgg_narrow": 1_000, "resnet18": 7_000, "digits": 200}
+STEPS = {
+    "vgg": 7_000,
+    "vgg_narrow": 1_000,
+    "resnet18": 7_000,
+    "resnet18_narrow": 1_000,
+    "digits": 200,
+}
 
 
 class Scaled(keras.Model):

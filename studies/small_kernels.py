@@ -20,6 +20,7 @@ from keras_wconv.experiments.tasks.denoising import SmallDnCNN
 
 from . import question
 
+# Each length of the training is a comparison of its own.
 STEPS = {"dncnn_3": (1_000, 3_000), "dncnn_7": (1_000, 3_000), "vgg": (900,)}
 KERNEL_SIZES = {"dncnn_3": 3, "dncnn_7": 7, "vgg": 3}
 
@@ -51,14 +52,15 @@ def main():
     )
     for name in options.only or STEPS:
         search = functools.partial(tuning.density, kernel_size=KERNEL_SIZES[name])
-        question.run(
-            f"small_kernels/{name}",
-            task(name),
-            {"search": search},
-            options.seeds,
-            options.trials,
-            budgets=options.steps or STEPS[name],
-        )
+        for steps in options.steps or STEPS[name]:
+            question.run(
+                f"small_kernels/{name}_{steps}",
+                task(name),
+                {"search": search},
+                options.seeds,
+                options.trials,
+                budgets=[steps],
+            )
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def _add_effects(page, results, cell):
         )
     examples = results.by_example(cell)
     if len(examples) > 1:
-        page.text("The answer for each test example, a mean over the seeds.")
+        page.text("The answer for each test example, a mean over the same pairs.")
         page.table(
             ["example", f"difference, {unit}"],
             [[name, scale * value] for name, value in examples.items()],
@@ -155,7 +155,9 @@ def _add_runs(page, results):
     figure = figures.curves(results)
     if figure is not None:
         page.figure(
-            "curves", figure, "Training loss of the final runs: means over the seeds."
+            "curves",
+            figure,
+            "Training loss of the final runs: means of those that trained.",
         )
 
 

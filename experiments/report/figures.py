@@ -98,14 +98,16 @@ def cells(results):
 
 
 def curves(results):
-    """Draws the training loss of each candidate: the mean over the seeds.
+    """Draws the training loss of each candidate: the mean of the runs that trained.
 
-    Returns None if the runs had one epoch, or a loss that is not finite.
+    A curve ends where the first of its runs does. Returns None if there is none.
     """
-    means = {}
+    means, failed = {}, results.failed()
     for name, (epochs, losses) in results.curves().items():
-        if len(epochs) > 1 and np.isfinite(losses).all():
-            means[name] = epochs, losses.mean(0)
+        losses = losses[~failed[name]]
+        known = np.isfinite(losses).all(0)
+        if len(losses) and known.sum() > 1:
+            means[name] = epochs[known], losses[:, known].mean(0)
     if not means:
         return None
     with new(size=(8, 4)) as (figure, axes):

@@ -256,18 +256,25 @@ class Results:
         return dict(zip(answers, rows, strict=True))
 
     def by_example(self, cell: str | None = None) -> dict[str, float]:
-        """Returns the answer for each test example, a mean over the seeds, a dict."""
-        proposal, baseline = (
-            [run.get("rows", {}) for run in self._final(cell, self.choice(side, cell))]
-            for side in ("proposal", "baseline")
-        )
-        if not all(map(len, (*proposal, *baseline))):
+        """Returns the answer for each test example, a mean over the seeds, a dict.
+
+        The seeds are those in which both sides trained. It is empty if there are none,
+        or if the task does not measure each example.
+        """
+        pairs = [
+            [run["rows"] for run in pair]
+            for pair in zip(
+                *(self._final(cell, self.choice(side, cell)) for side in verdict.SIDES),
+                strict=True,
+            )
+            if all("rows" in run and not run["failed_test"] for run in pair)
+        ]
+        if not pairs:
             return {}
-        means = {}
-        for example in proposal[0]:
-            sides = [[row[example] for row in rows] for rows in (proposal, baseline)]
-            means[example] = float(np.subtract(*np.array(sides, float)).mean())
-        return means
+        return {
+            example: float(np.mean([new[example] - old[example] for old, new in pairs]))
+            for example in pairs[0][0]
+        }
 
     def verdict(self, cell: str | None = None) -> str:
         """Returns what the runs show, in sentences."""
@@ -295,9 +302,7 @@ class Results:
         failed = self.failed("test", cell)
         return {
             "verdict": self.verdict(cell),
-            "chosen": {
-                side: self.choice(side, cell) for side in ("baseline", "proposal")
-            },
+            "chosen": {side: self.choice(side, cell) for side in verdict.SIDES},
             "chosen by": self.validation(cell),
             "effects": {
                 name: {

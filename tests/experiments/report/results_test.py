@@ -6,6 +6,7 @@ from made_results import record, results
 from scipy import stats
 
 from keras_wconv.experiments import cli
+from keras_wconv.experiments.report import figures
 
 ANSWER = "proposal - baseline"
 
@@ -68,6 +69,33 @@ def test_where_all_runs_of_a_side_failed_there_is_a_dash_and_no_nan(tmp_path, ca
     printed, report = capsys.readouterr().out, (tmp_path / "report.md").read_text()
     assert "–" in printed and "nan" not in printed
     assert "| a | – × | – × | – × |" in report and "nan" not in report
+
+
+def test_the_answer_by_example_is_over_the_pairs_of_the_answer():
+    """Failed runs once made each example's mean -2 dB beside an answer of +0.3."""
+    found = results({"a": np.full(3, 2.0), "b": np.array([2.5, 2.3, 0.0])})
+    assert found.by_example() == {}
+    for run in found.records:
+        score = run["test"]["score"]
+        run["rows"] = {"first": score - 1, "second": score + 1}
+    by_example = found.by_example()
+    assert by_example == pytest.approx({"first": 0.4, "second": 0.4})
+    assert np.mean(list(by_example.values())) == answer(found).effect.mean
+    for run in found.records:
+        run["failed_test"] = True
+    assert found.by_example() == {}
+
+
+def test_the_curve_of_a_candidate_is_that_of_its_runs_that_trained():
+    """One run that ended at NaN took its candidate's curve out of the figure."""
+    found = results({"a": np.ones(3), "b": np.array([1.0, np.nan, 1.0])})
+    losses = {True: [[1, 9.0], [2, np.nan]], False: [[1, 0.5], [2, 0.25]]}
+    for run in found.records:
+        run["curve"] = losses[run["failed_test"]]
+    found.records[0]["curve"] = [[1, 0.5]]  # A callback stopped it.
+    [axes] = figures.curves(found).axes
+    [line] = axes.lines
+    assert line.get_label() == "b" and line.get_ydata().tolist() == [0.5, 0.25]
 
 
 def test_too_few_pairs_say_so():
