@@ -161,6 +161,7 @@ def network_rows(title, found, examples):
                 "effects": answers,
                 "trimmed size": sizes.mean(),
                 "cost": costs[learned].mean() / costs["standard, large"].mean(),
+                "sides": (baseline, learned),
                 "failed": found.failures(cell),
                 "trials": found.settings["trials"],
             }
@@ -214,24 +215,38 @@ def _signed(mean, half, digits):
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def network_table(rows, names=None):
+def _excluded(row, digits):
+    """Returns the difference of the learned density that is excluded, as text."""
+    learned = row["effects"]["learned"]
+    if learned.sign or not np.isfinite(learned.excluded):
+        return "\N{EN DASH}"
+    return f"{learned.excluded * row['scale']:.{digits}f}"
+
+
+def network_table(rows):
     """Returns the Markdown table of networks: differences from the best size."""
-    names = names or list(rows[0]["effects"])
+    names = list(rows[0]["effects"])
     lines = []
     for row in rows:
         digits = 2 if row["unit"] == "dB" else 1
+        cells = {name: _interval(row, name, digits) for name in names}
+        if row["effects"]["learned"].sign:
+            cells["learned"] = f"**{cells['learned']}**"
         lines.append(
             [
                 row["study"],
                 f"{row['examples']:,}",
                 f"{row['baseline']:.{digits}f} ({row['size']})",
-                *(_interval(row, name, digits) for name in names),
+                *cells.values(),
+                _excluded(row, digits),
+                " / ".join(str(row["failed"][name]) for name in row["sides"]),
                 f"{row['trimmed size']:.0f}",
                 f"{100 * row['cost']:.0f} %",
             ]
         )
-    columns = ["data", "examples", "best standard (its size)", *names]
-    return markdown_table([*columns, "trimmed size", "its cost"], lines)
+    more = ("excluded", "failed runs", "trimmed size", "its cost")
+    columns = ["data", "examples", "best standard (its size)", *names, *more]
+    return markdown_table(columns, lines)
 
 
 def normalization_table(studies):
@@ -416,7 +431,11 @@ SETTING = (
     '"Its cost" is that of the trimmed network in multiplications, relative to the '
     "large kernels. Trimming takes up to 1 % of the norm of each kernel. Series are "
     "tuned by cross-validation with three folds; their largest kernels have 65 taps, "
-    "or 17 where the series are short."
+    "or 17 where the series are short. A learned density in bold is better or worse by "
+    'both tests; elsewhere, differences of the size in "excluded" or more are '
+    'excluded. "Failed runs" are those of the best standard size and of the learned '
+    "density. Each study's `report.md` has the verdict in full: what was chosen, what "
+    "lies at the edge of a tuned range, which candidates share initial values."
 )
 
 
@@ -435,11 +454,6 @@ def text(rows, studies):
         if len(of_series) > 1:
             parts.append(series_summary(of_series))
         parts.append(normalization_table(studies))
-        parts += [
-            f"**{name}, {cell}.** {results.verdict(cell)}"
-            for name, (results, _) in studies.items()
-            for cell in results.cells
-        ]
     apart = load("few_pictures/sizes")
     if apart:
         parts += [
@@ -530,15 +544,13 @@ def readme_table(rows, studies):
                 continue
             digits, unit = (2, "dB") if row["unit"] == "dB" else (1, "%")
             names = ("large", "width tuned", "learned", "learned, trimmed")
-            learned = row["effects"]["learned"]
-            excluded = f"{learned.excluded * row['scale']:.{digits}f}"
             lines.append(
                 [
                     label,
                     examples,
                     f"{row['baseline']:.{digits}f} {unit}, {row['size']}",
                     *(_interval(row, name, digits) for name in names),
-                    "\N{EN DASH}" if learned.sign else excluded,
+                    _excluded(row, digits),
                     row["trials"],
                 ]
             )
