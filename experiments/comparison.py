@@ -16,10 +16,10 @@ import numpy as np
 from .._optional import require
 from ..tuning.folder_lock import FolderLock
 from .report.results import Results, environment
-from .report.statistics import Effect
+from .report.statistics import answer
 from .study import identity, initial
 from .study.candidate import Candidate, with_values
-from .study.log import RunLog, cell_name, model_path
+from .study.log import RunLog, cell_name
 from .study.sides import sides
 from .study.train import Run, Runner
 from .study.tune import SEED, at_edges, seeds_of, tune, tunes
@@ -134,7 +134,7 @@ def compare(
         both = sides(task.model, density, search, controls)
         baseline, proposal, controls = both.values()
     # Both would fail after the runs.
-    Effect.of((), confidence)
+    answer((), (), (), (), confidence, direction=task.direction)
     require("matplotlib", extra="plot")
     with _policy(dtype_policy):
         plan = _Plan(task, baseline, proposal, controls, trials, seeds)
@@ -149,20 +149,28 @@ def compare(
                     name = cell_name(size, steps)
                     runner.ids.clear()
                     chosen[name] = plan.choose(runner, at, size)
-                    plan.train(runner, at, size, chosen[name], log.folder)
+                    plan.train(runner, at, size, chosen[name])
                     # The folder may have others, of a candidate as it was before.
                     chosen[name]["runs"] = sorted(runner.ids)
+                    chosen[name] |= {k: log.settings[k] for k in ("sides", "trials")}
                     log.write_settings(chosen=chosen)
             results = Results(log.settings, log.records, log.folder)
             results.save()
     return results
 
 
+# By `compare` and `search`, beside figures and `models`.
+WRITTEN = (
+    *("runs.jsonl", "settings.json", "results.json", "report.md", "report.html"),
+    *("best.keras", "folded.keras", "trials.csv"),
+)
+
+
 def _clear(folder):
     """Removes the runs of a comparison and what was made of them."""
     with FolderLock(folder):
         shutil.rmtree(folder / "models", ignore_errors=True)
-        for name in ("runs.jsonl", "settings.json", "best.keras", "folded.keras"):
+        for name in WRITTEN:
             (folder / name).unlink(missing_ok=True)
 
 
@@ -293,21 +301,19 @@ class _Plan:
         }
         return {**picked, "values": values, "validation": validation, "edges": edges}
 
-    def train(self, runner, task, size, chosen, folder):
+    def train(self, runner, task, size, chosen):
         """Trains the chosen candidates with all seeds; on an accelerator one run twice.
 
         The models of the two sides are saved for the first seed.
         """
-        cell = cell_name(size, task.total_steps)
         for candidate, space, _ in self.candidates:
             is_side = candidate.name in (chosen["baseline"], chosen["proposal"])
             if not is_side and candidate not in self.sides["controls"]:
                 continue
             about = task, candidate, space, chosen["values"][candidate.name]
-            path = model_path(folder, cell, candidate.name) if is_side else None
             for seed in self.seeds:
-                save_as = path if seed == self.seeds[0] else None
-                record = runner.run(Run(*about, seed, "final", size, save_as))
+                is_kept = is_side and seed == self.seeds[0]
+                record = runner.run(Run(*about, seed, "final", size, is_kept))
             if record["device"] != "cpu" and candidate.name == chosen["baseline"]:
                 runner.run(Run(*about, seed, "repeat", size))
 

@@ -17,7 +17,6 @@ from .._files import whole_file, write_atomically
 from ..conversion import fold
 from ..tuning.folder_lock import FolderLock
 from .comparison import compare
-from .study.log import model_path
 from .study.sides import sides
 
 if TYPE_CHECKING:
@@ -95,7 +94,9 @@ def search(
         overwrite=overwrite,
     )
     with FolderLock(folder):
-        path = model_path(folder, results.cells[-1], results.choice("proposal"))
+        path = results.model_path("proposal")
+        for name in ("best.keras", "folded.keras"):  # Of another choice.
+            (folder / name).unlink(missing_ok=True)
         if path.exists():
             with whole_file(folder / "best.keras") as temporary:
                 shutil.copyfile(path, temporary)

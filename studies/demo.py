@@ -123,11 +123,10 @@ def milliseconds(models, side=512, repeats=15):
 def trained(results):
     """Returns the networks of the first seed: standard, learned, and it folded."""
     models = {
-        name: keras.saving.load_model(
-            results.folder / "models" / f"{results.cells[-1]}-{name}.keras",
-            compile=False,
+        results.choice(side): keras.saving.load_model(
+            results.model_path(side), compile=False
         )
-        for name in (STANDARD, LEARNED)
+        for side in ("baseline", "proposal")
     }
     return {**models, "trimmed": fold(models[LEARNED], trim=FewPatches.trim)}
 

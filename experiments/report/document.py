@@ -5,10 +5,9 @@ import contextlib
 import keras
 import numpy as np
 
-from ..study.log import model_path
 from . import figures
 from .page import Page
-from .verdict import ANSWER, SIDES
+from .verdict import ANSWER, SIDES, percent, sentences
 
 
 def overview(results):
@@ -46,16 +45,16 @@ def write(results, command, task):
 
 
 def _title(results):
-    data = results.settings["shared"]["data"]["name"]
+    baseline, proposal = (results.choice(side) for side in SIDES)
     return (
-        f"{results.sides['proposal'][0]} against {results.sides['baseline'][0]}, {data}"
+        f"{proposal} against {baseline}, {results.settings['shared']['data']['name']}"
     )
 
 
 def _add_verdicts(page, results):
-    first, _, rest = results.verdict().partition(". ")
-    page.verdict(f"{first}.")
-    page.text(rest)
+    first, *rest = sentences(results, results.cells[-1])
+    page.verdict(first)
+    page.text(" ".join(rest))
 
 
 def _add_effects(page, results, cell):
@@ -64,9 +63,9 @@ def _add_effects(page, results, cell):
     adjusted = results.adjusted(cell)
     page.text(
         f"Differences in test {results.metric}, paired by seed, in {unit}: the mean "
-        f"and its {settings['confidence']:.0%} t interval, over the pairs in which "
-        "both trained. The first row is the answer. `p` is the larger p-value of a t "
-        "test and a sign-flip test; `adjusted` is corrected for all rows (Holm)."
+        f"and its {percent(settings['confidence'])} t interval, over the pairs in "
+        "which both trained. The first row is the answer. `p` is the larger p-value of "
+        "a t test and a sign-flip test; `adjusted` is corrected for all rows (Holm)."
     )
     rows = []
     for name, found in results.effects(cell).items():
@@ -116,7 +115,10 @@ def _add_candidates(page, results, cell):
     rows = []
     chance = settings["chance"]
     if chance["test"] is not None:
-        levels = (scale * chance[split] for split in ("validation", "test"))
+        levels = (
+            "–" if chance[split] is None else scale * chance[split]
+            for split in ("validation", "test")
+        )
         rows.append(["knowing nothing", "", *levels, *("",) * 4])
     summaries, reached = results.summaries(cell), results.validation(cell)
     for side, names in results.sides.items():
@@ -166,7 +168,7 @@ def _models(results):
     models = {}
     for side in SIDES:
         name = results.choice(side)
-        path = model_path(results.folder, results.cells[-1], name)
+        path = results.model_path(side)
         if path.exists():
             with contextlib.suppress(Exception):  # Classes of the user may be missing.
                 models[name] = keras.saving.load_model(path, compile=False)
@@ -182,8 +184,8 @@ def _add_protocol(page, results):
         f"{results.settings['batch_size']}, backend {shared['backend']}, "
         f"{shared['dtype_policy']}. Batches are the same for all runs of a seed, and "
         "initial values wherever weights have the same shapes. Everything was chosen "
-        "on the validation split, with other seeds: hyperparameter values by DIRECT-L, "
-        "and the candidate of a side by its mean over two fresh seeds. "
+        "on validation examples, with other seeds than those of the reported runs: "
+        "hyperparameter values by DIRECT-L, and the candidate of a side by its score. "
         "The intervals cover initial values and batches; other data are another "
         "experiment. All numbers: results.json; all runs: runs.jsonl."
     )

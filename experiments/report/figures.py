@@ -7,7 +7,7 @@ import numpy as np
 
 from ..._optional import require
 from ..study.log import cell_name
-from .verdict import ANSWER
+from .verdict import ANSWER, SIDES
 
 GRAY = "#7a7a7a"  # Of all lines and words: it can be seen on white and on black.
 _STYLE = {
@@ -54,8 +54,12 @@ def effects(results):
             bad = failed[name] | ~np.isfinite(of_one)
             good = scale * of_one[~bad]
             right.plot(good, np.full(len(good), -y), "o", alpha=0.5, color="C0")
-            lost = scale * np.nan_to_num(of_one[bad])
+            lost = scale * of_one[bad]
             right.plot(lost, np.full(len(lost), -y), "x", color="C3")
+            if not np.isfinite(lost).all():  # It has no place: at the worse end.
+                end = 0.02 if results.settings["direction"] == "max" else 0.98
+                transform = right.get_yaxis_transform()
+                right.plot(end, -y, "x", color="C3", transform=transform)
         right.set_yticks(-np.arange(len(values)), list(values))
         right.set_xlabel(f"test {metric}{_in(results)} (cross: failed)")
         for axes in (left, right):
@@ -65,30 +69,39 @@ def effects(results):
 
 def cells(results):
     """Draws the answer and the candidates over lengths or numbers of examples."""
-    all_cells = results.settings["cells"]
-    by_size = len({size for size, _ in all_cells}) > 1
-    places = [
-        size if by_size else steps
-        for size, steps in all_cells
+    kept = [
+        (size, steps)
+        for size, steps in results.settings["cells"]
         if cell_name(size, steps) in results.cells
     ]
+    by_size = len({size for size, _ in kept}) > 1
+    places = sorted({size if by_size else steps for size, steps in kept})
+    lines = {}  # For each length of the training, if both are several.
+    for size, steps in kept:
+        lines.setdefault(steps if by_size else None, []).append((size, steps))
     scale = results.settings["scale"]
-    answers = [results.effects(cell)[ANSWER].effect for cell in results.cells]
     with new(1, 2, (10, 4)) as (figure, (left, right)):
-        means = scale * np.array([one.mean for one in answers])
-        ends = scale * np.array([(one.low, one.high) for one in answers]).T
-        errors = np.nan_to_num(np.abs(ends - means))
-        left.errorbar(places, means, yerr=errors, fmt="o-", capsize=3)
+        for steps, line in lines.items():
+            more = f", {steps:,} steps" if len(lines) > 1 else ""
+            x = [one[0] if by_size else one[1] for one in line]
+            names = [cell_name(*one) for one in line]
+            answers = [results.effects(name)[ANSWER].effect for name in names]
+            means = scale * np.array([one.mean for one in answers])
+            ends = scale * np.array([(one.low, one.high) for one in answers]).T
+            errors = np.nan_to_num(np.abs(ends - means))
+            label = more.strip(", ") or None
+            left.errorbar(x, means, yerr=errors, fmt="o-", capsize=3, label=label)
+            for side in SIDES:
+                curve = [
+                    results.summaries(name)[results.choice(side, name)]["mean"]
+                    for name in names
+                ]
+                right.plot(x, scale * np.array(curve), "o-", label=f"{side}{more}")
         left.axhline(0, color=GRAY, linewidth=0.8)
         left.set_ylabel(f"proposal - baseline{_in(results)}")
-        for side in ("baseline", "proposal"):
-            curve = [
-                results.summaries(c)[results.choice(side, c)]["mean"]
-                for c in results.cells
-            ]
-            right.plot(places, scale * np.array(curve), "o-", label=side)
         right.set_ylabel(f"test {results.metric}{_in(results)}")
-        right.legend(fontsize="small")
+        for axes in (left, right) if len(lines) > 1 else (right,):
+            axes.legend(fontsize="small")
         for axes in (left, right):
             axes.set_xscale("log")
             axes.set_xticks(places, [f"{place:,}" for place in places])
@@ -115,7 +128,9 @@ def curves(results):
         styles = itertools.cycle(["-", "--", "-.", ":"])
         for (name, curve), style in zip(means.items(), styles, strict=False):
             axes.plot(*curve, style, label=name)
-        axes.set(xlabel="epoch", ylabel="training loss", yscale="log")
+        is_positive = all(curve.min() > 0 for _, curve in means.values())
+        axes.set(xlabel="epoch", ylabel="training loss")
+        axes.set_yscale("log" if is_positive else "linear")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize="small")
     return figure

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..._device import device
 from ..._files import write_atomically
-from ..study.log import cell_name, read, without_nan
+from ..study.log import cell_name, model_path, read, without_nan
 from . import document, figures, verdict
 from .statistics import answer, simultaneous, summary
 from .verdict import ANSWER
@@ -111,7 +111,8 @@ class Results:
     @property
     def seconds(self) -> float:
         """How long all runs took."""
-        return sum(record.get("seconds", 0) for record in self.records)
+        # Candidates that are the same network share their runs.
+        return sum({r["id"]: r.get("seconds", 0) for r in self.records}.values())
 
     def tried(self, candidate: str, cell: str | None = None) -> list[dict[str, Any]]:
         """Returns the records of a candidate's tuning runs."""
@@ -196,7 +197,8 @@ class Results:
             for first in self._final(cell, name):
                 if first["seed"] == again["seed"]:
                     both = [run["test"][self.metric] for run in (first, again)]
-                    return float(np.ptp(np.array(both, float)))
+                    difference = np.ptp(np.array(both, float))
+                    return float(difference) if np.isfinite(difference) else None
         return None
 
     # === What it shows ===
@@ -271,10 +273,13 @@ class Results:
         ]
         if not pairs:
             return {}
-        return {
-            example: float(np.mean([new[example] - old[example] for old, new in pairs]))
-            for example in pairs[0][0]
-        }
+        means = {}
+        for example in pairs[0][0]:
+            values = np.array(
+                [[rows[example] for rows in pair] for pair in pairs], float
+            )
+            means[example] = float(np.mean(values[:, 1] - values[:, 0]))
+        return means
 
     def verdict(self, cell: str | None = None) -> str:
         """Returns what the runs show, in sentences."""
@@ -336,6 +341,14 @@ class Results:
         values, failed = self.metrics("test", metric, cell), self.failed("test", cell)
         return {name: summary(values[name], failed[name]) for name in values}
 
+    def model_path(self, side: str, cell: str | None = None) -> Path:
+        """Returns where the model of a side is kept, that of the first seed.
+
+        Not every model can be saved.
+        """
+        first = self._final(cell, self.choice(side, cell))[0]
+        return model_path(self.folder, first)
+
     def save(self, command: str | None = None, task: Task | None = None) -> None:
         """Writes `results.json`, `report.md` and `report.html` into the folder.
 
@@ -389,7 +402,10 @@ class Results:
     def _final_runs(self, cell):
         """Returns the final runs of a cell by candidate, None if some are missing."""
         chosen = self.settings.get("chosen", {}).get(cell)
-        if chosen is None:
+        if chosen is None or any(
+            chosen.get(key, self.settings[key]) != self.settings[key]
+            for key in ("sides", "trials")
+        ):  # Chosen by an earlier call.
             return None
         found = {}
         for name in (chosen["baseline"], chosen["proposal"], *self.sides["controls"]):

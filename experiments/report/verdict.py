@@ -1,9 +1,23 @@
 """The answer of a comparison in sentences."""
 
+import math
+
 import numpy as np
 
 ANSWER = "proposal - baseline"
 SIDES = ("baseline", "proposal")
+
+
+def percent(level):
+    """Returns a level of confidence as text.
+
+    Example:
+
+    >>> from keras_wconv.experiments.report.verdict import percent
+    >>> percent(0.95), percent(0.995)
+    ('95%', '99.5%')
+    """
+    return f"{100 * level:.4g}%"
 
 
 def sentences(results, cell):
@@ -12,29 +26,31 @@ def sentences(results, cell):
     scale, unit = settings["scale"], settings["unit"]
     answer = results.effects(cell)[ANSWER]
     effect, failures = answer.effect, answer.failures
+    confidence, is_shown = settings["confidence"], any(answer.signs.values())
     beginning = {
         1: "The proposal is better than the baseline",
         -1: "The proposal is worse than the baseline",
-        0: "No difference was shown",
+        0: "Neither side is better" if is_shown else "No difference was shown",
     }[answer.decision]
     yield f"{beginning}: {effect.format(scale, unit)} on the test split."
     yield (
         f"This is the mean difference in {metric}, proposal minus baseline, after "
-        f"{cell}, with its {settings['confidence']:.0%} interval, over the "
+        f"{cell}, with its {percent(confidence)} interval, over the "
         f"{effect.count} of {seeds} seeds in which both trained."
     )
     if failures.a or failures.b:
         yield f"Runs of the proposal against the baseline: {failures.format()}."
-        if answer.decision:
+        if is_shown:
             is_alike = answer.reason.startswith(("better", "worse"))
             yield f"The proposal is {'' if is_alike else 'one that '}{answer.reason}."
-    if not answer.decision and not effect.can_decide:
+    if not is_shown and not effect.can_decide:
+        least = math.ceil(1 - math.log2(1 - confidence))
         yield (
             f"There are too few pairs to decide ({effect.count} of {seeds} trained on "
-            "both sides): with fewer than six pairs, the p-value of a sign-flip test "
-            "is always above 5 %. Give more `seeds`."
+            f"both sides): with fewer than {least} pairs, the p-value of a sign-flip "
+            f"test is always above {percent(1 - confidence)}. Give more `seeds`."
         )
-    elif not answer.decision and np.isfinite(effect.excluded):
+    elif not is_shown and np.isfinite(effect.excluded):
         size = f"{scale * effect.excluded:.3g} {unit}".rstrip()
         yield f"A difference of {size} or more in either direction is excluded."
     chosen = {side: results.choice(side, cell) for side in SIDES}
@@ -54,7 +70,7 @@ def sentences(results, cell):
     if several:
         yield f"Chosen on validation runs with other seeds: {', '.join(several)}."
     baseline, proposal = (
-        sum(len(results.tried(name, cell)) for name in results.sides[side])
+        len({run["id"] for n in results.sides[side] for run in results.tried(n, cell)})
         for side in SIDES
     )
     if baseline or proposal:
@@ -81,7 +97,7 @@ def sentences(results, cell):
             f"its initial values: {', '.join(apart)}."
         )
     else:
-        yield "With each seed, all candidates start from the same initial values."
+        yield "With each seed, all candidates draw the same initial values."
     difference = results.repeated(cell)
     if difference:
         size = f"{scale * difference:.3g} {unit}".rstrip()

@@ -73,6 +73,16 @@ def start(candidate, hp, seed, factor=1.0, task=None):
     return model, drawn.hexdigest()[:16]
 
 
+def is_from(model, initializer):
+    """Whether an initializer, without a seed, is that of all convolution kernels."""
+    config = keras.initializers.serialize(keras.initializers.get(initializer))
+    return all(
+        keras.initializers.serialize(own) == config
+        for weight, own in _initialized(model, tuple(PAIRS))
+        if "kernel" in weight.name
+    )
+
+
 def values_digest(model):
     """Returns a digest of the values of all weights of a model."""
     digest = hashlib.sha256()

@@ -122,9 +122,11 @@ def cell_name(examples, steps):
     )
 
 
-def model_path(folder, cell, candidate):
-    """Returns the path of a candidate's model for the first seed."""
-    return folder / "models" / f"{cell}-{candidate.replace('/', ' ')}.keras"
+def model_path(folder, record):
+    """Returns the path of the model of a run."""
+    cell = cell_name(record["examples"], record["steps"])
+    candidate = record["candidate"].replace("/", " ")
+    return folder / "models" / f"{cell}-{candidate}-{record['id'][:8]}.keras"
 
 
 def thinned(losses):

@@ -12,6 +12,7 @@ import numpy as np
 from ... import densities
 from ..._keras import sublayers
 from ...inspection import weighted_layers
+from . import initial
 from .candidate import Candidate
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def sides(
     """Returns the two sides of the question whether a density helps a network.
 
     On each side the learning rate and one factor of the initial kernels are tuned over
-    the same ranges, once from the network's own initializer and once from Glorot's.
+    the same ranges, once from the network's own initializer and once from Glorot's,
+    if that is not its own.
 
     Args:
         network: function of `density` and density options that returns a Keras model,
@@ -97,14 +99,20 @@ def sides(
         return model
 
     normalized = functools.partial(weighted, normalize_density=True)
+    # Two candidates that are the same network would share the runs of their side.
+    starts = {"": None}
+    if not initial.is_from(network(density=None), GLOROT):
+        starts[", Glorot's start"] = GLOROT
     return {
         "baseline": [
-            Candidate("standard", standard, TUNE),
-            Candidate("standard, Glorot's start", standard, TUNE, GLOROT),
+            Candidate(f"standard{name}", standard, TUNE, start)
+            for name, start in starts.items()
         ],
         "proposal": [
-            Candidate("weighted", weighted, TUNE),
-            Candidate("weighted, Glorot's start", weighted, TUNE, GLOROT),
+            *(
+                Candidate(f"weighted{name}", weighted, TUNE, start)
+                for name, start in starts.items()
+            ),
             Candidate("weighted, normalized", normalized, TUNE),
         ],
         "controls": [

@@ -14,7 +14,7 @@ from ..._device import device
 from ..._files import whole_file
 from . import identity, initial
 from .candidate import with_values
-from .log import thinned
+from .log import model_path, thinned
 
 
 class Runner:
@@ -135,8 +135,8 @@ class Runner:
             "device": device(),
             "seconds": round(time.perf_counter() - begin, 2),
         }
-        if run.save_as is not None:
-            _save(model, run.save_as)
+        if run.is_kept:
+            _save(model, model_path(self.log.folder, record))
         record = self.log.append(record)
         bar.remove()
         self._done += 1
@@ -165,7 +165,7 @@ class Run:
         stage: `"tuning"`, `"final"`, or `"repeat"` for a final run that is done again
             to see how much the device rounds.
         examples: int, of the training split, or None for all.
-        save_as: `pathlib.Path` of the trained model, or None.
+        is_kept: bool, whether the trained model is saved.
     """
 
     task: object
@@ -175,7 +175,7 @@ class Run:
     seed: int
     stage: str
     examples: int | None = None
-    save_as: object = None
+    is_kept: bool = False
 
     @property
     def name(self):
@@ -205,7 +205,11 @@ def _scores(task, model, split):
     means = task.average(rows)
     scores = {split: means, f"failed_{split}": task.failed(means[task.monitor], split)}
     if split == "test" and len(rows) > 1:
-        scores["rows"] = {row["example"]: row[task.monitor] for row in rows}
+        scores["rows"] = {}
+        for i, row in enumerate(rows):
+            name = row["example"]
+            name = f"{name} ({i})" if name in scores["rows"] else name
+            scores["rows"][name] = row[task.monitor]
     return scores
 
 

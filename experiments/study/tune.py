@@ -98,9 +98,10 @@ def seeds_of(task):
 
 
 def at_edges(space, values):
-    """Returns the names of tuned ranges whose value lies in an outer ninth.
+    """Returns the names of tuned ranges whose value lies at an end.
 
-    A better value may lie outside of such a range.
+    A better value may lie outside of such a range. The end is the outer ninth, or the
+    first and last of at least three values in order.
     """
     return [
         hp.name
@@ -108,7 +109,19 @@ def at_edges(space, values):
         if hp.name in values
         # Another one of the name may be meant.
         and all(condition.is_active(values) for condition in hp.conditions)
-        and hasattr(hp, "min_value")
-        and hp.min_value != hp.max_value
-        and not 1 / 9 <= hp.value_to_prob(values[hp.name]) <= 8 / 9
+        and _is_at_edge(hp, values[hp.name])
     ]
+
+
+def _is_at_edge(hp, value):
+    if hasattr(hp, "min_value"):
+        in_order = [hp.min_value, hp.max_value]
+        if hp.min_value == hp.max_value or hp.max_value - hp.min_value == hp.step:
+            return False
+        if not 1 / 9 <= hp.value_to_prob(value) <= 8 / 9:
+            return True
+    else:  # A Choice, a Boolean or something fixed.
+        in_order = list(getattr(hp, "values", ())) if getattr(hp, "ordered", 0) else []
+        if len(in_order) < 3:
+            return False
+    return value in (in_order[0], in_order[-1])

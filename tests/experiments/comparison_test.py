@@ -157,7 +157,7 @@ def test_the_same_network_under_another_name_is_trained_once(tmp_path):
     np.testing.assert_array_equal(values["one"], values["two"])
     effect = results.effects()["proposal - baseline"].effect
     assert effect.mean == 0 and effect.p == 1
-    assert "start from the same initial values" in results.verdict()
+    assert "all candidates draw the same initial values" in results.verdict()
 
 
 def test_a_network_with_dropout_is_paired_with_one_without(tmp_path):
