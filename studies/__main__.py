@@ -15,6 +15,7 @@ from keras_wconv._files import write_atomically
 from keras_wconv.experiments import Results
 from keras_wconv.experiments.report import figures, statistics
 from keras_wconv.experiments.report.page import markdown_table
+from keras_wconv.experiments.study.log import cell_name
 
 from . import large_kernels, learned_sizes, linear_prior, series
 
@@ -28,9 +29,9 @@ MARKS = ("<!-- studies -->", "<!-- end of studies -->")
 LINEAR_EXAMPLES = 50
 README_ROWS = {  # by study and number of examples
     ("Set12", 380): ("Small denoiser", "380 pictures"),
-    ("ArrowHead", 36): ("ArrowHead", "36 series"),
-    ("OSULeaf", 200): ("OSULeaf", "200 series"),
-    ("ACSF1", 100): ("ACSF1", "100 series"),
+    ("ArrowHead", 29): ("ArrowHead", "29 series"),
+    ("OSULeaf", 160): ("OSULeaf", "160 series"),
+    ("ACSF1", 80): ("ACSF1", "80 series"),
     ("Fashion-MNIST", 100): ("Fashion-MNIST", "100 pictures"),
 }
 SIDES = ("baseline", "proposal")
@@ -117,8 +118,8 @@ def load_networks():
     for title, folder in PICTURES.items():
         found = load(folder)
         if found:
-            sizes = [size for size, _ in found.settings["cells"]]
-            studies[title] = found, sizes[: len(found.cells)]
+            cells = {cell_name(*cell): cell for cell in found.settings["cells"]}
+            studies[title] = found, [cells[name][0] for name in found.cells]
     return studies
 
 
@@ -141,8 +142,10 @@ def network_rows(title, found, examples):
         sizes = found.metrics(metric="kernel_size", cell=cell)[learned]
         costs = found.metrics(metric="multiplications", cell=cell)
         effects = {name: one.effect for name, one in found.effects(cell).items()}
-        kept = ~(failed[learned] | failed[baseline])
-        smaller = statistics.Effect.of((trimmed - values[baseline])[kept])
+        kept = ~failed[learned]
+        smaller = statistics.answer(
+            trimmed, values[baseline], failed[learned], failed[baseline]
+        ).effect
         answers = {
             "width tuned": effects["width tuned - baseline"],
             "learned": effects["proposal - baseline"],
@@ -159,11 +162,11 @@ def network_rows(title, found, examples):
                 "unit": found.settings["unit"],
                 "scale": scale,
                 "effects": answers,
-                "trimmed size": sizes.mean(),
-                "cost": costs[learned].mean() / costs["standard, large"].mean(),
+                "trimmed size": sizes[kept].mean(),
+                "cost": costs[learned][kept].mean() / costs["standard, large"].max(),
                 "sides": (baseline, learned),
                 "failed": found.failures(cell),
-                "trials": found.settings["trials"],
+                "trials": len(found.tried(learned, cell)),
             }
         )
     return rows
@@ -218,7 +221,7 @@ def _signed(mean, half, digits):
 def _excluded(row, digits):
     """Returns the difference of the learned density that is excluded, as text."""
     learned = row["effects"]["learned"]
-    if learned.sign or not np.isfinite(learned.excluded):
+    if learned.sign or not (learned.can_decide and np.isfinite(learned.excluded)):
         return "\N{EN DASH}"
     return f"{learned.excluded * row['scale']:.{digits}f}"
 
@@ -256,8 +259,8 @@ def normalization_table(studies):
     for title, (found, examples) in studies.items():
         for cell, count in zip(found.cells, examples, strict=True):
             values, failed = found.metrics(cell=cell), found.failed(cell=cell)
-            kept = ~(failed[names[0]] | failed[names[1]])
-            effect = statistics.Effect.of((values[names[0]] - values[names[1]])[kept])
+            runs = (of[name] for of in (values, failed) for name in names)
+            effect = statistics.answer(*runs).effect
             scale, unit = found.settings["scale"], found.settings["unit"]
             lines.append([title, f"{count:,}", effect.format(scale, unit)])
     return markdown_table(["data", "examples", " - ".join(names)], lines)
@@ -389,19 +392,26 @@ def answers_table(studies):
         values, failed = found.metrics(cell=cell), found.failed(cell=cell)
         effect = found.effects(cell)["proposal - baseline"].effect
         sides = [found.choice(side, cell) for side in SIDES]
+        kept = ~np.any([failed[name] for name in sides], axis=0)
         lines.append(
             [
                 title,
                 cell,
-                *(f"{scale * values[n][~failed[n]].mean():.2f} ({n})" for n in sides),
+                *(
+                    f"{scale * values[name][kept].mean():.2f} ({name})"
+                    for name in sides
+                ),
                 effect.format(scale, unit),
+                f"{effect.count} of {len(found.seeds)}",
                 " / ".join(str(failed[name].sum()) for name in sides),
-                found.settings["trials"],
-                len(found.seeds),
+                " / ".join(
+                    str(sum(len(found.tried(name, cell)) for name in found.sides[side]))
+                    for side in SIDES
+                ),
             ]
         )
-    columns = ["network", "training", *SIDES, "difference", "failed runs"]
-    return markdown_table([*columns, "tuning runs", "seeds"], lines)
+    columns = ["network", "training", *SIDES, "difference", "pairs", "failed runs"]
+    return markdown_table([*columns, "tuning runs"], lines)
 
 
 def means_table(found):
@@ -422,20 +432,23 @@ def means_table(found):
 
 
 SETTING = (
-    "Points of accuracy, or dB of PSNR, of difference from the standard network of the "
-    "best size: mean and half of the 95 % interval over ten seeds. Kernel size, width, "
-    "learning rate and weight decay are tuned on the validation split, with the same "
-    "number of runs for each candidate (or one less, where values failed). The "
+    "Points of accuracy, or dB of PSNR, of difference from the standard network of "
+    "the best size: mean and half of the 95 % interval over ten seeds, without the "
+    "pairs in which a run failed. Kernel size, width, learning rate and weight decay "
+    "are tuned on the validation split, with the same number of runs for each "
+    "candidate (or fewer, where values failed or the search had no more to try). The "
     "denoisers have no batch normalization, and also tune one factor of all initial "
-    "kernels. Networks with a density have the largest kernels. "
-    '"Its cost" is that of the trimmed network in multiplications, relative to the '
-    "large kernels. Trimming takes up to 1 % of the norm of each kernel. Series are "
-    "tuned by cross-validation with three folds; their largest kernels have 65 taps, "
-    "or 17 where the series are short. A learned density in bold is better or worse by "
-    'both tests; elsewhere, differences of the size in "excluded" or more are '
-    'excluded. "Failed runs" are those of the best standard size and of the learned '
-    "density. Each study's `report.md` has the verdict in full: what was chosen, what "
-    "lies at the edge of a tuned range, which candidates share initial values."
+    'kernels. Networks with a density have the largest kernels. "Its cost" is that of'
+    " the trimmed network in multiplications, relative to the large kernels; layers "
+    "of one tap are not counted. Trimming takes up to 1 % of the norm of each kernel."
+    " Series are tuned by cross-validation with three folds; four fifths of the "
+    "published training series train the runs that are shown. Their largest kernels "
+    "have 65 taps, or 17 where the series are short. A learned density in bold is "
+    'better or worse by both tests; elsewhere, differences of the size in "excluded" '
+    'or more are excluded. "Failed runs" are those of the best standard size and of '
+    "the learned density. Each study's `report.md` has the verdict in full: what was "
+    "chosen, what lies at the edge of a tuned range, which candidates share initial "
+    "values."
 )
 
 
@@ -471,8 +484,8 @@ def text(rows, studies):
             "The question of the first paper, on photographs and on CIFAR-10, with the "
             "published coefficients. Learning rate and one factor of all initial "
             "kernels are tuned on both sides with the same number of runs. Mean of the "
-            "test metric, and the difference with its 95 % interval, where the runs "
-            "trained; failed runs of baseline and proposal. Where all "
+            "test metric, and the difference with its 95 % interval, over the pairs in "
+            "which both trained; failed runs of baseline and proposal. Where all "
             "differences are equal, the search chose a density of 1, the standard "
             "convolution. `python -m studies.small_kernels` runs it.",
             answers_table(small),
@@ -497,7 +510,8 @@ def text(rows, studies):
         parts += [
             "### Where a learned width starts",
             "Accuracy in %, mean and standard deviation over ten seeds, one run each, "
-            "nothing tuned. `python -m studies.learned_sizes` runs it.",
+            "none of which failed, nothing tuned. `python -m studies.learned_sizes` "
+            "runs it.",
             starts_table(starts),
         ]
     if prices:
@@ -509,11 +523,8 @@ def text(rows, studies):
             prices_table(prices),
             "![Accuracy against multiplications](images/price_of_size.svg)",
         ]
-    large = large_kernels.FOLDER / "report.md"
-    if large.exists():
-        parts.append(
-            large.read_text().replace("# ", "### ", 1).replace("\n## ", "\n#### ")
-        )
+    large = large_kernels.report(large_kernels.read())
+    parts.append(large.replace("# ", "### ", 1).replace("\n## ", "\n#### ").strip())
     return "\n\n".join(parts)
 
 

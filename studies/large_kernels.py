@@ -93,6 +93,14 @@ def run(task, build, size, seed):
             }
 
 
+def read():
+    """Returns the rows of all that was run."""
+    path = FOLDER / "runs.jsonl"
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def report(rows):
     """Returns the report in Markdown of all that was run."""
     parts = [
@@ -101,6 +109,7 @@ def report(rows):
         "Accuracy on the test split in %, mean and standard deviation over the seeds; "
         "sizes by layer of seed 0; multiplications and time of inference (batch of 32, "
         "median of ratios in turns) relative to the network that was not trimmed. "
+        "Multiplications of layers of one tap are not counted. "
         "`python -m studies.large_kernels` writes this page and `runs.jsonl`.",
     ]
     for network in NAMES:
@@ -139,10 +148,7 @@ def report(rows):
 def main():
     options = question.arguments(__doc__.partition("\n")[0], NAMES, data=fashion.FOLDER)
     FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / "runs.jsonl"
-    rows = []
-    if path.exists():
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows, path = read(), FOLDER / "runs.jsonl"
     done = {(row["network"], row["seed"]) for row in rows}
     for name in options.only or NAMES:
         task, build, size = question_of(name, options.data)

@@ -148,6 +148,25 @@ def test_the_log_may_have_runs_of_other_initial_values(tmp_path):
     assert len(results(0.1).tried("pretrained")) == 3
 
 
+def test_a_task_that_does_not_say_what_is_better_is_refused_before_all_runs(tmp_path):
+    task = Stripes()
+    task.direction = None
+    with pytest.raises(ValueError, match="`direction` must be"):
+        compare(task, tmp_path, candidate("one"), candidate("two"), seeds=(0, 1))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_examples_of_one_name_are_not_one_example(tmp_path):
+    class Twice(Stripes):
+        def measure(self, model, split="test"):
+            [row] = super().measure(model, split)
+            return [{**row, "example": "a"}, {**row, "example": "a"}]
+
+    sides = candidate("one"), candidate("two", functional)
+    results = compare(Twice(), tmp_path, *sides, seeds=(0, 1))
+    assert [*results.runs[0]["rows"]] == ["a", "a (1)"]
+
+
 def test_the_same_network_under_another_name_is_trained_once(tmp_path):
     task = Stripes()
     results = compare(

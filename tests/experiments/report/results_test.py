@@ -5,7 +5,7 @@ import pytest
 from made_results import record, results
 from scipy import stats
 
-from keras_wconv.experiments import cli
+from keras_wconv.experiments import Results, cli
 from keras_wconv.experiments.report import figures
 
 ANSWER = "proposal - baseline"
@@ -96,6 +96,70 @@ def test_the_curve_of_a_candidate_is_that_of_its_runs_that_trained():
     [axes] = figures.curves(found).axes
     [line] = axes.lines
     assert line.get_label() == "b" and line.get_ydata().tolist() == [0.5, 0.25]
+
+
+def test_opposite_signals_are_both_told():
+    rng = np.random.default_rng(0)
+    base = rng.normal(10, 0.1, 20)
+    better = base + 0.5 + rng.normal(0, 0.01, 20)
+    better[:8] = np.nan
+    found = results({"a": base, "b": better})
+    verdict, reason = found.verdict(), "better where both train but fails more often"
+    assert verdict.startswith("Neither side is better: +0.5")
+    assert f"The proposal is {reason}." in verdict
+    assert "No difference" not in verdict and "is excluded" not in verdict
+
+
+def test_sentences_keep_to_the_confidence():
+    values = {"a": np.zeros(7) + 1, "b": np.arange(7) + 2.0}
+    verdict = results(values, confidence=0.995).verdict()
+    # Of 8 signs all are alike with a probability of 2 / 256, of 9 with 2 / 512.
+    assert "with its 99.5% interval" in verdict
+    assert "with fewer than 9 pairs" in verdict and "always above 0.5%" in verdict
+
+
+def test_the_title_is_of_what_was_compared():
+    runs = {name: np.arange(6) + 1.0 for name in ("a", "b", "c")}
+    sides = {"baseline": ["a", "b"], "proposal": ["c"], "controls": []}
+    found = results(runs, sides=sides)
+    found.settings["chosen"]["10 steps"]["baseline"] = "b"
+    found = Results(found.settings, found.records)
+    assert "c against b, numbers" in found._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("sides", {"baseline": ["a"], "proposal": ["c"], "controls": []}),
+        ("trials", 2),
+    ],
+)
+def test_what_an_earlier_call_chose_is_not_shown_under_newer_settings(key, value):
+    """A call with other candidates, killed, once left the old choice as its own."""
+    found = results({name: np.arange(6) + 1.0 for name in ("a", "b", "c")})
+    settings = found.settings
+    settings["chosen"]["10 steps"] |= {
+        name: settings[name] for name in ("sides", "trials")
+    }
+    assert Results(settings, found.records).cells == ["10 steps"]
+    with pytest.raises(ValueError, match="call `compare` again"):
+        Results({**settings, key: value}, found.records)
+
+
+def test_lengths_and_sizes_are_not_one_line():
+    found = results({"a": np.arange(6) + 1.0, "b": np.arange(6) + 2.0})
+    settings, records = found.settings, []
+    [chosen] = settings["chosen"].values()
+    settings["cells"] = [[size, steps] for size in (50, 200) for steps in (10, 20)]
+    settings["chosen"] = {}
+    for size, steps in settings["cells"]:
+        settings["chosen"][f"{size} examples, {steps} steps"] = chosen
+        records += [{**r, "examples": size, "steps": steps} for r in found.records]
+    _, right = figures.cells(Results(settings, records)).axes
+    lines = [line for line in right.lines if len(line.get_xdata()) == 2]
+    assert [line.get_xdata().tolist() for line in lines] == [[50, 200]] * 4
+    names = [text.get_text() for text in right.get_legend().get_texts()]
+    assert names[0] == "baseline, 10 steps" and names[-1] == "proposal, 20 steps"
 
 
 def test_too_few_pairs_say_so():

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from keras_wconv.experiments.study.log import RunLog, read, thinned
+from keras_wconv.experiments.study.log import RunLog, model_path, read, thinned
 
 
 def settings(**shared):
@@ -124,3 +124,14 @@ def test_a_refusal_tells_what_changed_and_whether_python_did(tmp_path):
         RunLog(tmp_path, settings(**of_the_task))
     assert "code of the task has changed; data.digest has changed" in str(error.value)
     assert "known to Python 3.8.20 alone" in str(error.value)
+
+
+def test_models_of_other_runs_are_other_files(tmp_path):
+    """Two searches in one folder, or "a/b" beside "a b", once shared a file."""
+    of = {"examples": None, "steps": 10}
+    paths = {
+        model_path(tmp_path, of | {"candidate": name, "id": digest})
+        for name, digest in (("a/b", "12" * 8), ("a b", "34" * 8), ("a b", "56" * 8))
+    }
+    assert len(paths) == 3
+    assert {path.parent for path in paths} == {tmp_path / "models"}

@@ -53,6 +53,22 @@ def test_both_sides_tune_the_same_over_the_same_ranges():
     assert not both["controls"]
 
 
+def test_a_network_that_starts_from_glorot_has_no_twin():
+    """Its twin had the same runs, so that the baseline was tuned half as much."""
+
+    def default(density=None):
+        options = {} if density is None else {"density": density}
+        kind = keras.layers.Conv2D if density is None else keras_wconv.WeightedConv2D
+        return keras.Sequential([keras.Input((8, 8, 1)), kind(2, 3, **options)])
+
+    both = sides(default, [0.5])
+    assert [one.name for one in both["baseline"]] == ["standard"]
+    assert [one.name for one in both["proposal"]] == [
+        "weighted",
+        "weighted, normalized",
+    ]
+
+
 def test_a_search_is_what_the_weighted_side_asks_for():
     def gaussian(hp):
         return Gaussian(hp.Float("sigma", 0.5, 2.0))

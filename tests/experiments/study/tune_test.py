@@ -134,6 +134,20 @@ def test_edges_are_named():
     assert tune.at_edges(hp, {"x": 1, "y": 10}) == []
 
 
+def test_the_ends_of_choices_and_short_ranges_are_edges():
+    hp = kt.HyperParameters()
+    hp.Choice("kernel_size", [3, 5, 9])
+    hp.Choice("activation", ["relu", "selu", "gelu"])
+    hp.Int("layers", 1, 3)
+    hp.Int("blocks", 1, 2)
+    hp.Boolean("bias")
+    values = {"activation": "relu", "blocks": 2, "bias": True}
+    for size, layers in ((3, 1), (9, 3)):
+        at_ends = values | {"kernel_size": size, "layers": layers}
+        assert tune.at_edges(hp, at_ends) == ["kernel_size", "layers"]
+    assert tune.at_edges(hp, values | {"kernel_size": 5, "layers": 2}) == []
+
+
 def test_what_failed_is_not_tried_again_nor_taken_in_place_of_what_trained():
     """One value of three trains, on the first seed alone; the middle is tried first."""
 
