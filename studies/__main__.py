@@ -5,7 +5,6 @@
 No data, task or model is needed: what was measured is in `runs.jsonl`.
 """
 
-import io
 import json
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from keras_wconv._files import write_atomically
 from keras_wconv.experiments import Results
 from keras_wconv.experiments.report import figures, statistics
 from keras_wconv.experiments.report.page import markdown_table
+from keras_wconv.experiments.report.verdict import ANSWER, SIDES
 from keras_wconv.experiments.study.log import cell_name
 
 from . import large_kernels, learned_sizes, linear_prior, series
@@ -34,7 +34,6 @@ README_ROWS = {  # by study and number of examples
     ("ACSF1", 80): ("ACSF1", "80 series"),
     ("Fashion-MNIST", 100): ("Fashion-MNIST", "100 pictures"),
 }
-SIDES = ("baseline", "proposal")
 PICTURES = {
     "Fashion-MNIST": "fashion/dense",
     "Fashion-MNIST, depthwise": "fashion/depthwise",
@@ -148,7 +147,7 @@ def network_rows(title, found, examples):
         ).effect
         answers = {
             "width tuned": effects["width tuned - baseline"],
-            "learned": effects["proposal - baseline"],
+            "learned": effects[ANSWER],
             "learned, trimmed": smaller,
             "not normalized": effects["not normalized - baseline"],
             "large": effects["standard, large - baseline"],
@@ -390,7 +389,7 @@ def answers_table(studies):
         scale, unit = found.settings["scale"], found.settings["unit"]
         [cell] = found.cells
         values, failed = found.metrics(cell=cell), found.failed(cell=cell)
-        effect = found.effects(cell)["proposal - baseline"].effect
+        effect = found.effects(cell)[ANSWER].effect
         sides = [found.choice(side, cell) for side in SIDES]
         kept = ~np.any([failed[name] for name in sides], axis=0)
         lines.append(
@@ -580,20 +579,10 @@ def page_with(page, written, marks=MARKS):
     return f"{before}{begin}\n\n{written}\n\n{end}{after}"
 
 
-def _save(figure, path):
-    """Writes a figure as SVG, the same bytes for the same content."""
-    import matplotlib
-
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "keras_wconv"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    write_atomically(path, buffer.getvalue())
-
-
 def main():
     rows = read_linear()
     write_atomically(linear_prior.FOLDER / "report.md", linear_prior.table(rows))
-    _save(draw_linear(rows), FIGURE)
+    figures.save(draw_linear(rows), FIGURE)
     studies = load_networks()
     starts, prices = load_sizes()
     answers = [load(folder) for folder in (*SMALL, *SCALED, *OTHERS)]
@@ -605,10 +594,10 @@ def main():
     ):
         found.save()
     if prices:
-        _save(draw_prices(prices), PRICES)
+        figures.save(draw_prices(prices), PRICES)
     several = {name: one for name, one in studies.items() if len(one[1]) > 1}
     if several:
-        _save(draw_examples(several), EXAMPLES)
+        figures.save(draw_examples(several), EXAMPLES)
     write_atomically(PAGE, page_with(PAGE.read_text(), text(rows, studies)))
     written = page_with(README.read_text(), readme_table(rows, studies), README_MARKS)
     write_atomically(README, written)

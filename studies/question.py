@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from keras_wconv import densities, fold
-from keras_wconv.experiments import Candidate, Results, compare
+from keras_wconv.experiments import Candidate, compare
 from keras_wconv.inspection import weighted_layers
 
 HERE = Path(__file__).parent
@@ -125,12 +125,6 @@ def run(name, task, candidates, seeds=10, trials=14, **options):
     )
     print(f"{name}: {results.verdict()}", flush=True)
     return results
-
-
-def load(name):
-    """Returns the results of a study from its log alone, or None."""
-    folder = HERE / name
-    return Results.load(folder) if (folder / "runs.jsonl").exists() else None
 
 
 def arguments(description, names=(), data=None, trials=14, **lists):
