@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from . import densities
 from .densities import DensityLike
+from .layers import FixedDensity
 
 # The types of `density=` for a whole network.
 ModelDensity = (
@@ -62,9 +63,15 @@ class DensityChoice:
         return self._one is not None
 
     def __call__(
-        self, name: str, kernel_size: Sequence[int], causal: bool = False
+        self,
+        name: str,
+        kernel_size: Sequence[int],
+        causal: bool = False,
+        kernel_shape: Sequence[int] | None = None,
     ) -> densities.Density | None:
         """Returns the density of a layer, or None if the layer stays plain.
+
+        With `kernel_shape`, the channels of the kernel are checked, too.
 
         Raises:
             ValueError: If the density of a dict or a function does not fit.
@@ -80,7 +87,11 @@ class DensityChoice:
             density = self._one
         if density is not None:
             try:
-                density(kernel_size, causal)
+                own = FixedDensity(
+                    density, kernel_size, causal, normalize=False, dtype="float32"
+                )
+                if kernel_shape is not None:
+                    own.build(kernel_shape)
             except ValueError as error:
                 if density is self._one:
                     return None
@@ -113,8 +124,8 @@ class DensityChoice:
         elif self._one is not None and not any(density for _, density in chosen):
             raise ValueError(
                 f"`density`={self._one} fits no kernel of the network, which has "
-                f"kernels of {_names(sizes)}. Give a density that fits one, or a dict "
-                "by kernel size."
+                f"kernels of {_names(sizes)}. Give a density that fits one, with "
+                "its channels if it has any, or a dict by kernel size."
             )
 
     def _key(self, kernel_size):

@@ -129,6 +129,35 @@ def graph_layers(model):
     return found
 
 
+def named_layers(root):
+    """Returns the name of each layer in a layer, the layer, and all its holders.
+
+    The name of a nested layer begins with the names of the layers around it, except
+    the root: `"encoder/conv1"`. A layer that is used twice is listed once. Layers made
+    in the code of another layer may share a name; the second gets a number.
+    """
+    found, names = {}, set()
+
+    def visit(layer, name, holder):
+        if id(layer) in found:
+            holders = found[id(layer)][2]
+            if not any(holder is other for other in holders):
+                holders.append(holder)
+            return
+        unused, number = name, 1
+        while unused in names:
+            unused, number = f"{name}_{number}", number + 1
+        found[id(layer)] = unused, layer, [holder]
+        if layer is not root:
+            names.add(unused)
+        for inner in sublayers(layer):
+            path = inner.name if layer is root else f"{name}/{inner.name}"
+            visit(inner, path, layer)
+
+    visit(root, root.name, None)
+    return list(found.values())
+
+
 def _shared_layers(model):
     """Returns the ids of layers with a holder that is no graph, and another holder."""
     in_graph = graph_layers(model)
@@ -239,10 +268,11 @@ def copy_layer(layer, rewrite=lambda config: config):
     cause = cause if len(cause) < 300 else f"{cause[:300]}..."
     raise ValueError(
         f"The layer {layer.name!r} of class {type(layer).__name__} cannot be copied, "
-        f"because it cannot be made from its config: {cause} Give its class a "
-        "`get_config` with all arguments of its constructor, which takes `**kwargs` "
-        "and passes them to `super().__init__`. Or change the model in place, with "
-        "`in_place=True`, which copies nothing."
+        f"because it cannot be made from its config: {cause} Register functions and "
+        "classes that it holds with `keras.saving.register_keras_serializable`, no "
+        "lambdas. A class of your own needs a `get_config` with all arguments of its "
+        "constructor, which takes `**kwargs` and passes them to `super().__init__`. Or "
+        "change the model in place, with `in_place=True`, which copies nothing."
     ) from error
 
 
@@ -275,6 +305,9 @@ def _live_value(value, live):
     # {"value": ...} is what `keras.activations.serialize` makes of a lambda.
     if not isinstance(value, dict) or not value.keys() & {"class_name", "value"}:
         return value
+    initial = getattr(live, "initial", None)  # A weighted layer's `density` has it.
+    if value.get("class_name") == type(initial).__name__:
+        return initial
     if isinstance(live, keras.Layer):
         if value.get("class_name") != type(live).__name__:
             return value
@@ -447,9 +480,9 @@ def compile_like(new, old, optimizer):
     # The serialized form lacks functions that are not registered.
     config = dict(old._compile_config.config)
     # Saving a .h5 file takes the optimizer out.
-    given = optimizer(config.get("optimizer") or old.optimizer)
+    given = config.get("optimizer") or old.optimizer
     try:
-        config["optimizer"] = _fresh(given)
+        config["optimizer"] = _fresh(optimizer(given))
         if new is not old:
             for key in ("metrics", "weighted_metrics"):
                 config[key] = keras.tree.map_structure(_fresh, config.get(key))

@@ -48,6 +48,10 @@ _DENSITY_ATTRIBUTES = (
     "_density_regularizer",
     "_density_constraint",
 )
+_EFFECTIVE_PENALTIES = (
+    layers.EffectiveKernelRegularizer,
+    layers.EffectiveKernelConstraint,
+)
 _NO_DENSITY = "no density"
 _POINT = "a kernel of 1 has nothing to weight"
 _EXCLUDED = "`where` excludes it"
@@ -166,8 +170,8 @@ def to_weighted(
             or layer.
         density: None; one density, for all kernels that it fits; a dict by kernel
             size, `{3: [0.7], 7: [0.25, 0.15, 0.55]}`; or a function
-            `f(name, kernel_size)` that returns a density or None. A nested layer has
-            the name that the report gives it, as in `"block_1/conv"`. See
+            `f(name, kernel_size)` that returns a density or None. The names are those
+            of `keras_wconv.inspection.weighted_layers`, as in `"block_1/conv"`. See
             `keras_wconv.densities`.
         preserve: `"function"` keeps the outputs, up to rounding, by dividing the
             kernels by the density; `"kernel"` keeps the kernels and changes the
@@ -240,7 +244,12 @@ def to_weighted(
         if where is not None and not where(layer):
             reason = _EXCLUDED
         else:
-            own = choice(name, layer.kernel_size, layer.padding == "causal")
+            own = choice(
+                name,
+                layer.kernel_size,
+                layer.padding == "causal",
+                kernel_variable(layer, _kernel_name(layer)).shape,
+            )
             chosen.append((layer.kernel_size, own))
             if own is None and not isinstance(layer, layers.WeightedConvolution):
                 reason = _POINT if max(layer.kernel_size) == 1 else _NO_DENSITY
@@ -315,13 +324,14 @@ def to_weighted(
         weighted = model
     else:
         in_graph = _keras.graph_layers(model)
+        names = {id(layer): name for name, layer, _ in _keras.named_layers(model)}
 
         def convert(layer):
             new = None
             if type(layer) in _WEIGHTED:
-                new = replacement(layer, layer.name)
+                new = replacement(layer, names[id(layer)])
             else:
-                report.entries += _out_of_reach(layer, in_graph)
+                report.entries += _out_of_reach(layer, in_graph, names)
             return _keras.copy_layer(layer) if new is None else new
 
         weighted = _keras.clone(model, convert)
@@ -570,23 +580,23 @@ def _plain(layer, **overrides):
 
 
 def _plain_config(layer):
-    config = {
-        key: value
+    return {
+        key: _inner_penalty(value)
         for key, value in _keras.live_config(layer).items()
         if key not in DENSITY_ARGUMENTS
     }
-    for name in penalties(layer):
-        config[name] = _inner_penalty(getattr(layer, name))
-    return config
 
 
 def _folded_config(config, kernel_sizes):
-    """Returns the config of a layer with its weighted layers replaced by plain ones."""
+    """Returns the config of a layer without keras_wconv's layers and penalties."""
     if isinstance(config, (list, tuple)):
         return type(config)(_folded_config(item, kernel_sizes) for item in config)
     if not isinstance(config, dict):
-        return config
+        return _inner_penalty(config)
     cls = keras.saving.get_registered_object(config.get("registered_name"))
+    if cls in _EFFECTIVE_PENALTIES:
+        [inner] = config["config"].values()
+        return inner
     if cls not in PAIRS.values():
         return {k: _folded_config(value, kernel_sizes) for k, value in config.items()}
     layer = cls.from_config(config["config"])
@@ -596,7 +606,7 @@ def _folded_config(config, kernel_sizes):
     return {**config, **header, "config": _keras.live_config(plain)}
 
 
-def _out_of_reach(layer, in_graph):
+def _out_of_reach(layer, in_graph, names):
     """Returns the entries of the convolutions in a layer of any other class.
 
     Convolutions that also belong to a graph are left to it.
@@ -608,9 +618,10 @@ def _out_of_reach(layer, in_graph):
         if inner is not layer and id(inner) in in_graph:
             continue
         if isinstance(inner, _CONVOLUTIONS):
-            name, reason = layer.name, f"of class {type(layer).__name__}"
+            reason = f"of class {type(layer).__name__}"
             if inner is not layer:
-                name, reason = f"{name}/{inner.name}", f"inside {name}, {reason}"
+                reason = f"inside {names[id(layer)]}, {reason}"
+            name = names[id(inner)]
             entries.append(ReportEntry(name, inner.kernel_size, reason=reason))
     return entries
 
@@ -641,27 +652,12 @@ def _kernel_name(layer):
 
 
 def _convolutions(root):
-    """Returns the name of each convolution in a layer, itself, and all its holders.
-
-    The name begins with those of the layers around it, except graphs.
-    """
-    found, seen = {}, set()
-
-    def visit(layer, name, holder):
-        if isinstance(layer, _CONVOLUTIONS):
-            holders = found.setdefault(id(layer), (name, layer, []))[2]
-            if not any(holder is other for other in holders):
-                holders.append(holder)
-        if id(layer) in seen:
-            return
-        seen.add(id(layer))
-        is_transparent = layer is root or _keras.is_graph(layer)
-        path = name.rpartition("/")[0] if is_transparent else name
-        for child in _keras.sublayers(layer):
-            visit(child, f"{path}/{child.name}".lstrip("/"), layer)
-
-    visit(root, root.name, None)
-    return list(found.values())
+    """Returns the name of each convolution in a layer, itself, and all its holders."""
+    return [
+        found
+        for found in _keras.named_layers(root)
+        if isinstance(found[1], _CONVOLUTIONS)
+    ]
 
 
 def _out_of_reach_in_place(layer, holders):
@@ -740,6 +736,12 @@ def _fold_in_place(model):
         effective = ops.copy(layer.effective_kernel)
         _assign(new, _keras.own_values(layer) | {_kernel_name(layer): effective})
         _adopt(layer, new)
+    # Other layers and weights may have penalties of the effective kernel, too.
+    every_layer = (layer for _, layer, _ in _keras.named_layers(model))
+    for owner in (*every_layer, *model.variables):
+        for name, value in list(vars(owner).items()):
+            if isinstance(value, _EFFECTIVE_PENALTIES):
+                setattr(owner, name, _inner_penalty(value))
     _after_change(model, _kernel_optimizer)
 
 
@@ -805,6 +807,11 @@ def _compile_like(new, old, optimizer):
 
 def _kernel_optimizer(optimizer):
     """Returns the kernels' optimizer of one that trains densities with another."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        inner = _kernel_optimizer(optimizer.inner_optimizer)
+        inner = keras.saving.serialize_keras_object(inner)
+        config = {**optimizer.get_config(), "inner_optimizer": inner}
+        return type(optimizer).from_config(config)
     optimizer = getattr(optimizer, "kernel_optimizer", optimizer)
     rules = _keras.optimizer_rules(optimizer)
     is_of_densities = rules is not None and all("/density/" in rule for rule in rules)
@@ -880,15 +887,14 @@ def _inner_penalty(penalty):
 
 def _penalizes_effective(layer):
     own = [getattr(layer, name) for name in penalties(layer)]
-    return any(_inner_penalty(penalty) is not penalty for penalty in own)
+    return any(isinstance(penalty, _EFFECTIVE_PENALTIES) for penalty in own)
 
 
 def _effective_penalties(layer):
     """Returns the config of a kernel's penalties, on the effective kernel instead."""
     names = penalties(layer)
-    kinds = layers.EffectiveKernelRegularizer, layers.EffectiveKernelConstraint
     config = {}
-    for name, kind in zip(names, kinds, strict=True):
+    for name, kind in zip(names, _EFFECTIVE_PENALTIES, strict=True):
         inner = _inner_penalty(getattr(layer, name))
         if inner is not None:
             config[name] = kind(inner)

@@ -220,7 +220,8 @@ class Density:
         self, kernel_size: tuple[int, ...], causal: bool = False
     ) -> list[np.ndarray]:
         """Returns the profile of each axis: the lines of the map through its center."""
-        return lines_through_center(self(kernel_size, causal), causal)
+        phi = self(kernel_size, causal)
+        return lines_through_center(phi, causal, rank=len(kernel_size))
 
     def get_config(self) -> dict[str, Any]:
         return {}
@@ -419,8 +420,8 @@ class Gaussian(Density):
     Args:
         sigma: the standard deviation in taps, one number or one for each axis. A
             learned density learns it. By default, it is an eighth of the kernel size,
-            from 1 to 4; if axes have different sizes, it is an eighth of each. It is
-            twice as much for a causal kernel, which has one side. On two sets of time
+            from 1 to 4; for a causal kernel, which has one side, a quarter, from 1 to
+            8. If axes have different sizes, each has its own. On two sets of time
             series, wider starts were worse in kernels of 65, learned or not.
 
     Raises:

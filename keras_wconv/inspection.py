@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ._keras import sublayers
+from ._keras import named_layers
 from .layers import WeightedConvolution
 
 
@@ -53,24 +53,9 @@ def find_layers(
 
     Args:
         model: a `keras.Model` or a `keras.Layer`, which may be wanted itself.
-        is_wanted: function of a layer. Layers inside a wanted one are not searched.
+        is_wanted: function of a layer.
     """
-    found = {}
-
-    def visit(layer, name):
-        if is_wanted(layer):
-            if not any(layer is other for other in found.values()):
-                # Layers made in the code of another layer may share a name.
-                unused, number = name, 1
-                while unused in found:
-                    unused, number = f"{name}_{number}", number + 1
-                found[unused] = layer
-            return
-        for inner in sublayers(layer):
-            visit(inner, inner.name if layer is model else f"{name}/{inner.name}")
-
-    visit(model, model.name)
-    return found
+    return {name: layer for name, layer, _ in named_layers(model) if is_wanted(layer)}
 
 
 def learned_layers(model: keras.Layer) -> dict[str, WeightedConvolution]:

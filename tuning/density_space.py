@@ -36,7 +36,8 @@ def density(
 
     Coefficients are an `hp.Float` each, in Optuna a `trial.suggest_float`, called
     `{name}_{kernel size}_{number}`, the outermost being number 1. The width of a
-    Gaussian is one on a logarithmic scale, `{name}_{kernel size}_sigma`. Densities of
+    Gaussian is one on a logarithmic scale, `{name}_{kernel size}_sigma`. Those of
+    causal kernels, which have other ranges, begin with `{name}_causal`. Densities of
     several kernel sizes may have one name. A stage of a network that is to have a
     density of its own gets a name of its own.
 
@@ -116,6 +117,7 @@ def density(
             f"`kernel_size`, for instance {(kernel_size,) * 2}. Received: "
             f"kernel_size={kernel_size}"
         )
+    name = f"{name}_causal" if causal else name
     if family == "gaussian":
         return _gaussian(hp, name, sizes, ranges, causal, per_axis)
     if is_number:

@@ -237,6 +237,34 @@ def test_a_learned_density_has_no_constraint_of_the_effective_kernel():
         )
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_folded_model_has_no_penalties_of_effective_kernels(in_place):
+    l2 = keras_wconv.layers.EffectiveKernelRegularizer(keras.regularizers.L2(0.5))
+    non_neg = keras_wconv.layers.EffectiveKernelConstraint("non_neg")
+    plain = {"kernel_regularizer": l2, "kernel_constraint": non_neg}
+    frame = layers.TimeDistributed(
+        keras.Sequential([keras.Input((8, 8, 2)), layers.Conv2D(2, 1, **plain)])
+    )
+    inputs = keras.Input((2, 8, 8, 2))
+    x = keras_wconv.WeightedSeparableConv2D(
+        2,
+        3,
+        density=0.7,
+        depthwise_regularizer=l2,
+        pointwise_regularizer=l2,
+        bias_regularizer=l2,
+    )(frame(inputs)[:, 0])
+    model = keras.Model(inputs, layers.Conv2D(2, 1, **plain)(x))
+    losses = [to_numpy(loss) for loss in model.losses]
+    assert len(losses) == 5
+    folded = keras_wconv.fold(model, in_place=in_place)
+    assert "keras_wconv" not in str(folded.get_config())
+    # The same sums of float32 products, which were multiplied in another order.
+    np.testing.assert_allclose(
+        [to_numpy(loss) for loss in folded.losses], losses, rtol=1e-5
+    )
+
+
 def test_folding_says_what_penalties_act_on():
     model = penalized(kernel_regularizer="l2")
     weighted = keras_wconv.to_weighted(model, 0.5, preserve="kernel")
@@ -277,6 +305,18 @@ def test_folding_takes_the_optimizer_of_the_kernels():
     assert isinstance(keras_wconv.fold(weighted).optimizer, keras.optimizers.SGD)
     keras_wconv.fold(weighted, in_place=True)
     assert isinstance(weighted.optimizer, keras.optimizers.SGD)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_folded_model_keeps_the_scaling_of_the_loss(in_place):
+    weighted = keras_wconv.to_weighted(penalized(), 0.5, density_trainable=True)
+    optimizer = keras_wconv.optimizers.density_optimizer(keras.optimizers.SGD(0.25))
+    weighted.compile(keras.optimizers.LossScaleOptimizer(optimizer, 8.0), "mse")
+    folded = keras_wconv.fold(weighted, in_place=in_place)
+    assert "keras_wconv" not in str(folded.get_compile_config())
+    assert folded.optimizer.initial_scale == 8.0
+    assert isinstance(folded.optimizer.inner_optimizer, keras.optimizers.SGD)
+    assert float(folded.optimizer.inner_optimizer.learning_rate) == 0.25
 
 
 def test_folding_says_what_it_cannot_compile():
@@ -504,3 +544,103 @@ def test_a_layer_without_a_config_is_named(cls):
         assert text in str(error.value)
     keras_wconv.to_weighted(model, 0.5, in_place=True)
     assert relative_error(model(x), expected) < 1e-5
+
+
+def cauchy(distance):  # Not registered.
+    return 1.0 / (1.0 + distance * distance)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_density_with_a_function_is_copied(learned):
+    def weighted(name):
+        return keras_wconv.WeightedConv2D(
+            2,
+            3,
+            padding="same",
+            density=keras_wconv.densities.Radial(cauchy),
+            density_trainable=learned,
+            name=name,
+        )
+
+    frames = layers.TimeDistributed(weighted("inside"))
+    inputs = keras.Input((2, 8, 8, 2))
+    x = layers.Conv2D(2, 3, name="plain")(weighted("left")(frames(inputs)[:, 0]))
+    model = keras.Model(inputs, x)
+    x = random((1, 2, 8, 8, 2))
+    with pytest.warns(UserWarning, match="are left.*: time_distributed"):
+        copy = keras_wconv.to_weighted(
+            model, 0.5, where=lambda layer: layer.name == "plain"
+        )
+    for each in (copy, keras_wconv.fold(model)):
+        assert relative_error(each(x), model(x)) < 1e-5
+
+
+def test_a_function_that_is_not_registered_is_said():
+    frame = keras.Sequential(
+        [
+            keras.Input((8, 8, 2)),
+            keras_wconv.WeightedConv2D(
+                2, 3, density=keras_wconv.densities.Radial(cauchy)
+            ),
+        ]
+    )
+    model = keras.Sequential([keras.Input((2, 8, 8, 2)), layers.TimeDistributed(frame)])
+    with pytest.raises(ValueError, match=r"Register functions.*keras\.saving"):
+        keras_wconv.fold(model)
+
+
+# Names.
+
+
+def test_a_layer_has_one_name_everywhere():
+    def block(name):
+        return keras.Sequential([layers.Conv2D(2, 3, name="conv")], name=name)
+
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 2)),
+            block("encoder"),
+            block("decoder"),
+            layers.Conv2D(2, 3, name="head"),
+        ]
+    )
+    names = ["encoder/conv", "decoder/conv", "head"]
+    given = {name: [0.1 * number] for number, name in enumerate(names, start=5)}
+
+    def density(name, kernel_size):
+        return given[name]
+
+    weighted, report = keras_wconv.to_weighted(model, density, return_report=True)
+    assert [entry.name for entry in report.entries] == names
+    found = keras_wconv.inspection.weighted_layers(weighted)
+    assert {
+        name: list(layer.density.initial.coefficients) for name, layer in found.items()
+    } == given
+    _, report = keras_wconv.fold(weighted, return_report=True)
+    assert [entry.name for entry in report.entries] == names
+    _, report = keras_wconv.to_weighted(
+        model, density, return_report=True, in_place=True
+    )
+    assert [entry.name for entry in report.entries] == names
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_map_with_channels_goes_where_it_fits(in_place):
+    def model(filters):
+        return keras.Sequential(
+            [
+                keras.Input((8, 8, 3)),
+                layers.Conv2D(filters, 3, name="first"),
+                layers.Conv2D(2, 3, name="second"),
+            ]
+        )
+
+    density = np.full((3, 3, 1, 4), 0.5)
+    options = {"in_place": in_place, "return_report": True}
+    with pytest.warns(UserWarning, match="1 of 2 convolutions are left.*: second"):
+        _, report = keras_wconv.to_weighted(model(4), density, **options)
+    assert [entry.name for entry in report.converted] == ["first"]
+    with pytest.raises(ValueError, match="fits no kernel of the network"):
+        keras_wconv.to_weighted(model(5), density, **options)
+    with pytest.raises(ValueError, match=r"'second': .*shape \(3, 3, 4, 2\)"):
+        keras_wconv.to_weighted(model(4), {3: density}, **options)

@@ -133,6 +133,13 @@ def test_families_are_symmetric_and_one_at_the_center(kernel_size):
         assert phi[(kernel_size[0] - 1) // 2, kernel_size[1] // 2] == 1.0
 
 
+def test_the_profiles_of_a_map_with_channels_are_those_of_its_spatial_axes():
+    values = np.arange(60.0).reshape(3, 5, 1, 4)
+    rows, columns = densities.Map(values).profiles((3, 5))
+    np.testing.assert_array_equal(rows, values[:, 2])
+    np.testing.assert_array_equal(columns, values[1])
+
+
 def test_a_map_is_copied():
     values = np.ones((3, 3))
     density = densities.Map(values)
@@ -146,6 +153,7 @@ def test_a_map_is_copied():
     [
         ((7,), False, 1.0),
         ((7,), True, 1.75),
+        ((4,), True, 1.0),
         ((18, 18), False, 2.25),
         ((1, 18), False, 2.25),
         ((3, 12), False, [1.0, 1.5]),

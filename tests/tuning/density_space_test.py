@@ -82,6 +82,20 @@ def test_causal_kernels_have_a_coefficient_for_each_past_tap():
     assert layer.density_map.tolist() == [1.0, 1.0, 1.0]
 
 
+def test_causal_kernels_have_ranges_of_their_own():
+    hp = kt.HyperParameters()
+    tuning.density(hp, 3)
+    tuning.density(hp, 3, causal=True)
+    tuning.density(hp, (1, 3), causal=True)
+    assert ranges_of(hp) == {
+        "density_3_1": (0.5, 1.5),
+        "density_causal_3_1": (0.05, 1.0),
+        "density_causal_3_2": (0.5, 1.5),
+        "density_causal_axis1_3_1": (0.05, 1.0),
+        "density_causal_axis1_3_2": (0.5, 1.5),
+    }
+
+
 @pytest.mark.parametrize("kernel_size", [8, 9, 15, 33, 65, (15, 15)])
 def test_large_kernels_have_a_width(kernel_size):
     hp = kt.HyperParameters()
@@ -122,7 +136,7 @@ def test_the_family_may_be_chosen():
 def test_causal_kernels_look_back_twice_as_far():
     hp = kt.HyperParameters()
     found = tuning.density(hp, 8, causal=True)
-    assert ranges_of(hp) == {"density_8_sigma": (0.5, 16.0)}
+    assert ranges_of(hp) == {"density_causal_8_sigma": (0.5, 16.0)}
     layer = WeightedConv1D(1, 8, padding="causal", density=found)
     # Sigma is a quarter of the 8 taps.
     expected = np.exp(-0.5 * (np.arange(8)[::-1] / 2) ** 2)
