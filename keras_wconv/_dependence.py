@@ -53,9 +53,9 @@ def quantize(inputs, bins):
         bins: int, the number of bins.
     """
     axes = tuple(range(inputs.ndim - 1))
-    least, most = inputs.min(axes), inputs.max(axes)
-    width = np.where(most > least, most - least, 1)
-    scaled = (inputs - least) * (bins / width).astype(inputs.dtype)
+    # In float64, since float32 has no inverse of the least ranges.
+    least, most = (f(axes).astype("float64") for f in (inputs.min, inputs.max))
+    scaled = (inputs - least) * (bins / np.where(most > least, most - least, 1))
     return np.minimum(scaled.astype("int64"), bins - 1)
 
 

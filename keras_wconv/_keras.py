@@ -492,12 +492,15 @@ def compile_like(new, old, optimizer):
     return None
 
 
+def built_for(optimizer):
+    """Returns the variables that an optimizer was built for, in its order."""
+    # Before 3.15 a `LossScaleOptimizer` does not know its variables.
+    return getattr(optimizer, "inner_optimizer", optimizer)._trainable_variables
+
+
 def is_built_for(optimizer, variables):
     """Whether an optimizer was built for exactly these variables."""
-    # Before 3.15 a `LossScaleOptimizer` does not know its variables.
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    known = optimizer._trainable_variables
-    return [id(each) for each in known] == [id(each) for each in variables]
+    return [id(each) for each in built_for(optimizer)] == [id(v) for v in variables]
 
 
 def optimizer_rules(optimizer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import numbers
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from . import visualization
 from ._dependence import gradient_factors
+from ._keras import built_for
 from ._optional import require
 from ._types import PathLike
 from .conversion import hold_steps
@@ -21,7 +23,7 @@ from .densities import Map
 from .inspection import effective_size, learned_layers, weighted_layers
 from .layers import StepDensity
 from .layers.base import check_where, kernel_variable
-from .optimizers import DensityOptimizer, share_out
+from .optimizers import DensityOptimizer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -200,7 +202,7 @@ class SpatialGradientScaling(keras.callbacks.Callback):
         power: float, the power of the dependence that the factors are proportional to.
             Smaller powers make milder factors; 0 makes all of them 1.
         where: function of a layer that returns True for the convolutions to scale. None
-            scales all.
+            scales all. What it has chosen stays chosen.
 
     Attributes:
         factors: dict by layer name (see `keras_wconv.inspection.weighted_layers`) of
@@ -268,6 +270,7 @@ class SpatialGradientScaling(keras.callbacks.Callback):
         self.every = int(every)
         self.bins = bins
         self.where = where
+        self._chosen = weakref.WeakSet()
         self.factors = {}
         self.report = None
 
@@ -285,9 +288,8 @@ class SpatialGradientScaling(keras.callbacks.Callback):
                 )
         if not model.built:
             model(self.data, training=False)
-        optimizer, _ = _of_kernels(model)
-        self._phi_power, _ = _about(optimizer)
-        self.report = hold_steps(model, self.where)
+        self._phi_power, _ = _about(_of_kernels(model))
+        self.report = hold_steps(model, self._chooses)
         if not self.report.converted:
             raise ValueError(
                 "`model` must have a convolution whose steps can be scaled. Received: "
@@ -297,8 +299,15 @@ class SpatialGradientScaling(keras.callbacks.Callback):
             name: layer
             for name, layer in weighted_layers(model).items()
             if isinstance(layer.density, StepDensity)
-            and (self.where is None or self.where(layer))
+            and layer in self._chosen
+            and kernel_variable(layer, layer.weighted_kernel).trainable
         }
+
+    def _chooses(self, layer):
+        # `where` may not know a layer that has become weighted.
+        if self.where is None or layer in self._chosen or self.where(layer):
+            self._chosen.add(layer)
+        return layer in self._chosen
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.factors = {name: [] for name in self._layers}
@@ -381,13 +390,11 @@ def _about(optimizer):
 
 
 def _of_kernels(model):
-    """Returns the optimizer of a model's kernels, and its variables in order."""
+    """Returns the optimizer of a model's kernels."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    variables = model.trainable_variables
     if isinstance(optimizer, DensityOptimizer):
-        variables, _ = share_out(variables, variables)
         optimizer = optimizer.kernel_optimizer
-    return optimizer, variables
+    return optimizer
 
 
 def _set_step(model, layer, phi):
@@ -397,11 +404,12 @@ def _set_step(model, layer, phi):
     layer.density.assign(Map(phi))
     ratio = (before / layer.density_map)[..., None, None]
     _multiply(kernel, ratio)
-    optimizer, variables = _of_kernels(model)
-    if not optimizer.built:
+    optimizer = _of_kernels(model)
+    # In the optimizer's own order: layers may have been frozen since it was built.
+    place = next((i for i, v in enumerate(built_for(optimizer)) if v is kernel), None)
+    if place is None:
         return
     _, powers = _about(optimizer)
-    place = next(i for i, variable in enumerate(variables) if variable is kernel)
     for name, power in {**powers, **_ALL_OPTIMIZERS}.items():
         slots = [v for v in optimizer.variables if v.name.endswith(f"_{name}")]
         if slots:  # One for each variable, in their order.

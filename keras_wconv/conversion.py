@@ -532,6 +532,8 @@ def hold_steps(
                 _assign(new, _keras.own_values(layer))
                 _adopt(layer, new)
                 is_changed = True
+        elif not kernel_variable(layer, layer.weighted_kernel).trainable:
+            reason = _NOT_TRAINED
         initial = None if reason else density.initial
         report.entries.append(ReportEntry(name, layer.kernel_size, initial, reason))
     if is_changed:

@@ -208,8 +208,8 @@ class Density:
             **parameters: values, with the names of `parameters`.
 
         Returns:
-            An array or tensor that broadcasts to `kernel_size`, or to
-            `kernel_size + (channels,)`.
+            An array or tensor with the axes of `kernel_size`, or of
+            `kernel_size + (channels,)`, each of its size or of size 1.
         """
         raise NotImplementedError(
             f"`{type(self).__name__}` must implement `__call__(kernel_size, causal)`, "
@@ -443,6 +443,7 @@ class Gaussian(Density):
         if sigma is None:
             self.sigma = None
             return
+        sigma = sigma.tolist() if isinstance(sigma, np.ndarray) else sigma
         is_number = isinstance(sigma, numbers.Real)
         sigmas = [sigma] if is_number else list(sigma)
         if not sigmas or not all(

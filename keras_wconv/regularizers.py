@@ -65,10 +65,30 @@ class KernelSize(keras.regularizers.Regularizer):
             phi: tensor of shape `kernel_size + (channels, filters)`, either of which
                 may be 1.
         """
-        spatial = tuple(range(len(phi.shape) - 2))
-        total = ops.sum(ops.absolute(phi), axis=spatial)
-        squares = ops.sum(ops.square(phi), axis=spatial) + keras.config.epsilon() ** 2
-        return self.strength * ops.mean(ops.square(total) / squares)
+        return self.strength * ops.mean(effective_taps(phi, len(phi.shape) - 2))
 
     def get_config(self) -> dict[str, Any]:
         return {"strength": self.strength}
+
+
+def effective_taps(phi: Tensor, rank: int) -> Tensor:
+    """Returns `(sum |Φ|)² / sum Φ²` of each channel; 0 if Φ is 0 on all taps.
+
+    Args:
+        phi: tensor with axes of taps, then axes of channels.
+        rank: int, the number of axes of taps.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_wconv.regularizers import effective_taps
+    >>> two_channels = np.array([[1.0, 0.0], [-1.0, 2.0]])
+    >>> [round(float(taps), 6) for taps in effective_taps(two_channels, rank=1)]
+    [2.0, 1.0]
+    """
+    # The squares are beyond float16, which ends at 65,504.
+    phi = ops.cast(phi, keras.backend.result_type(phi.dtype, "float32"))
+    axes = tuple(range(rank))
+    total = ops.sum(ops.absolute(phi), axis=axes)
+    squares = ops.sum(ops.square(phi), axis=axes) + keras.config.epsilon() ** 2
+    return ops.square(total) / squares

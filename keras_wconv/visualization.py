@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from keras.ops import convert_to_numpy
 from rich.console import Console
 from rich.table import Table
 
 from ._optional import require
 from ._trials import Trials
 from .inspection import effective_size, weighted_layers
+from .regularizers import effective_taps
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +57,7 @@ def summary(model: keras.Layer, console: Console | None = None) -> None:
     axis that hold 99 % of the kernel's norm. A layer that is not built has none.
 
     If channels have separate densities, it prints the quartiles of their effective
-    numbers of taps, `(sum φ)² / sum φ²` for a profile φ, and the profiles of the
+    numbers of taps, `(sum |φ|)² / sum φ²` for a profile φ, and the profiles of the
     narrowest and the widest channel.
 
     Args:
@@ -367,7 +369,7 @@ def _profiles(layer):
             lines.append(_numbers(profile))
             continue
         channels = profile.reshape(len(profile), -1)
-        taps = channels.sum(0) ** 2 / np.square(channels).sum(0)
+        taps = convert_to_numpy(effective_taps(channels, rank=1))
         quartiles = _numbers(np.quantile(taps, [0, 0.25, 0.5, 0.75, 1]))
         narrowest, widest = channels[:, taps.argmin()], channels[:, taps.argmax()]
         lines += [
@@ -403,7 +405,7 @@ def _draw_profiles(axes, layer):
     axes.axhline(1, color="gray", linestyle=":", label="standard")
     axes.set_xlabel("tap")
     axes.set_ylabel(
-        "density, before normalization" if layer.normalize_density else "density"
+        "density, before normalization" if layer.density.normalize else "density"
     )
     axes.set_xticks(range(max(len(profile) for profile in profiles)))
     axes.legend()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .. import densities
 
@@ -97,7 +100,7 @@ def density(
     Source: the ranges of the coefficients are suggested by the authors of
         https://arxiv.org/abs/2505.24558.
     """
-    is_number = isinstance(kernel_size, int)
+    is_number = isinstance(kernel_size, numbers.Integral)
     sizes = (kernel_size,) if is_number else tuple(kernel_size)
     counts = [densities.num_coefficients(size, causal) for size in sizes]
     if not any(counts):
@@ -132,7 +135,7 @@ def density(
 def _of_each_axis(ranges, sizes):
     if ranges is None:
         ranges = [None] * len(sizes)
-    if len(ranges) != len(sizes):
+    if not np.iterable(ranges) or len(ranges) != len(sizes):
         raise ValueError(
             f"`ranges` must have a list of ranges for each axis of "
             f"kernel_size={sizes}. Received: {ranges}"
@@ -183,8 +186,11 @@ def _coefficients(hp, prefix, count, ranges):
                 "family='gaussian', which has one width."
             )
         ranges = PUBLISHED_RANGES[count]
-    ranges = list(ranges or [])
-    if len(ranges) != count:
+    try:
+        pairs = [(float(a), float(b)) for a, b in ([] if ranges is None else ranges)]
+    except (TypeError, ValueError):
+        pairs = None
+    if pairs is None or len(pairs) != count:
         raise ValueError(
             f"`ranges` must have a (low, high) for each of the {count} coefficients "
             f"of {prefix!r}, outermost first. Received: {ranges}"
@@ -192,7 +198,7 @@ def _coefficients(hp, prefix, count, ranges):
     return [
         # By default the standard convolution, if the range allows it.
         _float(hp, f"{prefix}_{number}", low, high, min(max(1.0, low), high))
-        for number, (low, high) in enumerate(ranges, start=1)
+        for number, (low, high) in enumerate(pairs, start=1)
     ]
 
 

@@ -148,7 +148,9 @@ class FixedDensity(LayerDensity):
         return kernel * ops.cast(phi, kernel.dtype)
 
     def map_value(self, normalize: bool | None = None) -> np.ndarray:
-        phi = self.initial(self.kernel_size, self.causal)
+        phi = _full_map(
+            self.initial(self.kernel_size, self.causal), self.initial, self.kernel_size
+        )
         if self.normalize if normalize is None else normalize:
             return densities.normalize(phi, rank=len(self.kernel_size))
         return phi
@@ -214,7 +216,7 @@ class LearnedDensity(LayerDensity, keras.Layer):
         self.constraint = constraints.get(constraint)
         self._start = {}
         if self.initial is not None:
-            self._start = self.initial.parameters(self.kernel_size, causal)
+            self._start = self._parameters_of(self.initial)
         if not any(start.size for start in self._start.values()):
             raise ValueError(
                 "`density_trainable=True` has nothing to learn. Expected a `density` "
@@ -224,8 +226,26 @@ class LearnedDensity(LayerDensity, keras.Layer):
                 f"Received: density={self.initial}"
             )
         taps = self.initial.taps(self.kernel_size, causal)
+        phi = self.initial.map(taps, np, **self._start)
+        phi = _full_map(phi, self.initial, self.kernel_size)
+        if channel_axis is not None and phi.ndim > len(self.kernel_size):
+            raise ValueError(
+                "`density_per_channel=True` gives every channel a density of its own. "
+                "Expected an array without the axes of the channels as `density`, of "
+                f"shape {self.kernel_size}. Received: one of shape {phi.shape}"
+            )
         self._taps = taps if channel_axis is None else [t[..., None] for t in taps]
         self.map_value()  # A map of zeros cannot be normalized.
+
+    def _parameters_of(self, density):
+        parameters = density.parameters(self.kernel_size, self.causal)
+        for name, value in parameters.items():
+            if name in density.positive and not np.all(value > 0):
+                raise ValueError(
+                    f"`density` must have a positive {name!r}, whose logarithm is "
+                    f"learned. Received: {name}={value}"
+                )
+        return parameters
 
     def build(self, kernel_shape: Sequence[int]) -> None:
         starts = dict(self._start)
@@ -329,9 +349,16 @@ class LearnedDensity(LayerDensity, keras.Layer):
         density = densities.get(density)
         values = {}
         if type(density) is type(self.initial):
-            values = density.parameters(self.kernel_size, self.causal)
+            values = self._parameters_of(density)
         shapes = {name: start.shape for name, start in self._start.items()}
-        if shapes != {name: value.shape for name, value in values.items()}:
+        is_like = shapes == {name: value.shape for name, value in values.items()}
+        if is_like:  # What is not learned, such as a function, may be another.
+            maps = (
+                each.map(each.taps(self.kernel_size, self.causal), np, **values)
+                for each in (self.initial, density)
+            )
+            is_like = np.array_equal(*maps)
+        if not is_like:
             raise ValueError(
                 f"`density` must have the form of this layer's, {self.initial}. "
                 f"Received: density={density}"
@@ -435,6 +462,19 @@ def _checked_size(kernel_size: Sequence[int]) -> tuple[int, ...]:
             f"density. Received: kernel_size={kernel_size}"
         )
     return kernel_size
+
+
+def _full_map(phi, density, kernel_size):
+    """Returns the map of a density, which a user's own class may get wrong."""
+    phi = densities.Map(phi).values  # They are finite.
+    rank = len(kernel_size)
+    pairs = zip(phi.shape, kernel_size, strict=False)
+    if phi.ndim not in (rank, rank + 2) or any(own not in (1, k) for own, k in pairs):
+        raise ValueError(
+            "`density` must make a map of the kernel's shape "
+            f"{kernel_size}. Received: one of shape {phi.shape}, made by {density}"
+        )
+    return np.broadcast_to(phi, (*kernel_size, *phi.shape[rank:])).copy()
 
 
 def _channel_axes(shape, rank, channel_axis=None):

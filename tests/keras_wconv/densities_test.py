@@ -353,6 +353,13 @@ def test_radial_refuses_a_function_that_is_not_finite_on_the_kernel():
         densities.Radial(lambda r: 1 / np.abs(1 - r))((3, 3))
 
 
+@pytest.mark.parametrize("sigma", [2.0, [1.0, 2.0]])
+def test_the_sigma_of_a_gaussian_may_be_an_array(sigma):
+    assert densities.Gaussian(np.array(sigma)).get_config() == {"sigma": sigma}
+    with pytest.raises(ValueError, match="`sigma` must be a positive"):
+        densities.Gaussian(-np.array(sigma))
+
+
 def test_separable_refuses_what_holds_no_coefficients():
     with pytest.raises(ValueError, match=r"coefficients must be finite.*None"):
         densities.Separable(None)

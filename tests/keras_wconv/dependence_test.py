@@ -97,3 +97,15 @@ def test_taps_that_never_meet_a_neighbor_get_the_least():
     found = gradient_factors(np.random.default_rng(3).normal(size=(50, 2, 1)), (7,))
     assert found[0] == found[6] == pytest.approx(0.01 * found[3])
     assert found[2] > found[1]
+
+
+@pytest.mark.parametrize("scale", [1e-39, 3.4e38])
+def test_the_range_of_a_channel_may_be_any_of_float32(scale):
+    x = np.random.default_rng(4).integers(-8, 9, (2, 8, 8, 2)).cumsum(1)
+    x = (x / np.abs(x).max()).astype("float32")
+    extreme = x.copy()
+    extreme[..., 1] *= np.float32(scale)
+    # Subnormal numbers have 19 bits, by which a value may change its bin.
+    np.testing.assert_allclose(
+        gradient_factors(extreme, (3, 3)), gradient_factors(x, (3, 3)), rtol=0.05
+    )

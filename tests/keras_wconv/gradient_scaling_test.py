@@ -464,3 +464,72 @@ def test_a_step_density_of_another_size_is_an_error():
     )
     with pytest.raises(ValueError, match=r"made for kernel_size=\(3, 3\)"):
         keras_wconv.WeightedConv2D.from_config(config)
+
+
+def test_where_may_ask_for_the_class_that_conversion_changes():
+    model = network(conv(name="a"), keras.layers.DepthwiseConv2D(3), conv(name="b"))
+    model.compile("sgd", "mse")
+    scaling = SpatialGradientScaling(
+        IMAGES, where=lambda layer: type(layer) is keras.layers.Conv2D
+    )
+    for _ in range(2):
+        fit(model, scaling)
+        assert list(scaling.factors) == ["a", "b"]
+        assert all(len(found) == 1 for found in scaling.factors.values())
+
+
+def momentum_of(model, name):
+    """The momentum of a kernel, as that of the effective kernel."""
+    [slot] = [v for v in model.optimizer.variables if f"{name}_kernel_m" in v.name]
+    phi = getattr(model.get_layer(name), "density_map", np.ones((3, 3)))
+    return phi[..., None, None] * keras.ops.convert_to_numpy(slot)
+
+
+def test_the_momentum_of_a_kernel_is_its_own_after_another_was_frozen():
+    model = network(*(conv(name=name, padding="same") for name in "abc"))
+    model.compile(keras.optimizers.SGD(1e-3, momentum=0.9), "mse")
+    scaling = SpatialGradientScaling(
+        IMAGES, every=1, where=lambda layer: layer.name == "c"
+    )
+    fit(model, scaling)
+    model.get_layer("a").trainable = False
+    before = {name: momentum_of(model, name) for name in "abc"}
+    phi = model.get_layer("c").density_map
+    scaling.set_model(model)
+    scaling.data = np.random.default_rng(5).normal(size=IMAGES.shape)
+    scaling.renew()
+    assert np.abs(model.get_layer("c").density_map / phi - 1).max() > 0.1
+    for name, momentum in before.items():
+        assert np.abs(momentum).max() > 0
+        # Φ and the momentum are rounded to float32.
+        np.testing.assert_allclose(momentum_of(model, name), momentum, rtol=1e-6)
+
+
+def test_a_kernel_that_the_optimizer_does_not_hold_has_no_momentum():
+    model = network(conv(name="a"), conv(name="b"))
+    model.compile(keras.optimizers.SGD(1e-3, momentum=0.9), "mse")
+    model.optimizer.build(model.get_layer("b").trainable_variables)
+    scaling = SpatialGradientScaling(IMAGES)
+    scaling.set_model(model)
+    scaling.on_train_begin()
+    before = effective(model)
+    scaling.renew()
+    assert not np.all(model.get_layer("a").density_map == 1)
+    for own, was in zip(effective(model), before, strict=True):
+        # The kernel is divided by Φ and multiplied, each rounded to float32.
+        np.testing.assert_allclose(own, was, rtol=3e-7)
+
+
+def test_a_kernel_that_is_frozen_after_a_training_is_left():
+    model = network(conv(name="a"), conv(name="b"))
+    model.compile("sgd", "mse")
+    fit(model, SpatialGradientScaling(IMAGES))
+    model.get_layer("a").trainable = False
+    model.compile("adam", "mse")
+    phi = model.get_layer("a").density_map
+    scaling = SpatialGradientScaling(IMAGES)
+    fit(model, scaling)
+    reasons = [entry.reason for entry in scaling.report.entries]
+    assert reasons == ["its kernel is not trained", None]
+    assert list(scaling.factors) == ["b"]
+    np.testing.assert_array_equal(model.get_layer("a").density_map, phi)

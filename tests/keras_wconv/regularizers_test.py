@@ -117,3 +117,27 @@ def test_mixed_precision():
 def test_bad_strength(strength):
     with pytest.raises(ValueError, match="`strength` must be the price of one tap"):
         KernelSize(strength)
+
+
+@pytest.mark.parametrize("taps", [255, 256, 1000])
+def test_the_price_of_many_taps_in_float16(taps):
+    phi = keras.ops.ones((taps, 1, 1), dtype="float16")
+    # 1,000 taps cost a number of float16, but their square is none.
+    assert float(KernelSize(1.0)(phi)) == pytest.approx(taps, rel=1e-6)
+
+
+def test_training_in_float16_pays_the_price():
+    keras.config.set_dtype_policy("float16")
+    layer = keras_wconv.WeightedConv1D(
+        1,
+        300,
+        padding="same",
+        density=np.linspace(0.5, 1.5, 300),
+        density_trainable=True,
+        density_regularizer=KernelSize(0.01),
+    )
+    model = keras.Sequential([keras.Input((20, 1)), layer])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    history = model.fit(normal((4, 20, 1)), normal((4, 20, 1)), verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    assert np.isfinite(layer.density_map).all()

@@ -186,3 +186,28 @@ def test_a_direction_is_max_or_min():
 def test_a_search_without_a_score_is_refused():
     with pytest.raises(ValueError, match="`search` must have a trial with a score"):
         visualization.plot_search({"d1": [1.0]}, [None])
+
+
+def test_effective_taps_of_channels_with_negative_values_and_of_zeros(capsys):
+    phi = np.zeros((4, 1, 3))
+    phi[:, 0, 0] = [1, -1, 1, -1]
+    phi[:, 0, 1] = [0, -2, 0, 0]
+    layer = keras_wconv.WeightedConv1D(3, 4, density=phi)
+    visualization.summary(layer, Console(width=160))
+    shown = " ".join(capsys.readouterr().out.split())
+    # The quartiles of 4 equal taps, 1 tap and none.
+    assert "quartiles of effective taps: 0 0.5 1 2.5 4" in shown
+    assert "narrowest, 2: 0 0 0 0" in shown
+    assert "widest, 0: 1 -1 1 -1" in shown
+
+
+@pytest.mark.parametrize(
+    ("normalize", "label"),
+    [(None, "density, before normalization"), (False, "density")],
+)
+def test_profiles_of_a_normalized_density_say_so(normalize, label):
+    layer = keras_wconv.WeightedConv1D(
+        1, 5, density="gaussian", normalize_density=normalize
+    )
+    figure = visualization.plot_densities(layer)
+    assert label in [axes.get_ylabel() for axes in figure.axes]

@@ -75,6 +75,14 @@ def test_given_ranges():
     assert ranges_of(hp)["axes_axis1_5_2"] == (1.0, 2.0)
 
 
+def test_kernel_sizes_and_ranges_of_numpy():
+    hp = kt.HyperParameters()
+    assert tuning.density(hp, np.int64(3)) == tuning.density(hp, 3) == [1.0]
+    assert tuning.density(hp, np.array([3, 3])) == [[1.0], [1.0]]
+    tuning.density(hp, np.int64(5), ranges=np.array([[0, 1], [0.5, 1.5]]))
+    assert ranges_of(hp)["density_5_2"] == (0.5, 1.5)
+
+
 def test_causal_kernels_have_a_coefficient_for_each_past_tap():
     hp = kt.HyperParameters()
     density = tuning.density(hp, 3, causal=True, ranges=[(0, 1), (0.5, 1.5)])
@@ -169,8 +177,11 @@ def test_bad_arguments():
             tuning.density(hp, 9, family="gaussian", ranges=ranges)
     with pytest.raises(ValueError, match="a list of ranges for each axis"):
         tuning.density(hp, (9, 9), per_axis=True, family="gaussian", ranges=[(1, 2)])
-    with pytest.raises(ValueError, match="each of the 2 coefficients of 'density_5'"):
-        tuning.density(hp, 5, ranges=[(0, 1)])
+    for ranges in ([(0, 1)], (0.5, 1.5), 1.5, [(0, 1, 2), (0, 1)], [("a", 1), (0, 1)]):
+        with pytest.raises(ValueError, match="each of the 2 coefficients of 'density_"):
+            tuning.density(hp, 5, ranges=ranges)
     with pytest.raises(ValueError, match="a list of ranges for each axis"):
         tuning.density(hp, (3, 3), ranges=[[(0, 1)]])
+    with pytest.raises(ValueError, match="a list of ranges for each axis"):
+        tuning.density(hp, (3, 3), ranges=1.5)
     assert not hp.space

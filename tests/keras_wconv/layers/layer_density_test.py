@@ -6,6 +6,7 @@ import pytest
 from layer_checks import BACKEND, normal, to_numpy
 
 import keras_wconv
+from keras_wconv import densities
 from keras_wconv.applications import DnCNN
 from keras_wconv.layers.layer_density import HeldDensity
 
@@ -121,3 +122,104 @@ def test_a_layer_made_on_one_device_computes_on_another():
     expected = np.full((1, 1, 1, 4), 2 * 2.4**2)
     for _ in range(2):
         np.testing.assert_allclose(to_numpy(layer(inputs)), expected, rtol=1e-6)
+
+
+@keras.saving.register_keras_serializable(package="wrong_density")
+class Wrong(densities.Density):
+    """A density of a user's own, with whatever map and start it is given."""
+
+    positive = ("width",)
+
+    def __init__(self, phi, width=1.0):
+        self.phi, self.width = np.array(phi), width
+
+    def __call__(self, kernel_size, causal=False):
+        return self.phi
+
+    def parameters(self, kernel_size, causal=False):
+        return {"width": np.array(self.width)}
+
+    def map(self, taps, xp, width):
+        return xp.multiply(self.phi, width)
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+@pytest.mark.parametrize(
+    ("phi", "message"),
+    [
+        (np.full((3, 3), np.nan), "finite, real values"),
+        (
+            np.ones(3),
+            r"kernel's shape \(3, 3\). Received: one of shape \(3,\), made by Wrong",
+        ),
+        (np.ones((3, 5)), r"kernel's shape \(3, 3\)"),
+        (np.ones((3, 3, 1)), r"kernel's shape \(3, 3\)"),
+    ],
+)
+def test_the_map_of_an_own_density_is_checked(phi, message, trainable):
+    with pytest.raises(ValueError, match=message):
+        keras_wconv.WeightedConv2D(
+            4, 3, density=Wrong(phi), density_trainable=trainable
+        )
+
+
+def test_an_axis_of_size_1_is_the_same_for_all_taps():
+    rows = np.array([[0.5], [1.0], [0.5]])
+    for trainable in (False, True):
+        layer = keras_wconv.WeightedConv2D(
+            4,
+            3,
+            density=Wrong(rows),
+            density_trainable=trainable,
+            normalize_density=False,
+        )
+        layer.build((None, 6, 6, 2))
+        np.testing.assert_array_equal(layer.density_map, np.tile(rows, (1, 3)))
+
+
+def test_a_positive_parameter_must_start_positive():
+    with pytest.raises(ValueError, match=r"must have a positive 'width'.*width=-1"):
+        keras_wconv.WeightedConv2D(
+            4, 3, density=Wrong(np.ones((3, 3)), -1.0), density_trainable=True
+        )
+    layer = keras_wconv.WeightedConv2D(
+        4, 3, density=Wrong(np.ones((3, 3))), density_trainable=True
+    )
+    layer.build((None, 6, 6, 2))
+    with pytest.raises(ValueError, match=r"must have a positive 'width'.*width=-1"):
+        layer.density.assign(Wrong(np.ones((3, 3)), -1.0))
+
+
+def test_a_map_of_each_channel_does_not_learn_one_for_each():
+    with pytest.raises(ValueError, match=r"shape \(3, 3\). Received: .*\(3, 3, 1, 4\)"):
+        keras_wconv.WeightedConv2D(
+            4,
+            3,
+            density=np.ones((3, 3, 1, 4)),
+            density_trainable=True,
+            density_per_channel=True,
+        )
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_assign_refuses_what_is_not_learned(per_channel):
+    layer = keras_wconv.WeightedConv1D(
+        2,
+        5,
+        density=densities.Radial("exponential"),
+        density_trainable=True,
+        density_per_channel=per_channel,
+        normalize_density=False,
+    )
+    layer.build((None, 9, 1))
+    with pytest.raises(ValueError, match="must have the form of this layer's"):
+        layer.density.assign(densities.Radial("inverse", 2.0))
+    layer.density.assign(densities.Radial("exponential", 2.0))
+    expected = np.exp(-np.array([2, 1, 0, 1, 2]) / 2)
+    found = layer.density_map
+    # The logarithm of the scale is rounded to float32.
+    np.testing.assert_allclose(
+        found,
+        np.broadcast_to(expected.reshape(5, *[1] * (found.ndim - 1)), found.shape),
+        rtol=1e-6,
+    )
