@@ -91,7 +91,7 @@ def draw_linear(rows):
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.minorticks_off()
-        axes.set(xlabel="training examples", ylabel="PSNR, dB")
+        axes.set(xlabel="training examples", ylabel="PSNR, dB (bars: SD)")
         axes.legend(fontsize="small", loc="lower right")
     return figure
 
@@ -198,7 +198,9 @@ def draw_examples(studies):
             axes.set_xticks(examples, [f"{count:,}" for count in examples])
             axes.minorticks_off()
             metric = "PSNR, dB" if found.settings["unit"] == "dB" else "accuracy, %"
-            axes.set(title=title, xlabel="training examples", ylabel=metric)
+            axes.set(
+                title=title, xlabel="examples (bars: 95 % interval)", ylabel=metric
+            )
         axes.legend(fontsize="small", loc="lower right")
     return figure
 
@@ -368,7 +370,8 @@ def draw_prices(prices):
                     if name.startswith(kind)
                 )
                 axes.errorbar(*zip(*own, strict=True), fmt="o-", capsize=3, label=label)
-            axes.set(title=name, xlabel="million multiplications", ylabel="accuracy, %")
+            axes.set(title=name, xlabel="million multiplications")
+            axes.set_ylabel("accuracy, % (bars: SE)")
             axes.set_xscale("log")
             axes.set_xticks([0.2, 0.5, 1, 2], ["0.2", "0.5", "1", "2"])
             axes.minorticks_off()
