@@ -142,6 +142,16 @@ class Convolutions:
         return weighted_class(density=density, **self._density_options, **kwargs)
 
 
+def check_levels(**arguments):
+    """Raises a `ValueError` if arguments with one entry a level differ in length."""
+    if len({len(value) for value in arguments.values()}) > 1:
+        raise ValueError(
+            f"{' and '.join(f'`{name}`' for name in arguments)} must have the same "
+            "number of levels. Received: "
+            + ", ".join(f"{name}={value}" for name, value in arguments.items())
+        )
+
+
 def image_shape(sizes, channels):
     """Puts `channels` where `keras.config.image_data_format()` has them."""
     if keras.config.image_data_format() == "channels_first":
@@ -163,12 +173,18 @@ def batch_norm(name):
 
 def normalize(x, name):
     """Normalizes the channels of each position, with the epsilon of the papers."""
-    layer = keras.layers.LayerNormalization(epsilon=1e-6, name=name)
-    if channel_axis() == -1:
-        return layer(x)
     # On PyTorch, Keras 3.15 normalizes over no other axis than the last.
-    x = keras.layers.Permute((2, 3, 1), name=f"{name}_channels_last")(x)
-    return keras.layers.Permute((3, 1, 2), name=f"{name}_channels_first")(layer(x))
+    layer = keras.layers.LayerNormalization(epsilon=1e-6, name=name)
+    return over_channels(layer, x)
+
+
+def over_channels(layer, x):
+    """Applies a layer that acts on the last axis to the channels."""
+    if channel_axis() == -1 or x.ndim == 2:
+        return layer(x)
+    to_last, to_first = (*range(2, x.ndim), 1), (x.ndim - 1, *range(1, x.ndim - 1))
+    x = keras.layers.Permute(to_last, name=f"{layer.name}_channels_last")(x)
+    return keras.layers.Permute(to_first, name=f"{layer.name}_channels_first")(layer(x))
 
 
 def scale(x, name, initial):

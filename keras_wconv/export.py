@@ -178,8 +178,8 @@ def _check_target(path, format):
     if lost:
         raise ValueError(
             f"`path` holds something else, which would be lost: {str(lost[0])!r}. "
-            "Expected a new name, or an older export with "
-            f"format={format!r}. Received: path={str(path)!r}"
+            f"Expected a new name, or an older export with format={format!r}. "
+            f"Received: path={str(path)!r}"
         )
 
 

@@ -184,15 +184,11 @@ def _modules(state_dict):
 
 def _targets(target):
     """Returns the layers that take a module, by name, in order."""
-
-    def is_one(layer):
-        return isinstance(layer, WeightedConvolution) or not sublayers(layer)
-
     return {
         name: layer
         for name, layer, holders in named_layers(target)
         if layer.weights
-        and is_one(layer)
+        and (isinstance(layer, WeightedConvolution) or not sublayers(layer))
         and not any(isinstance(holder, WeightedConvolution) for holder in holders)
     }
 
@@ -238,7 +234,7 @@ def _pytorch_shape(layer, variable):
 
 
 def _is_kernel(variable):
-    """Whether PyTorch has other axes: not for a factor of each channel."""
+    """Whether PyTorch orders the axes otherwise; a factor per channel has one."""
     return variable.name == "kernel" and len(variable.shape) > 1
 
 
