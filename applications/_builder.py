@@ -96,7 +96,7 @@ class Convolutions:
             )
         self.rank = rank
         self._choice = DensityChoice(density)
-        self._chosen = []
+        self._chosen = {}
         self._density_options = density_options
 
     def __call__(
@@ -129,13 +129,21 @@ class Convolutions:
 
     def check_coverage(self) -> None:
         """Raises a `ValueError` if the density was not meant for this network."""
-        self._choice.check_coverage(self._chosen)
+        chosen = list(self._chosen.values())
+        self._choice.check_coverage(chosen)
+        if self._choice.is_function and not any(density for _, density in chosen):
+            names = [name for name, (size, _) in self._chosen.items() if max(size) > 1]
+            raise ValueError(
+                "`density` is a function that returns None for every layer. Expected a "
+                "density for at least one, or density=None for the standard network. "
+                f"Received: None for {', '.join(names)}"
+            )
 
     def _make(self, class_name, kernel_size, name, **kwargs):
         kernel_size = self.sizes(kernel_size)
         kwargs.update(kernel_size=kernel_size, name=name)
         density = self._choice(name, kernel_size)
-        self._chosen.append((kernel_size, density))
+        self._chosen[name] = kernel_size, density
         if density is None:
             return getattr(keras.layers, class_name)(**kwargs)
         weighted_class = getattr(weighted_layers, f"Weighted{class_name}")

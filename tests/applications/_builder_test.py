@@ -267,6 +267,11 @@ def test_density_arguments_reach_the_layers():
         ("resnet", {"density": {3: 0.7}}, "is a dict by kernel size and lacks 7"),
         ("resnet_cifar", {"density": {5: [0.2, 0.8]}}, "lacks 3"),
         ("dncnn", {"density": [0.2, 0.8]}, "fits no kernel of the network"),
+        (
+            "dncnn",
+            {"density": lambda name, size: {"conv_2": 0.7}.get(name)},
+            "None for every layer.*Received: None for conv1, conv2, conv3",
+        ),
         ("dncnn", {"density_trainable": True}, "`density_trainable` needs a `density`"),
         ("resnet", {"input_shape": (7, 8, 3)}, "spatial sizes of at least 8"),
         ("vgg", {"input_shape": (8, 3, 3)}, "spatial sizes of at least 4"),
