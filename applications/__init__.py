@@ -5,7 +5,8 @@ With `density=None` each network is the standard one. Otherwise `density` is
 - a density, as a layer takes it (see `keras_wconv.densities.get`), for all layers whose
   kernels it fits;
 - a dict of densities by kernel size, such as `{3: [0.7], 7: [0.25, 0.15, 0.55]}`;
-- a function of a layer's name and kernel size that returns a density or `None`.
+- a function of a layer's name and kernel size that returns a density or `None`, but
+  not `None` for all.
 
 Kernels of 1 have nothing to weight and always stay plain. Further arguments, such as
 `normalize_density=True` or `density_trainable=True`, are those of the weighted layers

@@ -96,7 +96,7 @@ class Convolutions:
             )
         self.rank = rank
         self._choice = DensityChoice(density)
-        self._chosen = []
+        self._chosen = {}
         self._density_options = density_options
 
     def __call__(
@@ -129,17 +129,35 @@ class Convolutions:
 
     def check_coverage(self) -> None:
         """Raises a `ValueError` if the density was not meant for this network."""
-        self._choice.check_coverage(self._chosen)
+        chosen = list(self._chosen.values())
+        self._choice.check_coverage(chosen)
+        if self._choice.is_function and not any(density for _, density in chosen):
+            names = [name for name, (size, _) in self._chosen.items() if max(size) > 1]
+            raise ValueError(
+                "`density` is a function that returns None for every layer. Expected a "
+                "density for at least one, or density=None for the standard network. "
+                f"Received: None for {', '.join(names)}"
+            )
 
     def _make(self, class_name, kernel_size, name, **kwargs):
         kernel_size = self.sizes(kernel_size)
         kwargs.update(kernel_size=kernel_size, name=name)
         density = self._choice(name, kernel_size)
-        self._chosen.append((kernel_size, density))
+        self._chosen[name] = kernel_size, density
         if density is None:
             return getattr(keras.layers, class_name)(**kwargs)
         weighted_class = getattr(weighted_layers, f"Weighted{class_name}")
         return weighted_class(density=density, **self._density_options, **kwargs)
+
+
+def check_levels(**arguments):
+    """Raises a `ValueError` if arguments with one entry a level differ in length."""
+    if len({len(value) for value in arguments.values()}) > 1:
+        raise ValueError(
+            f"{' and '.join(f'`{name}`' for name in arguments)} must have the same "
+            "number of levels. Received: "
+            + ", ".join(f"{name}={value}" for name, value in arguments.items())
+        )
 
 
 def image_shape(sizes, channels):
@@ -163,12 +181,18 @@ def batch_norm(name):
 
 def normalize(x, name):
     """Normalizes the channels of each position, with the epsilon of the papers."""
-    layer = keras.layers.LayerNormalization(epsilon=1e-6, name=name)
-    if channel_axis() == -1:
-        return layer(x)
     # On PyTorch, Keras 3.15 normalizes over no other axis than the last.
-    x = keras.layers.Permute((2, 3, 1), name=f"{name}_channels_last")(x)
-    return keras.layers.Permute((3, 1, 2), name=f"{name}_channels_first")(layer(x))
+    layer = keras.layers.LayerNormalization(epsilon=1e-6, name=name)
+    return over_channels(layer, x)
+
+
+def over_channels(layer, x):
+    """Applies a layer that acts on the last axis to the channels."""
+    if channel_axis() == -1 or x.ndim == 2:
+        return layer(x)
+    to_last, to_first = (*range(2, x.ndim), 1), (x.ndim - 1, *range(1, x.ndim - 1))
+    x = keras.layers.Permute(to_last, name=f"{layer.name}_channels_last")(x)
+    return keras.layers.Permute(to_first, name=f"{layer.name}_channels_first")(layer(x))
 
 
 def scale(x, name, initial):

@@ -22,6 +22,7 @@ from ._builder import (
     Convolutions,
     Shape,
     Weights,
+    check_levels,
     forwards_to,
     image_shape,
     make_model,
@@ -56,7 +57,7 @@ def ConvNeXt(
 
     Args:
         depths: ints, number of blocks of each stage.
-        widths: ints, channels of each stage.
+        widths: ints, channels of each stage, as many as `depths`.
         kernel_size: int or tuple of ints, of the depthwise convolutions.
         patch_size: int, the side in pixels of the patches into which the stem divides
             the image. Smaller patches suit small images.
@@ -100,6 +101,7 @@ def ConvNeXt(
     >>> type(model.get_layer("stage1_block1_depthwise")).__name__
     'WeightedDepthwiseConv2D'
     """
+    check_levels(depths=depths, widths=widths)
     inputs = obtain_input(
         input_tensor,
         input_shape,
@@ -118,17 +120,14 @@ def ConvNeXt(
         for i in range(1, depth + 1):
             block = f"stage{stage}_block{i}"
             x = _block(x, conv, width, kernel_size, layer_scale, next(rates), block)
+    x = normalize(pool(x, "avg" if include_top else pooling), "norm")
     if include_top:
-        x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
-        x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
         x = layers.Dense(
             classes,
             activation=classifier_activation,
             kernel_initializer=_initializer(),
             name="predictions",
         )(x)
-    else:
-        x = pool(normalize(x, "norm"), pooling)
     return make_model(inputs, x, conv, weights, name)
 
 

@@ -21,6 +21,7 @@ from ._builder import (
     Shape,
     Weights,
     channel_axis,
+    check_levels,
     forwards_to,
     image_shape,
     make_model,
@@ -89,12 +90,7 @@ def NAFNet(
     >>> type(model.get_layer("encoder1_block1_depthwise")).__name__
     'WeightedDepthwiseConv2D'
     """
-    if len(encoder_blocks) != len(decoder_blocks):
-        raise ValueError(
-            "`encoder_blocks` and `decoder_blocks` must have the same number of "
-            f"levels. Received: encoder_blocks={encoder_blocks}, "
-            f"decoder_blocks={decoder_blocks}"
-        )
+    check_levels(encoder_blocks=encoder_blocks, decoder_blocks=decoder_blocks)
     inputs = obtain_input(
         input_tensor,
         input_shape,

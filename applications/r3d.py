@@ -18,6 +18,7 @@ from ._builder import (
     Convolutions,
     Shape,
     Weights,
+    check_levels,
     classify,
     forwards_to,
     image_shape,
@@ -48,7 +49,7 @@ def R3D(
     Args:
         blocks: ints, number of residual blocks of each stage. Every stage but the
             first halves the video along its three axes.
-        filters: ints, channels of each stage.
+        filters: ints, channels of each stage, as many as `blocks`.
         include_top, input_tensor, input_shape, pooling, classes,
         classifier_activation, name: as in `keras.applications.ResNet50`, for videos.
             By default of 16 pictures of 112x112 pixels with the top, of any size
@@ -82,6 +83,7 @@ def R3D(
     >>> model.get_layer("conv1_conv").density_map.shape
     (3, 7, 7)
     """
+    check_levels(blocks=blocks, filters=filters)
     inputs = obtain_input(
         input_tensor,
         input_shape,

@@ -23,6 +23,7 @@ from ._builder import (
     Weights,
     batch_norm,
     channel_axis,
+    check_levels,
     classify,
     forwards_to,
     image_shape,
@@ -53,7 +54,8 @@ def ResNet(
     Args:
         blocks: ints, number of residual blocks of each stage. Every stage but the
             first halves the image.
-        filters: ints, channels of each stage (a bottleneck puts out four times that).
+        filters: ints, channels of each stage (a bottleneck puts out four times that),
+            as many as `blocks`.
         bottleneck: bool, for blocks of 1x1, 3x3 and 1x1 convolutions; otherwise they
             are of two 3x3 convolutions.
         stem: `"imagenet"` for a 7x7 convolution and a pooling, both with strides of
@@ -95,6 +97,12 @@ def ResNet(
     if shortcut not in ("projection", "padding"):
         raise ValueError(
             f'`shortcut` must be "projection" or "padding". Received: {shortcut!r}'
+        )
+    check_levels(blocks=blocks, filters=filters)
+    if shortcut == "padding" and list(filters) != sorted(filters):
+        raise ValueError(
+            '`filters` must not decrease with shortcut="padding", which only adds '
+            f'channels. Use shortcut="projection". Received: filters={filters}'
         )
     size, stem_strides = (224, 4) if stem == "imagenet" else (32, 1)
     inputs = obtain_input(

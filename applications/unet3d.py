@@ -23,6 +23,7 @@ from ._builder import (
     image_shape,
     make_model,
     obtain_input,
+    over_channels,
 )
 
 
@@ -109,8 +110,6 @@ def UNet3D(
         )
         x = convolve_twice(x, channels, channels, f"decoder{level}")
     x = conv(classes, 1, name="logits")(x)
-    if classifier_activation == "softmax":
-        predict = layers.Softmax(axis=channel_axis(), name="predictions")
-    else:
-        predict = layers.Activation(classifier_activation, name="predictions")
-    return make_model(inputs, predict(x), conv, weights, name)
+    # Softmax, and what is like it, acts on the last axis.
+    predict = layers.Activation(classifier_activation, name="predictions")
+    return make_model(inputs, over_channels(predict, x), conv, weights, name)

@@ -21,6 +21,7 @@ from ._builder import (
     Shape,
     Weights,
     batch_norm,
+    check_levels,
     forwards_to,
     image_shape,
     make_model,
@@ -52,7 +53,7 @@ def VGG(
 
     Args:
         convolutions: ints, number of convolutions of each block.
-        filters: ints, channels of each block.
+        filters: ints, channels of each block, as many as `convolutions`.
         batch_normalization: bool, whether each convolution is followed by one.
         hidden_units: ints, of the layers before the classifier. On 32x32 images,
             `()` gives the usual CIFAR network with one linear layer.
@@ -91,6 +92,7 @@ def VGG(
     >>> model.get_layer("block1_conv1").density_profiles[0].tolist()
     [0.7, 1.0, 0.7]
     """
+    check_levels(convolutions=convolutions, filters=filters)
     inputs = obtain_input(
         input_tensor,
         input_shape,

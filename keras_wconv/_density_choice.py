@@ -40,7 +40,7 @@ class DensityChoice:
 
     def __init__(self, density: ModelDensity) -> None:
         self._by_size = self._function = self._one = None
-        if isinstance(density, dict) and "class_name" not in density:
+        if isinstance(density, Mapping) and "class_name" not in density:
             self._by_size = {
                 _checked_key(size): densities.get(value)
                 for size, value in density.items()
@@ -56,6 +56,11 @@ class DensityChoice:
     def is_none(self) -> bool:
         """Whether no layer gets a density."""
         return self._by_size is self._function is self._one is None
+
+    @property
+    def is_function(self) -> bool:
+        """Whether a function chooses."""
+        return self._function is not None
 
     @property
     def is_one(self) -> bool:

@@ -27,6 +27,16 @@ _SUFFIXES = {
     "litert": ".tflite",
 }
 
+# What Keras and TensorFlow write into the folder of a SavedModel.
+_SAVED_MODEL = {
+    "assets",
+    "assets.extra",
+    "fingerprint.pb",
+    "keras_metadata.pb",
+    "saved_model.pb",
+    "variables",
+}
+
 # Even and odd sizes at which an export is checked if the model leaves sizes unknown.
 # The larger ones are for models that accept none of the first.
 _SIZES = ((32, 33, 38), (96, 97, 102))
@@ -157,15 +167,19 @@ def _checked_format(format, path):
 def _check_target(path, format):
     """Raises a `ValueError` if an export would replace something else."""
     if format != "tf_saved_model":
-        wrong = path.is_dir()
+        files = [path, path.with_suffix(".bin")] if format == "openvino" else [path]
+        lost = [file for file in files if file.is_dir()]
     elif path.is_dir():
-        wrong = any(path.iterdir()) and not (path / "saved_model.pb").exists()
+        inside = {each.name: each for each in sorted(path.iterdir())}
+        known = _SAVED_MODEL if "saved_model.pb" in inside else ()
+        lost = [each for name, each in inside.items() if name not in known]
     else:
-        wrong = path.exists()
-    if wrong:
+        lost = [path] if path.exists() else []
+    if lost:
         raise ValueError(
-            "`path` holds something else, which would be lost. Expected a new name, or "
-            f"an older export with format={format!r}. Received: path={str(path)!r}"
+            f"`path` holds something else, which would be lost: {str(lost[0])!r}. "
+            f"Expected a new name, or an older export with format={format!r}. "
+            f"Received: path={str(path)!r}"
         )
 
 

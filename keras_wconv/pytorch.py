@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from . import densities
-from ._keras import check_model, sublayers
+from ._keras import check_model, named_layers, sublayers
 from ._optional import require
 from ._types import PathLike
 from .layers import WeightedConvolution
@@ -27,8 +27,13 @@ _KEYS = {
 }
 # A learned density is `den`. Of a fixed one there is its map, its profile, or both.
 _DENSITY_KEYS = ("den", "Phi", "alfa")
-# PyTorch's default for batch normalization; a state dictionary does not contain it.
+# PyTorch's default for normalizations; a state dictionary does not contain it.
 _EPSILON = 1e-5
+_NORMALIZATIONS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 
 
@@ -40,17 +45,17 @@ def load_state_dict(
     """Loads a PyTorch state dictionary into a layer or a model.
 
     It reads convolutions (plain, depthwise, transposed), weighted or not, dense layers
-    and batch normalization. A weighted convolution gets `weight` and `bias`. Its
-    density (`den`, `Phi` or `alfa`) is loaded if the layer learns one, and must
-    otherwise equal that of the layer. Nothing is loaded unless everything fits.
+    and batch, layer and group normalization. A weighted convolution gets `weight` and
+    `bias`. Its density (`den`, `Phi` or `alfa`) is loaded if the layer learns one, and
+    must otherwise equal that of the layer. Nothing is loaded unless everything fits.
 
     PyTorch's `padding=1` is `padding="same"` only for a kernel of 3 and stride 1. A
     dense layer after a `Flatten` has its inputs in another order than in PyTorch,
     unless the model is `channels_first`.
 
     A warning says if the outputs may differ because of something that a state
-    dictionary lacks: the `epsilon` of batch normalization, by default 1e-5 in PyTorch
-    and 1e-3 in Keras; or the density of a weighted layer that gets the weight of a
+    dictionary lacks: the `epsilon` of a normalization, by default 1e-5 in PyTorch and
+    1e-3 in Keras; or the density of a weighted layer that gets the weight of a
     plain convolution.
 
     Args:
@@ -58,7 +63,9 @@ def load_state_dict(
         state_dict: mapping of names to tensors or arrays, or the path of a file from
             `torch.save`, of which only tensors are read (`weights_only=True`).
         names: dict from the names of the model's layers to the names of the modules
-            in `state_dict`. By default, they are paired in order.
+            in `state_dict`. In nested models, the names are as in `"encoder/conv1"`;
+            the last part is enough if no other layer has it. By default, they are
+            paired in order.
 
     Raises:
         ValueError: If `target` is not built, or if keys, shapes or densities do not
@@ -91,21 +98,31 @@ def load_state_dict(
         torch = require("torch", extra="torch")
         state_dict = torch.load(state_dict, map_location="cpu", weights_only=True)
     modules = _modules(state_dict)
-    targets = [layer for layer in _leaves(target) if layer.weights]
+    targets = _targets(target)
     if names is None:
-        names = dict(zip((layer.name for layer in targets), modules, strict=False))
+        names = dict(zip(targets, modules, strict=False))
+    names = {_full_name(name, targets): module for name, module in names.items()}
     problems = [
         f"module '{module}' has no layer"
         for module in modules
         if module not in names.values()
     ]
-    unknown = set(names) - {layer.name for layer in targets}
-    problems += [f"`names` has '{name}', which is not a layer" for name in unknown]
+    problems += [
+        f"`names` has '{name}', which is not a layer, or not the only one"
+        for name in names
+        if name not in targets
+    ]
+    reached = {id(weight) for layer in targets.values() for weight in layer.weights}
+    problems += [
+        f"weight '{weight.path}' has no module"
+        for weight in target.weights
+        if id(weight) not in reached
+    ]
     assignments, differing, unweighted = [], [], []
-    for layer in targets:
-        module = names.get(layer.name)
+    for name, layer in targets.items():
+        module = names.get(name)
         if module not in modules:
-            problems.append(f"layer '{layer.name}' has no module")
+            problems.append(f"layer '{name}' has no module")
             continue
         values = dict(modules[module])
         loads, faults = _match_weights(layer, values)
@@ -115,13 +132,13 @@ def load_state_dict(
             assignments += loads
             faults += density_faults
         elif np.any(getattr(layer, "density_map", 1.0) != 1.0):
-            unweighted.append(layer.name)
-        if isinstance(layer, keras.layers.BatchNormalization) and not np.isclose(
+            unweighted.append(name)
+        if isinstance(layer, _NORMALIZATIONS) and not np.isclose(
             layer.epsilon, _EPSILON, rtol=1e-6, atol=0
         ):
-            differing.append(f"{layer.name} ({layer.epsilon:g})")
+            differing.append(f"{name} ({layer.epsilon:g})")
         faults += [f"`{key}` is not expected" for key in values]
-        problems += [f"'{module}' for layer '{layer.name}': {f}" for f in faults]
+        problems += [f"'{module}' for layer '{name}': {f}" for f in faults]
     if problems:
         raise ValueError(
             "`state_dict` does not fit `target`. Expected one module with the weights "
@@ -134,7 +151,7 @@ def load_state_dict(
         warnings.warn(
             "The outputs differ from PyTorch's unless its modules had the epsilon of "
             f"these layers: {differing}. PyTorch's default is {_EPSILON:g}; make the "
-            "layers with `BatchNormalization(epsilon=1e-5)`.",
+            "layers with `epsilon=1e-5`.",
             stacklevel=2,
         )
     if unweighted:
@@ -165,12 +182,21 @@ def _modules(state_dict):
     return modules
 
 
-def _leaves(layer):
-    """Returns the layers of a model and of nested models, in order."""
-    inner = sublayers(layer)
-    if not inner or isinstance(layer, WeightedConvolution):
-        return [layer]
-    return [leaf for each in inner for leaf in _leaves(each)]
+def _targets(target):
+    """Returns the layers that take a module, by name, in order."""
+    return {
+        name: layer
+        for name, layer, holders in named_layers(target)
+        if layer.weights
+        and (isinstance(layer, WeightedConvolution) or not sublayers(layer))
+        and not any(isinstance(holder, WeightedConvolution) for holder in holders)
+    }
+
+
+def _full_name(name, targets):
+    """Completes the name of a nested layer if no other layer has it."""
+    found = [full for full, layer in targets.items() if layer.name == name]
+    return found[0] if name not in targets and len(found) == 1 else name
 
 
 def _match_weights(layer, values):
@@ -189,7 +215,7 @@ def _match_weights(layer, values):
         if value.shape != expected:
             faults.append(f"`{key}` has shape {value.shape}, expected {expected}")
             continue
-        if variable.name == "kernel":
+        if _is_kernel(variable):
             value = np.moveaxis(value, (0, 1), (-1, -2))
             if isinstance(layer, _DEPTHWISE):
                 # PyTorch's output channel is `channel * multiplier + copy`.
@@ -199,12 +225,17 @@ def _match_weights(layer, values):
 
 
 def _pytorch_shape(layer, variable):
-    if variable.name != "kernel":
+    if not _is_kernel(variable):
         return tuple(variable.shape)
     *spatial, first, last = variable.shape
     if isinstance(layer, _DEPTHWISE):
         return (first * last, 1, *spatial)
     return (last, first, *spatial)
+
+
+def _is_kernel(variable):
+    """Whether PyTorch orders the axes otherwise; a factor per channel has one."""
+    return variable.name == "kernel" and len(variable.shape) > 1
 
 
 def _match_density(layer, values):

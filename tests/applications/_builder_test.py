@@ -61,7 +61,7 @@ NETWORKS = {
         functools.partial(
             applications.ConvNeXt,
             (1, 1),
-            (4, 6),
+            widths=(4, 6),
             drop_path_rate=0.1,
             layer_scale=1.0,
             input_shape=(12, 10, 3),
@@ -267,6 +267,11 @@ def test_density_arguments_reach_the_layers():
         ("resnet", {"density": {3: 0.7}}, "is a dict by kernel size and lacks 7"),
         ("resnet_cifar", {"density": {5: [0.2, 0.8]}}, "lacks 3"),
         ("dncnn", {"density": [0.2, 0.8]}, "fits no kernel of the network"),
+        (
+            "dncnn",
+            {"density": lambda name, size: {"conv_2": 0.7}.get(name)},
+            "None for every layer.*Received: None for conv1, conv2, conv3",
+        ),
         ("dncnn", {"density_trainable": True}, "`density_trainable` needs a `density`"),
         ("resnet", {"input_shape": (7, 8, 3)}, "spatial sizes of at least 8"),
         ("vgg", {"input_shape": (8, 3, 3)}, "spatial sizes of at least 4"),
@@ -274,6 +279,11 @@ def test_density_arguments_reach_the_layers():
         ("vgg", {"input_shape": (8, 8, None)}, "a known number of channels"),
         ("vgg", {"input_tensor": keras.Input((8, 3))}, "`input_tensor` .* 3 axes"),
         ("unet3d", {"input_shape": (8, 8, 9, 1)}, "sizes that 2 divides"),
+        ("vgg", {"filters": (4,)}, "`convolutions` and `filters` .* same number of"),
+        ("resnet", {"filters": (4,)}, r"of levels.*blocks=\(1, 1\), filters=\(4,\)"),
+        ("resnet_cifar", {"filters": (6, 4)}, "`filters` must not decrease"),
+        ("convnext", {"widths": (4,)}, "`depths` and `widths` .* number of levels"),
+        ("r3d", {"filters": (2, 4)}, "`blocks` and `filters` .* number of levels"),
         ("r3d", {"include_top": False, "pooling": "min"}, "`pooling` must be None"),
     ],
 )

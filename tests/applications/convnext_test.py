@@ -68,6 +68,22 @@ def test_computes_what_keras_applications_computes():
     )
 
 
+def test_pooled_features_are_what_the_classifier_sees():
+    whole = small()
+    features = keras.Model(whole.input, whole.get_layer("norm").output)
+    pooled = small(include_top=False, pooling="avg")
+    rng = np.random.default_rng(0)
+    pooled.set_weights([0.5 * rng.normal(size=w.shape) for w in pooled.weights])
+    # Those of the classifier, the last two, are the only others.
+    whole.set_weights(pooled.get_weights() + whole.get_weights()[-2:])
+    images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(
+        pooled.predict(images, verbose=0),
+        features.predict(images, verbose=0),
+        rtol=1e-5,
+    )
+
+
 def test_density_is_for_the_depthwise_kernels():
     model = small(density=Gaussian(2.0))
     expected = [

@@ -22,6 +22,33 @@ def test_a_probability_of_each_class_for_every_voxel():
     np.testing.assert_allclose(outputs.sum(axis=-1), 1, rtol=1e-5)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch",
+    reason="TensorFlow has no such convolutions on CPUs, and one backend is enough",
+)
+@pytest.mark.parametrize(
+    "activation", [keras.activations.softmax, "log_softmax", "sparsemax"]
+)
+def test_channels_first_activations_act_on_the_classes(activation):
+    keras.config.set_image_data_format("channels_first")
+    model, linear = (
+        applications.UNet3D(
+            (2, 2), input_shape=(1, 4, 2, 6), classifier_activation=each
+        )
+        for each in (activation, None)
+    )
+    linear.set_weights(model.get_weights())
+    x = np.random.default_rng(0).normal(size=(2, 1, 4, 2, 6)).astype("float32")
+    logits = np.moveaxis(linear.predict(x, verbose=0), 1, -1)
+    expected = keras.activations.get(activation)(keras.ops.convert_to_tensor(logits))
+    np.testing.assert_allclose(
+        np.moveaxis(model.predict(x, verbose=0), 1, -1),
+        keras.ops.convert_to_numpy(expected),
+        rtol=1e-5,  # one order of float32 sums or another
+        atol=1e-6,
+    )
+
+
 def test_logits():
     model = applications.UNet3D(filters=(2, 2), classifier_activation=None)
     assert model.get_layer("predictions").activation is keras.activations.linear

@@ -1,5 +1,7 @@
 """One `density=` argument for a whole network."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,11 @@ def test_by_kernel_size():
     assert choice("c", (5, 5)) is None
     assert choice("d", (1, 1)) is None
     choice.check_coverage(chosen(choice, (3, 3, 3), (1, 7), (5, 5), (1, 1)))
+
+
+def test_any_mapping_is_by_kernel_size():
+    choice = DensityChoice(types.MappingProxyType({3: [0.7]}))
+    assert choice("a", (3, 3)).coefficients == (0.7,)
 
 
 def test_the_whole_kernel_size_is_preferred():

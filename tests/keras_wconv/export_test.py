@@ -83,10 +83,24 @@ def test_nothing_but_an_older_export_is_replaced(model, tmp_path):
     (folder / "chapter.txt").write_text("a year of work")
     file = tmp_path / "model.keras"
     file.write_text("the model that is read")
-    for path, format in [(folder, None), (file, "tf_saved_model")]:
-        with pytest.raises(ValueError, match="`path` holds something else"):
+    served = tmp_path / "serving"
+    served.mkdir()
+    (served / "saved_model.pb").write_text("an older export")
+    (served / "labels.txt").write_text("what the user put beside it")
+    beside = tmp_path / "model.bin"
+    beside.mkdir()
+    for path, format, lost in [
+        (folder, None, "chapter.txt"),
+        (file, "tf_saved_model", "model.keras"),
+        (served, None, "labels.txt"),
+        (tmp_path / "model.xml", None, "model.bin"),
+    ]:
+        with pytest.raises(
+            ValueError, match=f"`path` holds something else.*{lost}'\\."
+        ):
             export(model, path, format)
     assert (folder / "chapter.txt").read_text() and file.read_text()
+    assert (served / "labels.txt").read_text() and beside.is_dir()
 
 
 @some_formats

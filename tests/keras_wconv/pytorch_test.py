@@ -138,6 +138,91 @@ def test_another_epsilon_is_said():
         load_state_dict(model, module.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("module", "layer"),
+    [
+        (torch.nn.LayerNorm(4), layers.LayerNormalization),
+        (
+            torch.nn.GroupNorm(2, 4),
+            lambda **epsilon: layers.GroupNormalization(2, **epsilon),
+        ),
+    ],
+)
+def test_the_epsilon_of_other_normalizations(module, layer):
+    x = 0.03 * np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+    model = keras.Sequential([keras.Input((4,)), layer(epsilon=1e-5)])
+    load_state_dict(model, module.state_dict())
+    # The rounding of float32, of numbers of about 1.
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(model(x)),
+        module(torch.tensor(x)).detach().numpy(),
+        atol=1e-5,
+    )
+    model = keras.Sequential([keras.Input((4,)), layer()])
+    with pytest.warns(UserWarning, match=r"epsilon of these layers: .*\(0.001\)"):
+        load_state_dict(model, module.state_dict())
+
+
+def nested(*names):
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 3)),
+            *(
+                keras.Sequential([layers.Conv2D(3, 3, name="conv1")], name=name)
+                for name in names
+            ),
+        ]
+    )
+
+
+@pytest.mark.parametrize("names", [None, {"enc/conv1": "0.0", "dec/conv1": "1.0"}])
+def test_nested_models_with_equal_inner_names(names):
+    module = torch.nn.Sequential(
+        *(torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3)) for _ in range(2))
+    )
+    model = nested("enc", "dec")
+    load_state_dict(model, module.state_dict(), names)
+    np.testing.assert_allclose(*outputs_of_both(module, model, 3), rtol=1e-3, atol=1e-4)
+
+
+def test_a_nested_name_without_its_model():
+    state = torch.nn.Conv2d(3, 3, 3).state_dict()
+    load_state_dict(nested("enc"), state, {"conv1": ""})
+    with pytest.raises(ValueError, match=r"has 'conv1', which is .* not the only one"):
+        load_state_dict(nested("enc", "dec"), state, {"conv1": ""})
+
+
+class Scaled(layers.Layer):
+    """A layer that holds a layer and a weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = layers.Conv2D(3, 3)
+
+    def build(self, input_shape):
+        self.gain = self.add_weight(shape=(), name="gain")
+        self.conv.build(input_shape)
+
+    def call(self, inputs):
+        return self.gain * self.conv(inputs)
+
+
+def test_a_weight_that_no_module_gives_is_listed():
+    model = keras.Sequential([keras.Input((6, 6, 3)), Scaled()])
+    with pytest.raises(ValueError, match=r"weight '.*gain' has no module"):
+        load_state_dict(model, torch.nn.Conv2d(3, 3, 3).state_dict())
+
+
+def test_a_factor_of_each_channel():
+    """Its kernel has one axis."""
+    scale = layers.EinsumDense("bc,c->bc", (3,), name="scale")
+    model = keras.Sequential([keras.Input((3,)), scale])
+    load_state_dict(model, {"scale.weight": np.arange(3)})
+    np.testing.assert_array_equal(model.get_weights()[0], [0, 1, 2])
+    with pytest.raises(ValueError, match=r"has shape \(2,\), expected \(3,\)"):
+        load_state_dict(model, {"scale.weight": np.arange(2)})
+
+
 def test_a_plain_convolution_into_a_weighted_layer_is_said():
     module = torch.nn.Conv2d(4, 6, 3)
     layer = keras_wconv.WeightedConv2D(6, 3, density=[0.7], name="conv")
