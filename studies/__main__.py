@@ -410,10 +410,11 @@ def answers_table(studies):
                     str(sum(len(found.tried(name, cell)) for name in found.sides[side]))
                     for side in SIDES
                 ),
+                ", ".join(found.never_varied(sides[1], cell)) or "\N{EN DASH}",
             ]
         )
     columns = ["network", "training", *SIDES, "difference", "pairs", "failed runs"]
-    return markdown_table([*columns, "tuning runs"], lines)
+    return markdown_table([*columns, "tuning runs", "never varied"], lines)
 
 
 def means_table(found):
@@ -487,7 +488,8 @@ def text(rows, studies):
             "published coefficients. Learning rate and one factor of all initial "
             "kernels are tuned on both sides with the same number of runs. Mean of the "
             "test metric, and the difference with its 95 % interval, over the pairs in "
-            "which both trained; failed runs of baseline and proposal. Where all "
+            "which both trained; failed runs of baseline and proposal; what of "
+            "the proposal the tuning had too few runs to vary. Where all "
             "differences are equal, the search chose a density of 1, the standard "
             "convolution. `python -m studies.small_kernels` runs it.",
             answers_table(small),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
@@ -217,6 +218,24 @@ class Results:
     def edges(self, cell: str | None = None) -> dict[str, Any]:
         """Returns which tuned values lie at the edge of their range, by candidate."""
         return self._chosen(cell)["edges"]
+
+    def never_varied(self, candidate: str, cell: str | None = None) -> list[str]:
+        """Returns what tuning could have varied, but had too few runs for."""
+        tried = [record["values"] for record in self.tried(candidate, cell)]
+        space = self.settings["candidates"].get(candidate, {}).get("space", ())
+        names = []
+        for config in map(ast.literal_eval, space if tried else ()):
+            values = {repr(one.get(config["name"])) for one in tried}
+            is_fixed = (
+                "value" in config
+                or len(config.get("values", "several")) == 1
+                or (
+                    "min_value" in config and config["min_value"] == config["max_value"]
+                )
+            )
+            if not is_fixed and len(values) == 1:
+                names.append(config["name"])
+        return names
 
     def effects(self, cell: str | None = None) -> dict[str, Answer]:
         """Returns a `statistics.Answer` by name, for the metric on the test split.

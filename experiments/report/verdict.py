@@ -89,6 +89,16 @@ def sentences(results, cell):
             f"At the edge of a tuned range: {'; '.join(at_edges)}. A wider range may "
             "change the answer."
         )
+    untried = [
+        f"{name} ({', '.join(names)})"
+        for name in chosen.values()
+        if (names := results.never_varied(name, cell))
+    ]
+    if untried:
+        yield (
+            f"Never varied by the tuning: {'; '.join(untried)}. Give more `trials`: "
+            "DIRECT-L varies one after the other, with two runs for each."
+        )
     compared = (chosen["proposal"], *results.sides["controls"])
     apart = [n for n in compared if not results.is_paired(chosen["baseline"], n, cell)]
     if apart:
