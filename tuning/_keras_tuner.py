@@ -6,6 +6,8 @@ Checked with KerasTuner 1.4.8. Why each is needed:
   classes write their files in place, and a kill leaves them empty.
 - `_record_values`: a name that an inactive scope has, too, gets a random value.
 - `_retry_queue`: to run a trial again whose worker is gone.
+- `_check_consecutive_failures`: the base class counts every earlier run of failures,
+  and a search that it ended once could never go on.
 - `_display`: it fails at the end of a trial that began in an earlier process.
 - `_seed_state`: the base class takes the seed 0 for none.
 - `_is_worker`, `_populate_initial_space`: `Tuner.save` and `Tuner.reload` use them.
@@ -28,6 +30,7 @@ import contextlib
 import functools
 import gc
 import inspect
+import itertools
 import json
 import os
 import time
@@ -53,6 +56,7 @@ class Oracle(kt.Oracle):
 
     def __init__(self, *args, seed=None, **kwargs):
         super().__init__(*args, seed=seed, **kwargs)
+        self._num_forgiven = 0  # of the trials in `end_order`, before a new start
         if seed is not None:
             self.seed = self._seed_state = seed
 
@@ -71,6 +75,19 @@ class Oracle(kt.Oracle):
     def save(self):
         content = json.dumps(self.get_state())
         write_atomically(Path(self._get_oracle_fname()), content)
+
+    def set_state(self, state):
+        super().set_state(state)
+        self._num_forgiven = len(self.end_order)
+
+    def _check_consecutive_failures(self):
+        ended = [self.trials[name] for name in self.end_order[self._num_forgiven :]]
+        failed = itertools.takewhile(
+            lambda trial: trial.status == TrialStatus.FAILED, reversed(ended)
+        )
+        if len(list(failed)) == self.max_consecutive_failed_trials:
+            self._num_forgiven = len(self.end_order)
+            raise RuntimeError("Number of consecutive failures exceeded the limit.")
 
     def _record_values(self, trial):
         hyperparameters = trial.hyperparameters

@@ -257,6 +257,22 @@ def test_too_many_failures_end_the_search(tmp_path):
     assert len(reloaded.trials) == 4
 
 
+@pytest.mark.parametrize("how", ["resumed", "continued"])
+def test_search_that_failures_ended_goes_on(tmp_path, how):
+    def fails(trial):
+        return "INVALID" if 0 < int(trial.trial_id) < 4 else score(trial)
+
+    oracle = make_oracle(tmp_path, max_consecutive_failed_trials=3)
+    with pytest.raises(RuntimeError, match="Trials 01, 02, 03 failed"):
+        drive(oracle, fails)
+    if how == "resumed":
+        oracle = make_oracle(tmp_path, max_consecutive_failed_trials=3)
+        oracle.reload()
+    drive(oracle, score, trials=5)
+    with pytest.raises(RuntimeError, match="Trials 09, 10, 11 failed"):
+        drive(oracle, lambda trial: "INVALID")
+
+
 def test_retries_forget_the_failed_run(tmp_path, uninterrupted):
     failed = set()
 
