@@ -151,7 +151,10 @@ def _hide_densities(model_config):
         config = layer["config"]
         if "layers" in config:
             _hide_densities(layer)
-        elif config.get("density") is not None and config["density_trainable"] is False:
+        elif (
+            config.get("density") is not None
+            and config.get("density_trainable") is False
+        ):
             config["density"] = "any"
 
 

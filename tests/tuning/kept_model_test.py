@@ -201,6 +201,33 @@ def test_density_in_a_wrapper_is_not_overlooked():
     assert "coefficients" in kept.start_as(build_video(0.8))
 
 
+@keras.saving.register_keras_serializable("kept_model_test")
+class Foam(keras.layers.Layer):
+    def __init__(self, density, **options):
+        super().__init__(**options)
+        self.density = density
+
+    def call(self, inputs):
+        return inputs * self.density
+
+    def get_config(self):
+        return {**super().get_config(), "density": self.density}
+
+
+def test_a_layer_of_ones_own_may_have_a_density():
+    def build_foam(density, of_foam=0.5):
+        keras.utils.clear_session(free_memory=False)
+        conv = WeightedConv2D(1, 3, density=[density])
+        layers = [keras.Input((6, 6, 1)), conv, Foam(of_foam)]
+        model = keras.Sequential(layers, name="foamy")
+        model.compile("sgd", "mse")
+        return model
+
+    kept = KeptModel(build_foam(0.7))
+    assert kept.start_as(build_foam(0.8)) is None
+    assert "density was 0.5 and is 0.6" in kept.start_as(build_foam(0.8, 0.6))
+
+
 class Subclassed(keras.Model):
     def call(self, inputs):
         return inputs
