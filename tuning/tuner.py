@@ -43,9 +43,9 @@ class DensityTuner(_keras_tuner.Tuner):
     All trials draw the same random numbers, so that the initial kernels and the order
     of the batches (if `fit` shuffles) cause no differences.
 
-    A run that ends at NaN or infinity has failed, and such an epoch is never the best.
-    When the search ends, a warning names the failed trials. Hyperparameters that
-    `HyperModel.fit` declares before it trains are found when the search begins.
+    An epoch at NaN or infinity is never the best, and a run of such epochs alone has
+    failed. When the search ends, a warning names the failed trials. Hyperparameters
+    that `HyperModel.fit` declares before it trains are found when the search begins.
     `keras_tuner.oracles.HyperbandOracle` sets the number of epochs. A `DensityLogger`
     writes one file for each run, such as `densities_trial_02_execution_0.csv`.
 
