@@ -58,7 +58,7 @@ class Oracle(kt.Oracle):
         super().__init__(*args, seed=seed, **kwargs)
         self._num_forgiven = 0  # of the trials in `end_order`, before a new start
         if seed is not None:
-            self.seed = self._seed_state = seed
+            self.seed = self._seed_state = int(seed)
 
     def _set_project_dir(self, directory, project_name):
         super()._set_project_dir(directory, project_name)

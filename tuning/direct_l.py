@@ -12,6 +12,7 @@ import bisect
 import collections
 import dataclasses
 import math
+import numbers
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Self
 
@@ -127,7 +128,7 @@ class DirectLSearch:
         locally_biased: bool = True,
         space: Cube | None = None,
     ) -> None:
-        if not isinstance(dimensions, int) or dimensions < 1:
+        if not isinstance(dimensions, numbers.Integral) or dimensions < 1:
             raise ValueError(
                 f"`dimensions` must be an integer of at least 1. "
                 f"Received: {dimensions!r}"
@@ -141,9 +142,10 @@ class DirectLSearch:
                 "`min_side` is a part of the cube's side: expected a number between 0 "
                 f"and 1, or None for no floor. Received: {min_side}"
             )
-        self.dimensions = dimensions
-        self.epsilon = epsilon
-        self.min_side = min_side
+        # Numbers of Python: JSON does not take those of NumPy.
+        self.dimensions = int(dimensions)
+        self.epsilon = float(epsilon)
+        self.min_side = None if min_side is None else float(min_side)
         self.locally_biased: bool = bool(locally_biased)
         self._space = space or Cube()
 

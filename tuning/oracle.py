@@ -120,12 +120,13 @@ class DirectLOracle(_keras_tuner.Oracle):
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
         self._seed_is_given = seed is not None
+        # It raises what is wrong with its arguments.
+        search = DirectLSearch(1, epsilon, min_side, locally_biased)
         self._search_arguments = {
-            "epsilon": epsilon,
-            "min_side": min_side,
-            "locally_biased": bool(locally_biased),
+            "epsilon": search.epsilon,
+            "min_side": search.min_side,
+            "locally_biased": search.locally_biased,
         }
-        DirectLSearch(1, **self._search_arguments)  # raises what is wrong with them
         for hp in self.hyperparameters.space:
             check_searchable(hp)
         self._search = None  # until the first trial, which freezes the space
@@ -398,9 +399,8 @@ def _describe_one(hp):
         return f"Float in [{hp.min_value}, {hp.max_value}], {hp.sampling}"
     if isinstance(hp, Fixed):
         return f"Fixed {hp.value!r}"
-    config = {
-        k: v for k, v in hp.get_config().items() if k not in ("name", "conditions")
-    }
+    apart = "name", "conditions", "default"  # The search uses no default.
+    config = {k: v for k, v in hp.get_config().items() if k not in apart}
     return f"{type(hp).__name__} {config}"
 
 

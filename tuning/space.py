@@ -11,6 +11,7 @@ require("keras_tuner", extra="tuning")
 
 from keras_tuner.engine.hyperparameters import (  # noqa: E402 - named first if absent
     Boolean,
+    Choice,
     Fixed,
     Float,
     Int,
@@ -36,7 +37,10 @@ class _Parameter:
         if isinstance(hp, Int) and hp.step is None:
             values = range(hp.min_value, hp.max_value + 1)
             return cls(hp, list(values) if len(values) <= 1000 else None)
-        return cls(hp, None if is_range(hp) else list(hp.values))
+        if is_range(hp):
+            return cls(hp, None)
+        # KerasTuner computes integers on a logarithmic scale as floats.
+        return cls(hp, [int(v) if isinstance(hp, Int) else v for v in hp.values])
 
     @property
     def is_constant(self):
@@ -133,6 +137,11 @@ def is_range(hp):
 
 
 def check_searchable(hp):
+    if isinstance(hp, Choice) and len(set(hp.values)) < len(hp.values):
+        raise ValueError(
+            f"DIRECT-L searches values that differ. Received: {hp}. Give each value "
+            "once."
+        )
     if is_range(hp):
         advice = None
         if not (math.isfinite(hp.min_value) and math.isfinite(hp.max_value)):

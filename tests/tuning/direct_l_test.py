@@ -231,6 +231,12 @@ def test_state_restores_the_search_at_every_moment(locally_biased):
         assert restored.best() == search.best()
 
 
+def test_numbers_may_be_those_of_numpy():
+    search = DirectLSearch(np.int64(2), np.float32(0.5), np.float64(0.25))
+    state = json.loads(json.dumps(search.get_state()))
+    assert state == DirectLSearch(2, 0.5, 0.25).get_state()
+
+
 def test_state_of_another_search_is_refused():
     search = DirectLSearch(2)
     run(search, waves, 50)

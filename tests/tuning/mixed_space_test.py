@@ -87,6 +87,14 @@ def test_values_are_those_that_were_declared(tmp_path):
         assert ("momentum" in values) == (values["optimizer"] == "sgd")
 
 
+def test_an_integer_of_one_value_is_an_integer(tmp_path):
+    hp = kt.HyperParameters()
+    hp.Int("units", 8, 12, step=2, sampling="log")  # 16 is too large.
+    hp.Boolean("bias")
+    tried = drive(make_oracle(tmp_path, hp, None), lambda values: 0.0)
+    assert [repr(values["units"]) for values in tried] == ["8", "8"]
+
+
 def test_a_space_of_few_values_is_tried_whole_and_once(tmp_path):
     tried = drive(make_oracle(tmp_path, discrete(), max_trials=None), of_discrete)
     with_d = itertools.product("xyz", (1, 2, 3, 4), (True,), (0.1, 0.2))

@@ -5,6 +5,7 @@ import math
 import threading
 
 import keras_tuner as kt
+import numpy as np
 import pytest
 
 from keras_wconv.tuning import DirectLOracle, _keras_tuner
@@ -406,6 +407,27 @@ def test_changed_search_is_not_continued(tmp_path, arguments, change):
         resume(tmp_path, **arguments)
 
 
+def test_search_with_numbers_of_numpy_resumes(tmp_path):
+    arguments = {"epsilon": np.float32(0.1), "min_side": np.float64(0.1)}
+    drive(make_oracle(tmp_path, seed=np.int64(1), **arguments), trials=2)
+    assert len(drive(resume(tmp_path, **arguments), trials=2).trials) == 4
+
+
+def test_defaults_may_change(tmp_path):
+    """The search does not use them."""
+
+    def defaults(*values):
+        hp = kt.HyperParameters()
+        hp.Int("a", 1, 50, default=values[0])
+        hp.Choice("b", [0.1, 0.2], default=values[1])
+        hp.Boolean("c", default=values[2])
+        return hp
+
+    arguments = {"hyperparameters": defaults(1, 0.1, False)}
+    drive(make_oracle(tmp_path, **arguments), trials=2)
+    resume(tmp_path, hyperparameters=defaults(2, 0.2, True))
+
+
 def test_space_may_change_before_the_first_trial(tmp_path):
     make_oracle(tmp_path).save()
     oracle = resume(tmp_path, hyperparameters=space(a=(0, 4)))
@@ -428,6 +450,7 @@ def test_space_with_nothing_to_search(tmp_path):
     [
         (lambda hp: hp.Float("x", 1, 1), "use `hp.Fixed`"),
         (lambda hp: hp.Float("x", 0, math.inf), "finite bounds"),
+        (lambda hp: hp.Choice("x", ["b", "a", "a", "b"]), "Give each value once"),
     ],
 )
 def test_what_direct_cannot_search_is_refused(tmp_path, declare, advice):
