@@ -57,6 +57,7 @@ class Oracle(kt.Oracle):
     def __init__(self, *args, seed=None, **kwargs):
         super().__init__(*args, seed=seed, **kwargs)
         self._num_forgiven = 0  # of the trials in `end_order`, before a new start
+        self._file_content = None  # as it was last read or written here
         if seed is not None:
             self.seed = self._seed_state = int(seed)
 
@@ -75,6 +76,7 @@ class Oracle(kt.Oracle):
     def save(self):
         content = json.dumps(self.get_state())
         write_atomically(Path(self._get_oracle_fname()), content)
+        self._file_content = content
 
     def set_state(self, state):
         super().set_state(state)
@@ -123,12 +125,18 @@ class Oracle(kt.Oracle):
         """
         path = Path(self._get_oracle_fname())
         try:
-            return json.loads(path.read_text())
+            self._file_content = path.read_text()
+            return json.loads(self._file_content)
         except (FileNotFoundError, ValueError) as error:
             raise ValueError(
                 f"The search cannot resume: {path} is absent or damaged. Restore it, "
                 "or start again with `overwrite=True` or another `project_name`."
             ) from error
+
+    def is_outdated(self):
+        """Returns whether another oracle has written the file since."""
+        path = Path(self._get_oracle_fname())
+        return path.exists() and path.read_text() != self._file_content
 
     def run_again(self, trial_id):
         """Hands out a trial before any new one."""

@@ -216,10 +216,21 @@ class DirectLOracle(_keras_tuner.Oracle):
         super().update_space(hyperparameters)
         self._space_is_complete = True
 
+    def claim_folder(self) -> None:
+        """Keeps other processes out of the folder until the search is over.
+
+        They would write over each other's trials. What another one has done since this
+        oracle was made is reloaded.
+        """
+        if self._lock is None:
+            lock = FolderLock(self.folder)
+            if self.is_outdated():
+                self.reload()
+            self._lock = lock
+
     @_synchronized
     def create_trial(self, tuner_id: str) -> Trial:
-        # Until the search is over: two processes would write over each other's trials.
-        self._lock = self._lock or FolderLock(self.folder)
+        self.claim_folder()
         trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED and not self.ongoing_trials:
             self._lock = None

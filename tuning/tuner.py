@@ -19,6 +19,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from .._trials import Trials
 from ..callbacks import DensityLogger
 from . import _keras_tuner
+from .folder_lock import FolderLock
 from .kept_model import KeptModel
 from .oracle import DirectLOracle, Objective, describe_divergence, describe_failures
 from .resume import TrainingBackup, describe_hidden_order
@@ -43,8 +44,8 @@ class DensityTuner(_keras_tuner.Tuner):
     All trials draw the same random numbers, so that the initial kernels and the order
     of the batches (if `fit` shuffles) cause no differences.
 
-    An epoch at NaN or infinity is never the best, and a run of such epochs alone has
-    failed. When the search ends, a warning names the failed trials. Hyperparameters
+    A run that diverges has the score of its best epoch, and has failed if that is not
+    finite. When the search ends, a warning names the failed trials. Hyperparameters
     that `HyperModel.fit` declares before it trains are found when the search begins.
     `keras_tuner.oracles.HyperbandOracle` sets the number of epochs. A `DensityLogger`
     writes one file for each run, such as `densities_trial_02_execution_0.csv`.
@@ -111,6 +112,11 @@ class DensityTuner(_keras_tuner.Tuner):
         self._kept = None
         self._collection = _keras_tuner.Collection()
         self._warned = set()
+        if kwargs.get("overwrite") and not self._is_worker():
+            # No search of another process. Windows does not delete a locked file.
+            directory = kwargs.get("directory") or "."
+            name = kwargs.get("project_name") or "untitled_project"
+            FolderLock(Path(directory, name)).release()
         super().__init__(oracle, hypermodel, **kwargs)
 
     def on_search_begin(self) -> None:
@@ -131,6 +137,8 @@ class DensityTuner(_keras_tuner.Tuner):
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         self.declare_space_of_fit(fit_args, fit_kwargs)
+        if isinstance(self.oracle, DirectLOracle):
+            self.oracle.claim_folder()  # before anything is saved
         try:
             super().search(*fit_args, **fit_kwargs)
         finally:

@@ -9,6 +9,7 @@ import keras
 import keras_tuner as kt
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from keras_wconv import WeightedConv2D, WeightedDepthwiseConv2D, callbacks, tuning
 from keras_wconv.tuning import _keras_tuner
@@ -408,6 +409,52 @@ def returning(values):
             return result
 
     return Returning()
+
+
+class Stub(tuning.DirectL):
+    runs = 0
+
+    def run_trial(self, trial, verbose):
+        self.runs += 1
+        return trial.hyperparameters["a"]
+
+
+def make_stub(directory, **arguments):
+    hp = kt.HyperParameters()
+    hp.Float("a", 0, 1)
+    return Stub(hyperparameters=hp, directory=directory, **arguments)
+
+
+def contents(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*.json")}
+
+
+@pytest.mark.parametrize("how", ["overwrites", "was made early"])
+def test_a_folder_in_use_is_left_alone(tmp_path, how):
+    early = make_stub(tmp_path, max_trials=9)
+    make_stub(tmp_path, max_trials=3).search(verbose=0)
+    before = contents(tmp_path)
+    # Another lock of one process is refused as that of another process is.
+    with FileLock(tmp_path / "untitled_project" / ".lock"):
+        with pytest.raises(ValueError, match="is in use by process"):
+            if how == "overwrites":
+                make_stub(tmp_path, overwrite=True)
+            else:
+                early.search(verbose=0)
+        assert contents(tmp_path) == before
+    make_stub(tmp_path, overwrite=True)
+    assert not contents(tmp_path)
+
+
+def test_a_tuner_made_early_goes_on_from_what_is_there(tmp_path):
+    early = make_stub(tmp_path, max_trials=9)
+    make_stub(tmp_path, max_trials=4).search(verbose=0)
+    early.search(verbose=0)
+    assert early.runs == 5
+    whole = make_stub(tmp_path / "whole", max_trials=9)
+    whole.search(verbose=0)
+    scores = [[t.score for t in x.oracle.trials.values()] for x in (early, whole)]
+    assert scores[0] == scores[1]
 
 
 ORACLES = {
