@@ -25,8 +25,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from .direct_l import Cube, DirectLSearch, value_between
 
-# The attribute of a trial that names the point of the cube that it was given.
-_POINT = "direct_l:point"
+# The attribute of a trial with the point of the cube that it was given, and the values
+# there, which tell whether the space is still the same.
+_GIVEN = "direct_l:given"
 
 
 class DirectLSampler(BaseSampler):
@@ -44,9 +45,10 @@ class DirectLSampler(BaseSampler):
     - If all points of a batch are taken, a worker repeats the running point with the
       fewest trials, the first of them: Optuna cannot let it wait. The search uses the
       trial that ends first. The point of a killed worker is repeated in this way, too.
-    - Failed trials, NaN, infinity and violated constraints are failures: the search
-      works around them. A completed trial at the same values replaces them, whether
-      Optuna retried it or you enqueued it.
+    - Failed trials, NaN, infinity, violated constraints and points out of the ranges
+      that a trial asks for are failures: the search works around them. A completed
+      trial at the same values replaces them, whether Optuna retried it or you enqueued
+      it.
     - A pruned trial counts with the last value that it reported. Pruning depends on
       the other trials, and then so do the points.
     - Enqueued and imported trials count if they are at a point of the search.
@@ -103,6 +105,7 @@ class DirectLSampler(BaseSampler):
         }
         DirectLSearch(1, **self._search_arguments)  # raises what is wrong with them
         self._search_space = None
+        self._has_warned = False
         if search_space is not None:
             self._search_space = _searchable(search_space)
             if not self._search_space:
@@ -142,7 +145,7 @@ class DirectLSampler(BaseSampler):
                 f"DIRECT-L has no point left at min_side={search.min_side}: the search "
                 "is over. Make `min_side` smaller for a finer one."
             )
-        point = tuple(trial.system_attrs.get(_POINT, ()))
+        point = space.point_of(trial)
         if point not in batch:  # A trial that Optuna retries has one already.
             free = [p for p in batch if space.key(p) not in found]
             # Earlier trials that have no point yet will take the first ones.
@@ -152,7 +155,8 @@ class DirectLSampler(BaseSampler):
             else:
                 point = min(batch, key=lambda p: len(found.get(space.key(p), ())))
             # Optuna's own samplers store their data of a trial in the same way.
-            study._storage.set_trial_system_attr(trial._trial_id, _POINT, list(point))
+            given = {"point": point, "values": space.internal_values(point)}
+            study._storage.set_trial_system_attr(trial._trial_id, _GIVEN, given)
         return space.values(point)
 
     def sample_independent(
@@ -192,8 +196,24 @@ class DirectLSampler(BaseSampler):
         ended.state, ended.values = state, values
         trials = [t for t in _all_trials(study) if t.number != trial.number] + [ended]
         distributions = self._distributions(trials)
+        self._warn_of_other_ranges(ended, distributions)
         if distributions and self._told(study, _Space(distributions), trials)[0].done:
             _stop(study)
+
+    def _warn_of_other_ranges(self, trial, distributions):
+        changes = [
+            f"{name!r} has {trial.distributions[name]}, and the search {searched}"
+            for name, searched in distributions.items()
+            if trial.distributions.get(name, searched) != searched
+        ]
+        if changes and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"Trial {trial.number} has other ranges than the search, which keeps "
+                f"its own: {'; '.join(changes)}. Points out of a trial's ranges count "
+                "as failures. Start a new study to search other ranges.",
+                stacklevel=2,
+            )
 
     # === The search ===
 
@@ -215,6 +235,13 @@ class DirectLSampler(BaseSampler):
             key = space.key_of(trial)
             if key is not None:
                 found[key].append(trial)
+            point = space.point_of(trial)
+            if point is not None and space.key(point) != key:
+                # It took other values, as others would: the point cannot be tried.
+                failed = copy.copy(trial)
+                if failed.state.is_finished():
+                    failed.state = TrialState.FAIL
+                found[space.key(point)].append(failed)
         sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
         search = DirectLSearch(space.dimensions, **self._search_arguments, space=space)
         progress = True
@@ -257,7 +284,7 @@ def _is_undecided(trial, search_space, number):
     return (
         trial.state == TrialState.RUNNING
         and trial.number < number
-        and _POINT not in trial.system_attrs
+        and _GIVEN not in trial.system_attrs
         and not (trial.params.keys() | _fixed(trial).keys()) & search_space.keys()
     )
 
@@ -310,6 +337,15 @@ def _searchable(distributions):
                 f"DIRECT-L searches finite ranges. Received: {distribution} for "
                 f"{name!r}. Give it finite bounds."
             )
+        if isinstance(distribution, CategoricalDistribution):
+            choices = distribution.choices
+            indices = [distribution.to_internal_repr(choice) for choice in choices]
+            if indices != list(range(len(choices))):
+                raise ValueError(
+                    "Optuna takes equal choices, such as True and 1, for one. "
+                    f"Received: {distribution} for {name!r}. Give each value once, or "
+                    "a string for each."
+                )
     return {name: d for name, d in distributions.items() if not d.single()}
 
 
@@ -378,6 +414,21 @@ class _Space(Cube):
         axes = zip(self._axes.values(), point, strict=True)
         return tuple(axis.internal(coordinate) for axis, coordinate in axes)
 
+    def internal_values(self, point):
+        """Returns the values at a point by name, as Optuna stores them."""
+        return dict(zip(self._axes, self.key(point), strict=True))
+
+    def point_of(self, trial):
+        """Returns the point that a trial was given in this space, or None."""
+        given = trial.system_attrs.get(_GIVEN)
+        if given is None or given["values"].keys() != self._axes.keys():
+            return None
+        point = tuple(given["point"])
+        here = self.internal_values(point)
+        # Another machine may round a logarithm differently.
+        are_close = (math.isclose(given["values"][name], here[name]) for name in here)
+        return point if all(are_close) else None
+
     def key_of(self, trial):
         """Returns the key of the point of a trial, or None if it has none.
 
@@ -393,15 +444,11 @@ class _Space(Cube):
             }
         except ValueError:
             return None  # A value of another type.
-        point = trial.system_attrs.get(_POINT)
-        if point is not None and len(point) == self.dimensions:
-            key = self.key(point)
-            # Another machine may round a logarithm differently.
-            if all(
-                name not in internal or math.isclose(internal[name], there)
-                for name, there in zip(self._axes, key, strict=True)
-            ):
-                return key
+        point = self.point_of(trial)
+        if point is not None:
+            there = self.internal_values(point)
+            if all(math.isclose(internal[name], there[name]) for name in internal):
+                return tuple(there.values())
         if len(internal) == self.dimensions:
             return tuple(internal.values())
         return None

@@ -500,6 +500,37 @@ def test_trials_that_optuna_retries_keep_their_points(tmp_path):
     assert points(finished) == alone(10)
 
 
+@pytest.mark.filterwarnings("ignore:.* is not searched:UserWarning")
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (FloatDistribution(0, 2), FloatDistribution(0, 1), 10),
+        (FloatDistribution(0, 2), FloatDistribution(0, 20), 12),
+        (IntDistribution(1, 8), IntDistribution(1, 8, step=2), 4),
+    ],
+)
+def test_other_ranges_are_named_and_points_out_of_them_fail(before, after, expected):
+    study = optuna.create_study(sampler=DirectLSampler())
+    study.optimize(lambda trial: abs(trial._suggest("x", before) - 0.7), n_trials=3)
+    with pytest.warns(UserWarning, match="has other ranges than the search") as caught:
+        study.optimize(lambda trial: abs(trial._suggest("x", after) - 0.7), n_trials=12)
+    (told,) = [str(w.message) for w in caught if "other ranges" in str(w.message)]
+    assert str(before) in told
+    assert str(after) in told
+    assert len(points(study.trials)) >= expected
+
+
+def test_points_of_another_space_are_not_lost():
+    """Trials of another space were given the same points, at other values."""
+    first = optuna.create_study(sampler=DirectLSampler({"x": FloatDistribution(0, 2)}))
+    first.optimize(lambda trial: trial.suggest_float("x", 0, 2), n_trials=9)
+    alone = optuna.create_study(sampler=DirectLSampler({"x": FloatDistribution(0, 9)}))
+    alone.optimize(lambda trial: trial.suggest_float("x", 0, 9), n_trials=9)
+    first.sampler = alone.sampler
+    first.optimize(lambda trial: trial.suggest_float("x", 0, 9), n_trials=9)
+    assert points(first.trials[9:]) == points(alone.trials)
+
+
 def test_a_parameter_out_of_the_space_is_named_and_kept_in_the_middle():
     def branches(trial):
         if trial.suggest_categorical("kind", ["a", "b"]) == "a":
@@ -557,6 +588,9 @@ def test_bad_arguments():
         DirectLSampler({"x": (0.5, 1.5)})
     with pytest.raises(ValueError, match="finite ranges"):
         DirectLSampler({"x": FloatDistribution(0, math.inf)})
+    for choices in ((None, True, 1), (0.0, False), ("a", "a")):
+        with pytest.raises(ValueError, match="equal choices, such as True and 1"):
+            DirectLSampler({"x": CategoricalDistribution(choices)})
     with pytest.raises(ValueError, match="`epsilon` must be"):
         DirectLSampler(epsilon=-1)
     study = optuna.create_study(
