@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import numbers
-import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,9 +24,6 @@ PUBLISHED_RANGES = {
 }
 Ranges = Sequence[tuple[float, float]]
 FAMILIES = ("coefficients", "gaussian")
-# For each `HyperParameters`, what was asked for first under a name. What its space has
-# instead may be meant: the `hyperparameters` of a tuner override those of a model.
-_asked_first = weakref.WeakKeyDictionary()
 
 
 def density(
@@ -70,8 +66,7 @@ def density(
         of floats, or a `keras_wconv.densities.Gaussian`.
 
     Raises:
-        ValueError: If a kernel has nothing to weight, an argument does not suit it, or
-            a name has other ranges already.
+        ValueError: If a kernel has nothing to weight, or an argument does not suit it.
 
     Example:
 
@@ -211,16 +206,4 @@ def _float(hp, name, low, high, default, log=False):
     if hasattr(hp, "suggest_float"):  # an Optuna trial
         return hp.suggest_float(name, low, high, log=log)
     sampling = "log" if log else "linear"
-    value = hp.Float(name, low, high, sampling=sampling, default=default)
-    asked = {"min_value": low, "max_value": high, "sampling": sampling}
-    first = _asked_first.setdefault(hp, {}).setdefault(name, asked)
-    is_declared = any(  # in this scope or in another one, which the name begins with
-        one.name.endswith(name) and asked.items() <= one.get_config().items()
-        for one in hp.space
-    )
-    if asked != first and not is_declared:
-        raise ValueError(
-            f"{name!r} cannot have two `ranges`. Expected {first}, as at first. "
-            f"Received: {asked}. Give the second density a `name` of its own."
-        )
-    return value
+    return hp.Float(name, low, high, sampling=sampling, default=default)

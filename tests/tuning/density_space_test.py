@@ -161,42 +161,6 @@ def test_direct_l_begins_in_the_middle_of_the_logarithmic_range(tmp_path):
     assert first["density_32_sigma"] == pytest.approx(math.sqrt(0.5 * 32))
 
 
-def test_one_name_has_one_range():
-    hp = kt.HyperParameters()
-    for _ in range(2):
-        tuning.density(hp, 3, ranges=[(0.5, 1.5)])
-        tuning.density(hp, 32)
-    with pytest.raises(ValueError, match="'density_3_1' cannot have two `ranges`"):
-        tuning.density(hp, 3, ranges=[(0.1, 0.9)])
-    with pytest.raises(ValueError, match="'density_32_sigma' cannot have two"):
-        tuning.density(hp, 32, family="gaussian", ranges=(1, 2))
-
-
-def test_ranges_of_scopes_may_differ():
-    hp = kt.HyperParameters()
-    for _ in range(2):  # a trial, too, begins with what is declared
-        for kind, ranges in (("a", [(0.5, 1.5)]), ("b", [(0.1, 0.9)])):
-            hp.Choice("kind", ["a", "b"])
-            with hp.conditional_scope("kind", [kind]):
-                tuning.density(hp, 3, ranges=ranges)
-            with hp.name_scope(kind):
-                tuning.density(hp, 3, ranges=ranges)
-        assert len(hp.space) == 5
-        hp = hp.copy()
-
-
-@pytest.mark.parametrize(
-    "declare",
-    [lambda hp, name: hp.Float(name, 0.9, 1.1), lambda hp, name: hp.Fixed(name, 0.9)],
-)
-def test_ranges_may_be_overridden(declare):
-    hp = kt.HyperParameters()
-    declare(hp, "density_3_1")
-    for _ in range(2):
-        assert tuning.density(hp, 3) == [0.9]
-    assert len(hp.space) == 1
-
-
 def test_bad_arguments():
     hp = kt.HyperParameters()
     for kernel_size in (1, 2, (1, 1)):
