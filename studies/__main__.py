@@ -214,8 +214,8 @@ def _interval(row, name, digits=1):
 def _signed(mean, half, digits):
     """Returns a difference with half of its interval, which may be missing, as text."""
     text = f"{mean:+.{digits}f}"
-    if np.isfinite(half):
-        text += f" ± {half:.{digits}f}"
+    if np.isfinite(half):  # Without spaces: an interval is not broken across lines.
+        text += f"±{half:.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -572,8 +572,7 @@ def readme_table(rows, studies):
     columns = ("", "examples", "best standard, size", "largest kernel")
     kinds = ("density, width tuned", "learned", "learned, trimmed")
     more = ("excluded", "tuning runs")
-    table = markdown_table([*columns, *kinds, *more], lines)
-    return table.replace(" ± ", "±")  # An interval is not broken across lines.
+    return markdown_table([*columns, *kinds, *more], lines)
 
 
 def page_with(page, written, marks=MARKS):
