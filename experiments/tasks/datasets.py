@@ -65,7 +65,9 @@ class Dataset:
             pairs, which is read once; or `Pictures`. Targets that are strings are
             classes.
         validation, test: the same; or a float, the part of `train` that becomes this
-            split. It is always the same part, with the classes in proportion.
+            split. It is always the same part, with the classes in proportion. Without
+            `classes`, whole numbers of at most 20 values, or from 0 without a gap, are
+            taken for classes here.
         classes: int, the number of classes; None if targets are not labels, or to let
             `Classification` count them.
         class_names: names of the classes; by default the labels if they are strings.
@@ -103,7 +105,8 @@ class Dataset:
                 if isinstance(part, (Pictures, float))
                 else _arrays.read(part, split)
                 for split, part in given.items()
-            }
+            },
+            are_classes=self.classes is not None or self.class_names is not None,
         )
         kinds = {isinstance(part, Pictures) for part in splits.values()}
         if len(kinds) > 1:
@@ -243,7 +246,7 @@ class Dataset:
         )
 
 
-def _divided(splits):
+def _divided(splits, are_classes):
     """Cuts the splits that are given as floats out of the training split."""
     parts = {name: part for name, part in splits.items() if isinstance(part, float)}
     if not parts:
@@ -260,8 +263,9 @@ def _divided(splits):
     else:
         count = len(train[1])
         labels = train[1].reshape(count, -1)[:, 0]
-        if labels.dtype.kind == "f" and (labels % 1).any():
-            labels = np.zeros(count)  # No classes.
+        if not (are_classes or _may_be_classes(train[1])):
+            # Strata of numbers would keep what is rare, the extremes, in `train`.
+            labels = np.zeros(count)
         order = _arrays.stratified_order(labels.astype(str), 0, one_of_each=False)
     counts = {name: round(part * count) for name, part in parts.items()}
     if sum(counts.values()) >= count or 0 in counts.values():
@@ -273,6 +277,15 @@ def _divided(splits):
         splits[name] = _take(train, order[:held])
         order = order[held:]
     return {**splits, "train": _take(train, np.sort(order))}
+
+
+def _may_be_classes(targets):
+    if targets.dtype.kind in "OUS":
+        return True
+    values = np.unique(targets.reshape(len(targets), -1)[:, 0])
+    if targets.ndim > 2 or (values % 1).any():
+        return False
+    return len(values) <= 20 or np.array_equal(values, np.arange(len(values)))
 
 
 def _take(part, indices):

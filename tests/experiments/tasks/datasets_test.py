@@ -694,6 +694,42 @@ def test_parts_of_the_training_examples():
     assert [with_test.count(split) for split in datasets.SPLITS] == [75, 25, 100]
 
 
+def test_splits_of_whole_numbers_are_alike():
+    """Found: what is rare was kept in `train`, half of the mean of `validation`."""
+    rng = np.random.default_rng(1)
+    scores = []
+    for _ in range(200):
+        y = np.exp(rng.normal(4, 1, 600)).round()
+        data = datasets.Dataset("prices", (y[:, None], y), 0.15, 0.2)
+        scores.append(
+            [
+                (part.mean() - y.mean()) / (y.std() * (1 / len(part) - 1 / 600) ** 0.5)
+                for _, part in (data.train, data.validation, data.test)
+            ]
+        )
+    # The mean of 200 scores of variance 1, within three standard errors.
+    assert (np.abs(np.mean(scores, axis=0)) < 3 / 200**0.5).all()
+
+
+def test_pictures_as_targets_are_not_divided_by_their_first_pixel():
+    rng = np.random.default_rng(0)
+    x, y = rng.random((200, 4)), rng.integers(0, 256, (200, 3, 3), "uint8")
+    y[:, 0, 0] %= 5
+    other = y.copy()
+    other[:, 0, 0] = 0
+    first, second = (datasets.Dataset("p", (x, z), 0.2, 0.2) for z in (y, other))
+    np.testing.assert_array_equal(first.test[0], second.test[0])
+
+
+@pytest.mark.parametrize("make", [np.asarray, lambda y: np.eye(50)[y].argmax(-1) * 1.0])
+def test_many_classes_stay_in_proportion(make):
+    """Also without `classes`, which only Classification counts."""
+    labels = make(np.arange(500) % 50)
+    data = datasets.Dataset("many", (labels[:, None], labels), 0.2, 0.3)
+    for split, each in zip(datasets.SPLITS, (5, 2, 3), strict=True):
+        assert set(np.unique(getattr(data, split)[1], return_counts=True)[1]) == {each}
+
+
 def test_a_digest_is_that_of_the_bytes():
     parts = [examples(seed=seed) for seed in range(3)]
     data = datasets.Dataset("one", *parts)
