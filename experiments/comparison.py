@@ -227,6 +227,7 @@ class _Plan:
     def settings(self, cells, confidence):
         """Returns the settings of the log, if the seeds change all candidates."""
         task = self.task
+        attributes = identity.describe_attributes(task)
         described = {}
         for candidate, space, _ in self.candidates:
             hp = with_values(space, {})
@@ -256,6 +257,7 @@ class _Plan:
                 "code of the task": identity.describe_code(
                     type(task), task.loss, *task.metrics, task.optimizer()
                 ),
+                **({"attributes": attributes} if attributes else {}),
             },
             "candidates": described,
             "sides": {

@@ -140,6 +140,19 @@ def describe_code(*values):
     return digest(own) if own else None
 
 
+def describe_attributes(task):
+    """Returns what the `__init__` of a user's task keeps and no config has, for JSON.
+
+    What other methods assign, too, may change during a training.
+    """
+    kept, changed = set(), set()
+    for name, function in _functions_of(type(task)).items():
+        stored = _names(function.__code__, "STORE_ATTR")
+        (kept if name.endswith(".__init__") else changed).update(stored)
+    own = ((kept - changed) & vars(task).keys()) - task.get_config().keys()
+    return {name: _described_value(getattr(task, name)) for name in sorted(own)}
+
+
 def _read_by(part):
     """Returns what a part reads that its config may lack, if a user wrote its code.
 

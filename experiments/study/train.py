@@ -86,6 +86,7 @@ class Runner:
             learning_rate=run.values.get("learning_rate"),
             weight_decay=run.values.get("weight_decay"),
         )
+        attributes = identity.describe_attributes(task)
         run_id = identity.digest(
             task.get_config(),
             task.data.digest(),
@@ -97,6 +98,7 @@ class Runner:
             keras.backend.backend(),
             keras.config.dtype_policy().name,
             run.stage == "repeat",
+            *([attributes] if attributes else []),  # Runs without keep their names.
         )
         self.ids.add(run_id)
         about = {

@@ -123,6 +123,37 @@ def test_a_task_whose_code_changed_is_refused(tmp_path):
         compare(task(0.0), tmp_path, candidate(), other, seeds=(0, 1))
 
 
+class Jitter(Stripes):
+    def __init__(self, jitter, **recipe):
+        self.jitter, self.calls = jitter, 0
+        super().__init__(**recipe)
+
+    def batches(self, seed):
+        self.calls += 1
+        batches = super().batches(seed)
+        load = batches.load
+
+        def jittered(indices, rng):
+            inputs, labels = load(indices, rng)
+            return inputs + rng.normal(scale=self.jitter, size=inputs.shape), labels
+
+        batches.load = jittered
+        return batches
+
+
+def test_a_task_with_other_attributes_is_refused(tmp_path):
+    """Found: their code is the same, and the first one's results were shown."""
+    both = candidate(), candidate("other", functional)
+    first = compare(Jitter(0.0), tmp_path / "a", *both, seeds=(0, 1))
+    again = compare(Jitter(0.0), tmp_path / "a", *both, seeds=(0, 1))
+    assert len(again.runs) == len(first.runs)
+    with pytest.raises(ValueError, match=r"attributes\.jitter is 0\.0 there and 9\.0"):
+        compare(Jitter(9.0), tmp_path / "a", *both, seeds=(0, 1))
+    other = compare(Jitter(9.0), tmp_path / "b", *both, seeds=(0, 1))
+    ids = [{run["id"] for run in results.runs} for results in (first, other)]
+    assert not ids[0] & ids[1]
+
+
 def test_the_log_may_have_runs_of_other_initial_values(tmp_path):
     """Weights that `build` loads change; the results are of those of the last call."""
 

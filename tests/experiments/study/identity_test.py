@@ -233,6 +233,26 @@ def test_a_loss_of_ones_own_is_known_by_its_attributes_and_not_by_its_name():
     assert configs[0] == configs[1]
 
 
+def test_the_attributes_of_a_task_are_those_of_its_init():
+    """What its other methods assign is no setting, and what the config has is known."""
+
+    class Own(Stripes):
+        def __init__(self, scale, **recipe):
+            self.scale, self.table, self.calls = scale, np.ones(3), 0
+            super().__init__(**recipe)
+            self.batch_size = 8
+
+        def batches(self, seed):
+            self.calls += 1
+            return super().batches(seed)
+
+    assert identity.describe_attributes(Stripes()) == {}  # As in finished studies.
+    first, again, other = (identity.describe_attributes(Own(s)) for s in (1, 1, 2))
+    assert first == again != other
+    assert set(first) == {"scale", "table"}
+    assert identity.describe_attributes(Own(1).with_steps(3)) == first
+
+
 def test_the_code_of_keras_and_of_the_backend_is_no_part_of_it():
     """Found: after an update of TensorFlow, no folder could be continued."""
     made = keras.Sequential(
