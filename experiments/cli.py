@@ -18,7 +18,7 @@ from ..conversion import fold
 from ..densities import PUBLISHED
 from ..export import ExportError, export
 from .tasks import datasets
-from .tasks._pictures import SPLIT_NAMES, is_hidden
+from .tasks._pictures import SPLIT_NAMES, is_hidden, picture_files
 from .tasks.classification import SmallR3D, SmallResNet, SmallVGG
 from .tasks.denoising import SmallDnCNN
 
@@ -111,7 +111,8 @@ def _task(options):
             f"--task {options.task} does not take one of {given}: {error}"
         ) from error
     counts = ", ".join(f"{task.data.count(s)} {s}" for s in datasets.SPLITS)
-    print(f"{task.name} on {task.data.name}: {counts}", flush=True)
+    shape = f"examples of shape {task.sample(1).shape[1:]}"
+    print(f"{task.name} on {task.data.name}: {counts}, {shape}", flush=True)
     return task
 
 
@@ -137,6 +138,15 @@ def _own_task(text, recipe):
             "`--network` must be given for data other than series, pictures or volumes "
             f"with channels. Received: examples of {shape[1:]}"
         )
+    # Series are seldom uint8, or as long as they have channels.
+    lacks_axis = len(shape) == 3 and data.train[0].dtype == "uint8"
+    lacks_axis |= path.suffix == ".npz" and len(shape) < 5 and len(set(shape[1:])) == 1
+    if "network" not in recipe and lacks_axis:
+        raise ValueError(
+            f"Do the inputs of {text} have no channel axis? Save x[..., None], or name "
+            f"`--network`. Received: examples of shape {shape[1:]}, "
+            f"{data.train[0].dtype}, of which the last axis is that of the channels."
+        )
     defaults = {
         "network": networks.get(len(shape)),
         "epochs": 20,
@@ -153,8 +163,8 @@ def _has_classes(path):
     splits = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
     if splits:
         return any(map(_folders_in, splits))
-    has_files = any(one.is_file() and one.name[0] != "." for one in path.iterdir())
-    return len(folders) > 1 and not has_files
+    has_pictures = any(file.parent == path for file in picture_files(path))
+    return len(folders) > 1 and not has_pictures
 
 
 def _folders_in(path):

@@ -150,6 +150,7 @@ def test_compare_writes_what_it_promises(tmp_path, capsys):
     assert written >= {"report.md", "report.html", "settings.json", "results.json"}
     printed = capsys.readouterr()
     assert "classification on digits: 500 train, 300 validation" in printed.out
+    assert "997 test, examples of shape (8, 8, 1)" in printed.out
     assert "14 runs of 2 steps: 3 to tune each side" in printed.out
     assert "knowing nothing" in printed.out and "on the test split" in printed.out
     lines = printed.err.splitlines()
@@ -212,6 +213,35 @@ def test_ones_own_classes_arrays_and_network(tmp_path, capsys, monkeypatch):
     parsed = keras_wconv_cli.parse(["search", "--task", name, "--kernel-size", "4"])
     with pytest.raises(ValueError, match=r"a DnCNN, which does not fit.*waves\.csv"):
         cli._task(parsed)
+
+
+def test_other_files_beside_the_folders_of_classes_are_no_pictures(tmp_path):
+    """Found: with a LICENSE.txt beside them, the classes were denoised."""
+    from PIL import Image
+
+    for name in ("daisy", "rose"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (9, 9)).save(tmp_path / name / "0.png")
+    (tmp_path / "LICENSE.txt").write_text("All rights reserved.")
+    assert cli._has_classes(tmp_path)
+    Image.new("L", (9, 9)).save(tmp_path / "0.png")
+    assert not cli._has_classes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((28, 28), "uint8"), ((28, 20), "uint8"), ((9, 9), "float32"), ((6,) * 3, "int8")],
+)
+def test_pictures_without_a_channel_axis_are_not_series(shape, dtype, tmp_path):
+    """Found: mnist.npz of Keras was trained as series of 28 channels."""
+    path = tmp_path / "mnist.npz"
+    y = np.arange(20) % 2
+    np.savez(path, x=np.zeros((20, *shape), dtype), y=y)
+    with pytest.raises(ValueError, match=r"channel axis\? .*x\[\.\.\., None\].*--net"):
+        cli._own_task(str(path), {})
+    cli._own_task(str(path), {"network": print})
+    np.savez(path, x=np.zeros((20, *shape, 1), dtype), y=y)
+    cli._own_task(str(path), {})
 
 
 @pytest.mark.parametrize(
