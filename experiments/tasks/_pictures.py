@@ -38,6 +38,9 @@ class Pictures(Sequence):
     Args:
         named: iterable of `(name, uint8 array of (height, width, channels))`.
 
+    Raises:
+        ValueError: If a picture is of another type or shape.
+
     Example:
 
     >>> import numpy as np
@@ -53,8 +56,15 @@ class Pictures(Sequence):
         )
         self.names, self.shapes, self._files = [], [], []
         for name, picture in named:
+            picture = np.asarray(picture)
+            if picture.dtype != "uint8" or picture.ndim != 3:
+                raise ValueError(
+                    "`named` must have uint8 pictures of (height, width, channels), "
+                    f"from 0 to 255. Received: {name!r}, {picture.dtype} of shape "
+                    f"{picture.shape}"
+                )
             file = Path(self._folder.name) / f"{len(self.names)}.uint8"
-            np.asarray(picture, "uint8").tofile(file)
+            picture.tofile(file)
             self._files.append(file)
             self.names.append(name)
             self.shapes.append(picture.shape)

@@ -121,6 +121,12 @@ class Dataset:
                     raise ValueError(
                         f"`{split}` must have pictures. Received: an empty split"
                     )
+            channels = {c for part in splits.values() for *_, c in part.shapes}
+            if len(channels) > 1:
+                raise ValueError(
+                    "All pictures must have the same number of channels. Received: "
+                    f"pictures of {sorted(channels)} channels, in {self.name!r}"
+                )
         else:
             _arrays.check_splits(splits)
             kind = splits["train"][1].dtype.kind

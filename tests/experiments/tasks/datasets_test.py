@@ -749,6 +749,24 @@ def test_a_digest_is_that_of_the_bytes():
     assert data.take([1, 0]).digest() != data.digest()
 
 
+@pytest.mark.parametrize(
+    "picture", [np.full((4, 6, 1), 0.5), np.full((4, 6, 1), 300), np.ones((4, 6), "u1")]
+)
+def test_pictures_are_bytes_with_channels(picture):
+    """Found: others were rounded to 0, or wrapped around."""
+    with pytest.raises(ValueError, match=r"uint8 pictures .* Received: 'second', "):
+        datasets.Pictures([("first", np.ones((4, 6, 1), "u1")), ("second", picture)])
+
+
+def test_pictures_of_gray_and_color_are_no_dataset():
+    gray, color = (
+        datasets.Pictures([("one", np.zeros((4, 6, channels), "uint8"))])
+        for channels in (1, 3)
+    )
+    with pytest.raises(ValueError, match=r"same number of channels.* \[1, 3\]"):
+        datasets.Dataset("mixed", gray, gray, color)
+
+
 def test_a_digest_of_pictures():
     def digest(names="ab", value=0, shape=(4, 6, 1)):
         def pictures():
