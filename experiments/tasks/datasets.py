@@ -705,7 +705,8 @@ def csv(path: PathLike, *, validation: float = 0.15, test: float = 0.2) -> Datas
     """Loads a text file of series. Each row is a label, and then the values.
 
     Columns are separated by commas, semicolons or tabs. A first row of names is
-    skipped. The UCR archive has such files.
+    skipped; if names are numbers, that of the labels must be `label`, `class`,
+    `target`, `y` or empty. The UCR archive has such files.
 
     Args:
         path: str or `pathlib.Path`, of the training series.
@@ -726,11 +727,11 @@ def csv(path: PathLike, *, validation: float = 0.15, test: float = 0.2) -> Datas
 
 
 def _read_series(path):
-    text = check_file(path).read_text(encoding="utf-8-sig").strip()
+    text = check_file(path).read_text(encoding="utf-8-sig").lstrip("\n").rstrip()
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     rows = list(text_rows.reader(text.splitlines(), delimiter=delimiter))
-    if rows and _numbers(rows[0][1:]) is None:
+    if rows and _has_names(rows):
         rows = rows[1:]
     series = [_numbers(row[1:]) for row in rows]
     for row, values in zip(rows, series, strict=True):
@@ -741,6 +742,15 @@ def _read_series(path):
                 f"{len(row) - 1} values"
             )
     return np.array(series, "float32")[..., None], [row[0].strip() for row in rows]
+
+
+def _has_names(rows):
+    """Returns whether the first row has names. A gap is no name."""
+    label, *texts = rows[0]
+    if texts and all(text.strip() and _numbers([text]) is None for text in texts):
+        return True
+    is_name = label.strip().lower() in ("", "label", "class", "target", "y")
+    return is_name and all(row[:1] != [label] for row in rows[1:])
 
 
 def _numbers(row):

@@ -843,6 +843,34 @@ def test_series_of_a_text_file(delimiter, header, tmp_path):
     assert (data.count("train"), data.count("validation")) == (16, 4)
 
 
+@pytest.mark.parametrize("name", ["label", "Class", ""])
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_names_that_are_numbers_are_no_series(name, delimiter, tmp_path):
+    """Found: the names that pandas gives to columns became a class of one series."""
+    rows = [f"{name},0,1,2", *["a,1,2,3", "b,4,5,6"] * 5]
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(rows).replace(",", delimiter))
+    data = datasets.csv(path, validation=0.2, test=0.2)
+    assert data.class_names == ("a", "b")
+    assert sum(data.count(split) for split in datasets.SPLITS) == 10
+
+
+def test_a_class_may_be_called_like_a_column(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(["y,1,2,3", "n,4,5,6"] * 5))
+    data = datasets.csv(path, validation=0.2, test=0.2)
+    assert sum(data.count(split) for split in datasets.SPLITS) == 10
+
+
+@pytest.mark.parametrize("row", ["b,1,,2", "b,,,", "b,1,two,3"])
+def test_a_gap_in_the_first_series_is_an_error(row, tmp_path):
+    """Found: the series was skipped as if it were names."""
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join([row, *["a,1,2,3", "b,4,5,6"] * 5]))
+    with pytest.raises(ValueError, match="a label and 3 numbers in each row"):
+        datasets.csv(path)
+
+
 @pytest.mark.parametrize("row", ["a,1,2", "a,1,two,3", "a"])
 def test_a_text_file_of_other_rows_is_refused(row, tmp_path):
     path = tmp_path / "mine.csv"
