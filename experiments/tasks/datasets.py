@@ -217,7 +217,8 @@ class Dataset:
             folds: int, at least 2.
 
         Raises:
-            ValueError: If there are fewer examples than folds, or they are pictures.
+            ValueError: If there are fewer examples than folds, a class has only one, or
+                they are pictures.
 
         Example:
 
@@ -238,6 +239,16 @@ class Dataset:
                 f"`folds` must be an int from 2 to the {len(targets)} examples of the "
                 f"training and the validation split. Received: {folds}"
             )
+        if self.classes is not None:
+            labels, counts = np.unique(targets, return_counts=True)
+            names = self.class_names or range(self.classes)
+            single = [names[label] for label in labels[counts < 2]]
+            if single:
+                raise ValueError(
+                    "`folds` need two examples of each class in the training and the "
+                    "validation split: one to learn from where the other is held. "
+                    f"Received: one of {', '.join(map(repr, single[:5]))}"
+                )
         division, part = divmod(index, int(folds))
         rng = np.random.default_rng(division)
         order = rng.permutation(len(targets))

@@ -339,7 +339,8 @@ class Task:
             folds: int, at least 2.
 
         Raises:
-            ValueError: If there are fewer examples than folds, or they are pictures.
+            ValueError: If there are fewer examples than folds, a class has only one, or
+                they are pictures.
 
         Example:
 

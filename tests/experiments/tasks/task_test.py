@@ -7,7 +7,7 @@ import pytest
 import small_tasks
 from extent import first
 
-from keras_wconv.experiments import Denoising, Task, datasets
+from keras_wconv.experiments import Classification, Denoising, Task, datasets
 
 MAKERS = [small_tasks.classification, small_tasks.denoising]
 
@@ -225,6 +225,22 @@ def test_folds_that_leave_too_few_examples_are_refused():
     task = task.with_examples(count).with_folds(2)
     with pytest.raises(ValueError, match="`folds` must leave"):
         task.for_seed(1_000_000)
+
+
+def test_folds_need_two_examples_of_each_class():
+    """Found: it failed in the middle of the tuning, in the fold that held the one."""
+    x, y = np.zeros((12, 8, 8, 1)), np.array(["rare", *["a", "b"] * 5, "rare"])
+    held = x[:2], np.array(["a", "b"])
+
+    def task(count):
+        data = datasets.Dataset("rare", (x[:count], y[:count]), held, held)
+        return Classification(data, batch_size=2)
+
+    with pytest.raises(ValueError, match=r"`folds` need two .* one of 'rare'"):
+        task(11).with_folds(3)
+    pair = task(12).with_folds(3)
+    for seed in range(1_000_000, 1_000_006):
+        assert set(pair.for_seed(seed).data.train[1]) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("make", MAKERS)
