@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 SmallDnCNN = functools.partial(DnCNN, depth=7, filters=32, batch_normalization=False)
 
 
+_MOST = 100.0  # dB, of a picture without any error; it would be infinite.
+_WINDOW = 7  # Pixels per side of scikit-image's window for SSIM.
+
+
 @keras.saving.register_keras_serializable(package="keras_wconv")
 def psnr(y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """Returns the peak signal-to-noise ratio of clipped predictions in dB.
+    """Returns the peak signal-to-noise ratio of clipped predictions, 100 dB at most.
 
     Args:
         y_true, y_pred: tensors of `(batch, height, width, channels)` in [0, 1].
@@ -45,7 +49,8 @@ def psnr(y_true: Tensor, y_pred: Tensor) -> Tensor:
     20.0
     """
     error = ops.clip(y_pred, 0, 1) - ops.cast(y_true, y_pred.dtype)
-    return -10 * ops.log10(ops.mean(ops.square(error), axis=(1, 2, 3)))
+    decibels = -10 * ops.log10(ops.mean(ops.square(error), axis=(1, 2, 3)))
+    return ops.minimum(decibels, _MOST)
 
 
 class Denoising(Task):
@@ -76,8 +81,8 @@ class Denoising(Task):
             density_learning_rate: see `Task`.
 
     Raises:
-        ValueError: If the data are not pictures, a picture is smaller than a patch, or
-            the network does not fit them.
+        ValueError: If the data are not pictures, a picture is smaller than a patch or
+            than 7 pixels, or the network does not fit them.
 
     Example:
 
@@ -133,14 +138,20 @@ class Denoising(Task):
             f"{name} {height}x{width}"
             for part in (data.train, data.validation, data.test)
             for name, (height, width, _) in zip(part.names, part.shapes, strict=True)
-            if min(height, width) < patch_size
+            if min(height, width) < max(patch_size, _WINDOW)
         ]
         if small:
             raise ValueError(
-                f"`patch_size` must be at most the smallest side of every picture. "
-                f"Received: {patch_size}, and {len(small)} smaller pictures: "
+                "`patch_size` must be at most the smallest side of every picture, and "
+                f"that at least {_WINDOW} pixels, the window of SSIM. Received: "
+                f"{patch_size}, and {len(small)} smaller pictures: "
                 f"{', '.join(small[:5])}{', ...' if len(small) > 5 else ''}. Take them "
                 "out, or give a smaller `patch_size`."
+            )
+        if evaluation_size is not None and evaluation_size < _WINDOW:
+            raise ValueError(
+                f"`evaluation_size` must be at least {_WINDOW} pixels, the window of "
+                f"SSIM. Received: {evaluation_size}"
             )
         blind = np.ndim(sigma) > 0
         self.sigma = tuple(sigma) if blind else (sigma, sigma)
@@ -280,7 +291,7 @@ class Denoising(Task):
         Yields:
             `(clean, noisy, output, metrics)`: three arrays of `(height, width,
             channels)`, the output clipped, and a dict of the example's name, sigma, and
-            the PSNR and SSIM by scikit-image before and after.
+            the PSNR, 100 dB at most, and SSIM by scikit-image before and after.
         """
         measure = require("skimage.metrics", extra="data")
         for sigma in self.test_sigmas:
@@ -290,11 +301,14 @@ class Denoising(Task):
                 example = name if len(self.test_sigmas) == 1 else f"{name}, {sigma:g}"
                 metrics = {"example": example, "sigma": sigma}
                 for prefix, picture in (("noisy_", noisy), ("", output)):
-                    psnr = measure.peak_signal_noise_ratio(clean, picture, data_range=1)
+                    with np.errstate(divide="ignore"):
+                        psnr = measure.peak_signal_noise_ratio(
+                            clean, picture, data_range=1
+                        )
                     ssim = measure.structural_similarity(
                         clean, picture, data_range=1, channel_axis=-1
                     )
-                    metrics[f"{prefix}psnr"] = float(psnr)
+                    metrics[f"{prefix}psnr"] = min(float(psnr), _MOST)
                     metrics[f"{prefix}ssim"] = float(ssim)
                 yield clean, noisy, output, metrics
 

@@ -116,6 +116,38 @@ def test_pictures_smaller_than_a_patch_are_named():
         small_tasks.denoising(patch_size=30)
 
 
+def test_a_picture_without_error_has_100_db_and_does_not_fail_the_run():
+    """Found: one black picture, restored, made the mean infinite."""
+    black = datasets.Pictures([("black", np.zeros((24, 24, 1), "uint8"))])
+    data = datasets.Dataset("black", black, black, black)
+    task = Denoising(data, None, patch_size=8, batch_size=2, patches_per_picture=2)
+    model = keras.Sequential(
+        [
+            keras.Input((None, None, 1)),
+            keras.layers.Conv2D(1, 1, kernel_initializer="zeros"),
+        ]
+    )
+    (row,) = task.measure(model)
+    assert row["psnr"] == 100 and not task.failed(row["psnr"])
+    task.compile(model)
+    x, y = task.validation_data()
+    value = model.evaluate(x, y, verbose=0, return_dict=True)["psnr"]
+    assert value == pytest.approx(100)
+
+
+def test_pictures_smaller_than_the_window_of_ssim_are_refused():
+    """Found: scikit-image refused them after the training."""
+    tiny = datasets.Pictures([("tiny", np.zeros((6, 9, 1), "uint8"))])
+    data = datasets.Dataset("tiny", tiny, tiny, tiny)
+    small = {"patch_size": 4, "batch_size": 2, "patches_per_picture": 2}
+    with pytest.raises(ValueError, match=r"at least 7 pixels, .*SSIM.* tiny 6x9"):
+        Denoising(data, None, **small)
+    with pytest.raises(ValueError, match=r"`evaluation_size` must be at least 7"):
+        small_tasks.denoising(evaluation_size=6)
+    task = small_tasks.denoising(evaluation_size=7)
+    assert np.isfinite(task.measure(task.model())[0]["ssim"])
+
+
 def test_batches_are_of_whole_pictures():
     with pytest.raises(ValueError, match="`batch_size` must be a multiple of"):
         small_tasks.denoising(batch_size=5)
