@@ -386,8 +386,8 @@ def _add_task(parser):
         type=_task,
         default="photographs",
         help=f"one of {', '.join(TASKS)}; or your own data: a folder of pictures (to "
-        "denoise), a folder with a folder for each class, an .npz or .csv file, or the "
-        "name of a UCR set (default: photographs)",
+        "denoise), a folder with a folder for each class, an .npz, .csv or .tsv file, "
+        "or the name of a UCR set (default: photographs)",
     )
     parser.add_argument(
         "--data-dir",
@@ -416,6 +416,13 @@ def _add_task(parser):
         "--learning-rate", type=_positive, help=f"the peak (default: {own})"
     )
     _add_count(parser, "--steps-per-epoch", "for denoising", own)
+    _add_count(parser, "--patch-size", "pixels per side, for denoising", own)
+    _add_count(
+        parser,
+        "--image-size",
+        "pixels per side to which a folder of classes is resized",
+        "as they are",
+    )
 
 
 def _add_count(parser, name, help, default, least=1, shown_only=False):
@@ -503,7 +510,7 @@ def _task(text):
     # The name of a UCR set, or of a task, is checked when it is loaded.
     if text.isidentifier() or path.is_dir():
         return text
-    if path.suffix not in (".npz", ".csv"):
+    if path.suffix.lower() not in (".npz", ".csv", ".tsv"):
         _fail(f"must be one of {', '.join(TASKS)}, or a folder or file of data", text)
     if not path.is_file():
         _fail("must be a file that exists", text)

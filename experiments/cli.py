@@ -92,7 +92,8 @@ def _builder(name):
 def _task(options):
     """Makes the task, and prints its name, its data and their size."""
     names = ("sigma", "epochs", "batch_size", "learning_rate", "steps_per_epoch")
-    recipe = {name: getattr(options, name) for name in (*names, "data_dir")}
+    names += ("patch_size", "image_size", "data_dir")
+    recipe = {name: getattr(options, name) for name in names}
     recipe["network"] = _network(options)
     recipe = {name: value for name, value in recipe.items() if value is not None}
     given = ", ".join(f"--{name.replace('_', '-')}" for name in recipe)
@@ -119,14 +120,15 @@ def _task(options):
 def _own_task(text, recipe):
     """Returns the task for a file, a folder or a name of a set, and its recipe."""
     path = Path(text)
+    suffix = path.suffix.lower()
     if path.is_dir() and not _has_classes(path):
         data = datasets.image_folder(path)
         return experiments.Denoising.photographs, {**recipe, "data": data}
     if path.is_dir():
-        data = datasets.class_folder(path)
-    elif path.suffix == ".npz":
+        data = datasets.class_folder(path, recipe.pop("image_size", None))
+    elif suffix == ".npz":
         data = datasets.npz(path)
-    elif path.suffix == ".csv":
+    elif suffix in (".csv", ".tsv"):
         data = datasets.csv(path)
     else:
         data = datasets.ucr(text, data_dir=recipe.pop("data_dir", None))
@@ -140,7 +142,7 @@ def _own_task(text, recipe):
         )
     # Series are seldom uint8, or as long as they have channels.
     lacks_axis = len(shape) == 3 and data.train[0].dtype == "uint8"
-    lacks_axis |= path.suffix == ".npz" and len(shape) < 5 and len(set(shape[1:])) == 1
+    lacks_axis |= suffix == ".npz" and len(shape) < 5 and len(set(shape[1:])) == 1
     if "network" not in recipe and lacks_axis:
         raise ValueError(
             f"Do the inputs of {text} have no channel axis? Save x[..., None], or name "

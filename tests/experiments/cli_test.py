@@ -228,6 +228,54 @@ def test_other_files_beside_the_folders_of_classes_are_no_pictures(tmp_path):
     assert not cli._has_classes(tmp_path)
 
 
+def save_squares(folder, *sizes):
+    from PIL import Image
+
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(list(folder.name.encode()))
+    for i, size in enumerate(sizes):
+        pixels = rng.integers(0, 255, (size, size), "uint8")
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+def test_pictures_of_classes_of_several_sizes_are_resized(tmp_path):
+    """Found: the error asked for an `image_size` that the command lacked."""
+    for name in ("cats", "dogs"):
+        save_squares(tmp_path / name, 16, 16, 20, 20, 20, 20)
+    command = ["compare", "--task", str(tmp_path)]
+    with pytest.raises(ValueError, match="`image_size` must be given"):
+        cli._task(keras_wconv_cli.parse(command))
+    task = cli._task(keras_wconv_cli.parse([*command, "--image-size", "12"]))
+    assert task.sample(1).shape == (1, 12, 12, 3)
+
+
+def test_small_pictures_are_denoised_with_small_patches(tmp_path):
+    """Found: the error asked for a `patch_size` that the command lacked."""
+    save_squares(tmp_path, *[24] * 5)
+    command = ["compare", "--task", str(tmp_path)]
+    with pytest.raises(ValueError, match="give a smaller `patch_size`"):
+        cli._task(keras_wconv_cli.parse(command))
+    small = ["--patch-size", "16", "--batch-size", "2"]
+    task = cli._task(keras_wconv_cli.parse([*command, *small]))
+    assert task.sample(1).shape == (1, 16, 16, 1)
+    with pytest.raises(ValueError, match=r"does not take one of .*--image-size"):
+        cli._task(keras_wconv_cli.parse([*command, *small, "--image-size", "16"]))
+
+
+@pytest.mark.parametrize("name", ["UPPER.CSV", "tabs.tsv", "Arrays.NPZ"])
+def test_suffixes_in_any_case_and_tabs(name, tmp_path):
+    path, y = tmp_path / name, np.arange(20) % 2
+    x = np.random.default_rng(0).normal(size=(20, 16))
+    with path.open("wb") as file:
+        if name.endswith("NPZ"):
+            np.savez(file, x=x[..., None], y=y)
+        else:
+            delimiter = "\t" if name.endswith("tsv") else ","
+            np.savetxt(file, np.column_stack([y, x]), delimiter=delimiter)
+    task = cli._task(keras_wconv_cli.parse(["compare", "--task", str(path)]))
+    assert task.sample(1).shape == (1, 16, 1)
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [((28, 28), "uint8"), ((28, 20), "uint8"), ((9, 9), "float32"), ((6,) * 3, "int8")],
