@@ -85,6 +85,13 @@ def _collect(source, name):
         targets.append(y)
     if not inputs:
         raise ValueError(f"`{name}` must have examples. Received: an empty {source}")
+    if not is_keras and _are_pictures(inputs, targets):
+        raise ValueError(
+            f"`{name}` must yield batches where targets are arrays. Received: pairs of "
+            f"shapes {inputs[0].shape} and {targets[0].shape}, which look like single "
+            "pictures: batch it. If they are batches, of examples as long as a batch, "
+            "give arrays of all inputs and all targets instead."
+        )
     if not is_keras and iter(source) is not source:
         _check_order(source, inputs[0], name)
     try:
@@ -93,6 +100,15 @@ def _collect(source, name):
         raise ValueError(
             f"`{name}` must yield batches of examples of one shape. Received: {error}"
         ) from error
+
+
+def _are_pictures(inputs, targets):
+    """Returns whether each pair looks like a square picture and one as its target."""
+    (shape, of_target), *others = {
+        (x.shape, y.shape) for x, y in zip(inputs, targets, strict=True)
+    }
+    is_picture = len(shape) == 3 and shape[0] == shape[1] and shape[2] in (1, 3, 4)
+    return is_picture and of_target[:2] == shape[:2] and not others
 
 
 def _iterate(source, name):

@@ -657,6 +657,20 @@ def test_a_mistake_is_an_error_where_it_is_made(name):
         datasets.Dataset("wrong", *arguments)
 
 
+@pytest.mark.parametrize("target", [(16, 16, 1), (16, 16)])
+def test_single_pictures_with_pictures_as_targets_are_no_batches(target):
+    """Found: each row of a picture became an example."""
+    pair = np.zeros((16, 16, 1)), np.zeros(target)
+    with pytest.raises(ValueError, match=r"`train` must yield batches .* batch it"):
+        datasets.Dataset("single", iter([pair] * 5), GOOD, GOOD)
+    batches = [[part[None].repeat(5, 0) for part in pair]]
+    data = datasets.Dataset("batches", iter(batches), *[batches[0]] * 2)
+    assert data.train[0].shape == (5, 16, 16, 1)
+    last = [part[:7] for part in pair]  # Of a length that no picture has.
+    series = datasets.Dataset("series", iter([pair, last]), pair, pair)
+    assert series.train[0].shape == (23, 16, 1)
+
+
 def test_data_that_never_end_are_refused():
     with pytest.raises(ValueError, match="`train` must be finite"):
         datasets.Dataset("endless", endless(), GOOD, GOOD)
