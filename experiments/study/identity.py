@@ -141,7 +141,7 @@ def describe_code(*values):
 
 
 def describe_attributes(task):
-    """Returns what the `__init__` of a user's task keeps and no config has, for JSON.
+    """Returns what the `__init__` of a user's task keeps and no config has, as texts.
 
     What other methods assign, too, may change during a training.
     """
@@ -150,7 +150,8 @@ def describe_attributes(task):
         stored = _names(function.__code__, "STORE_ATTR")
         (kept if name.endswith(".__init__") else changed).update(stored)
     own = ((kept - changed) & vars(task).keys()) - task.get_config().keys()
-    return {name: _described_value(getattr(task, name)) for name in sorted(own)}
+    found = {name: _described_value(getattr(task, name)) for name in sorted(own)}
+    return {name: _repr(value) for name, value in found.items()}  # JSON has no inf.
 
 
 def _read_by(part):

@@ -297,6 +297,7 @@ def _divided(splits, are_classes):
 
 
 def _may_be_classes(targets):
+    """Returns whether targets may be labels; by the first of several of an example."""
     if targets.dtype.kind in "OUS":
         return True
     values = np.unique(targets.reshape(len(targets), -1)[:, 0])

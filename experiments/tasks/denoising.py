@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 # Without batch normalization: the batches for a laptop are too small for it.
 SmallDnCNN = functools.partial(DnCNN, depth=7, filters=32, batch_normalization=False)
 
-
 _MOST = 100.0  # dB, of a picture without any error; it would be infinite.
 _WINDOW = 7  # Pixels per side of scikit-image's window for SSIM.
 
