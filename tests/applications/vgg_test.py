@@ -87,10 +87,5 @@ def test_dropout():
     assert model.get_layer("fc1_dropout").rate == 0.5
 
 
-def test_filters_for_every_block():
-    with pytest.raises(ValueError, match="zip"):
-        vgg.VGG((1, 1), filters=(4,))
-
-
 def test_preprocessing_is_that_of_keras_applications():
     assert vgg.preprocess_input is keras.applications.vgg16.preprocess_input
