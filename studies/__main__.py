@@ -33,6 +33,7 @@ README_ROWS = {  # by study and number of examples
     ("OSULeaf", 160): ("OSULeaf", "160 series"),
     ("ACSF1", 80): ("ACSF1", "80 series"),
     ("Fashion-MNIST", 100): ("Fashion-MNIST", "100 pictures"),
+    ("Fashion-MNIST, depthwise", 10_000): ("Fashion-MNIST, depthwise", "10,000"),
 }
 PICTURES = {
     "Fashion-MNIST": "fashion/dense",
