@@ -134,7 +134,7 @@ def arguments(description, names=(), data=None, trials=14, **lists):
         description: str.
         names: what `--only` chooses from.
         data: default of `--data`, the folder of the data, where a study has one.
-        trials: int, default of `--trials`, the runs that tune each candidate.
+        trials: default of `--trials`, the runs that tune each candidate or side.
         **lists: further arguments that may be given several times, by name with
             their type, such as `steps=int`.
     """
