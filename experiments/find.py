@@ -95,8 +95,6 @@ def search(
     )
     with FolderLock(folder):
         path = results.model_path("proposal")
-        for name in ("best.keras", "folded.keras"):  # Of another choice.
-            (folder / name).unlink(missing_ok=True)
         if path.exists():
             with whole_file(folder / "best.keras") as temporary:
                 shutil.copyfile(path, temporary)

@@ -15,6 +15,7 @@ is runs/demo/report.html.
 """
 
 import argparse
+import functools
 import statistics
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from rich.table import Table
 from keras_wconv import WeightedConv2D, fold
 from keras_wconv.experiments import Denoising, Page, compare, datasets
 from keras_wconv.experiments.report import figures
+from keras_wconv.experiments.report.verdict import ANSWER, SIDES
 from keras_wconv.experiments.tasks.batches import Batches
 
 from . import question
@@ -126,7 +128,7 @@ def trained(results):
         results.choice(side): keras.saving.load_model(
             results.model_path(side), compile=False
         )
-        for side in ("baseline", "proposal")
+        for side in SIDES
     }
     return {**models, "trimmed": fold(models[LEARNED], trim=FewPatches.trim)}
 
@@ -166,7 +168,7 @@ COLUMNS = (
 
 def sentences(results, times):
     """Returns what was gained, how much smaller it became, and what it cost."""
-    answer = results.effects()["proposal - baseline"].effect
+    answer = results.effects()[ANSWER].effect
     values = results.metrics()
     over_large = values[LEARNED] - values[NO_DENSITY]
     trimmed = results.metrics(metric="psnr_trimmed")[LEARNED] - values[LEARNED]
@@ -174,7 +176,7 @@ def sentences(results, times):
     chosen = results.values(STANDARD)["kernel_size"]
     runs = len(results.records)
     shown = {1: "better than", -1: "worse than", 0: "not shown to differ from"}
-    decision = results.effects()["proposal - baseline"].decision
+    decision = results.effects()[ANSWER].decision
     return {
         "Gained": f"The large kernel with a learned density is {shown[decision]} the "
         f"best standard network, a kernel of {chosen}: {answer.format(1, 'dB')}. "
@@ -291,13 +293,17 @@ def main():
         flush=True,
     )
     this = task()
-    results = compare(
+    run = functools.partial(
+        compare,
         this,
         options.output / "comparison",
         **candidates(),
         trials=TRIALS,
         seeds=range(options.seeds),
     )
+    results = run()
+    if not all(results.model_path(side).exists() for side in SIDES):
+        results = run(overwrite=True)  # The models were deleted.
     models = trained(results)
     times = milliseconds(
         {
