@@ -48,6 +48,7 @@ def test_the_report_of_the_linear_study_is_made_of_its_log(pages):
         ("few_pictures", "Pictures"),
         ("gradient_scaling", "Scaling"),
         ("learned_sizes", "series.Series"),
+        ("recipes", "Recipes"),
         ("series", "Series"),
     ],
 )
