@@ -22,7 +22,7 @@ from .study.candidate import Candidate, with_values
 from .study.log import RunLog, cell_name
 from .study.sides import sides
 from .study.train import Run, Runner
-from .study.tune import SEED, at_edges, seeds_of, tune, tunes
+from .study.tune import SEED, at_edges, never_varied, seeds_of, tune, tunes
 from .tasks.task import Task
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ class _Plan:
         independent of the choice would be wrong in 10 to 20 % of cases instead of 5,
         even if a seed's run is left out of the choice for it (simulated).
         """
-        values, scores, edges = {}, {}, {}
+        values, scores, edges, kept = {}, {}, {}, {}
         for candidate, space, count in self.candidates:
             name = candidate.name
             values[name], scores[name], spent = tune(
@@ -293,6 +293,7 @@ class _Plan:
             )
             runner.skip(count - spent)
             edges[name] = at_edges(space, values[name])
+            kept[name] = never_varied(space, runner.tried(name))
         picked = {
             side: min((one.name for one in self.sides[side]), key=scores.__getitem__)
             for side in ("baseline", "proposal")
@@ -301,7 +302,13 @@ class _Plan:
         validation = {
             k: sign * score for k, score in scores.items() if score < math.inf
         }
-        return {**picked, "values": values, "validation": validation, "edges": edges}
+        return {
+            **picked,
+            "values": values,
+            "validation": validation,
+            "edges": edges,
+            "never_varied": kept,
+        }
 
     def train(self, runner, task, size, chosen):
         """Trains the chosen candidates with all seeds; on an accelerator one run twice.

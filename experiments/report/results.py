@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import json
 import os
@@ -221,21 +220,7 @@ class Results:
 
     def never_varied(self, candidate: str, cell: str | None = None) -> list[str]:
         """Returns what tuning could have varied, but had too few runs for."""
-        tried = [record["values"] for record in self.tried(candidate, cell)]
-        space = self.settings["candidates"].get(candidate, {}).get("space", ())
-        names = []
-        for config in map(ast.literal_eval, space if tried else ()):
-            values = {repr(one.get(config["name"])) for one in tried}
-            is_fixed = (
-                "value" in config
-                or len(config.get("values", "several")) == 1
-                or (
-                    "min_value" in config and config["min_value"] == config["max_value"]
-                )
-            )
-            if not is_fixed and len(values) == 1:
-                names.append(config["name"])
-        return names
+        return self._chosen(cell).get("never_varied", {}).get(candidate, [])
 
     def effects(self, cell: str | None = None) -> dict[str, Answer]:
         """Returns a `statistics.Answer` by name, for the metric on the test split.

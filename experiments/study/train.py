@@ -66,6 +66,15 @@ class Runner:
         self._total -= count
         self._bars.update(self._all, total=self._total, description=self._title())
 
+    def tried(self, candidate):
+        """Returns the values of a candidate's tuning runs among `ids`, dicts."""
+        return [
+            record["values"]
+            for record in self.log.records
+            if (record["candidate"], record["stage"]) == (candidate, "tuning")
+            and record["id"] in self.ids
+        ]
+
     def run(self, run):
         """Returns the record of a `Run`, and trains it if the log has none."""
         task = run.task.for_seed(run.seed)

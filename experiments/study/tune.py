@@ -97,6 +97,23 @@ def seeds_of(task):
     return [*first], [seed + task.folds for seed in first]
 
 
+def never_varied(space, tried):
+    """Returns the names of ranges that kept one value in all tuning runs.
+
+    Args:
+        space: `keras_tuner.HyperParameters`.
+        tried: list of dicts, the values of each run.
+    """
+    cube = Space(space)
+    low, high = (cube.values((end,) * cube.dimensions) for end in (0.01, 0.99))
+    return [
+        name
+        for name in {**low, **high}
+        if low.get(name) != high.get(name)
+        and len({repr(values.get(name)) for values in tried}) == 1
+    ]
+
+
 def at_edges(space, values):
     """Returns the names of tuned ranges whose value lies at an end.
 

@@ -5,8 +5,10 @@ import math
 import keras_tuner as kt
 import numpy as np
 import pytest
+from made_study import Stripes, candidate, functional
 
 from keras_wconv import tuning
+from keras_wconv.experiments import compare
 from keras_wconv.experiments.study import tune
 
 
@@ -159,3 +161,28 @@ def test_what_failed_is_not_tried_again_nor_taken_in_place_of_what_trained():
     values, reached, count, runs = tuned(score, 18, hp)
     assert values == {"size": 5} and reached == math.inf
     assert count == len(runs) == 4
+
+
+def test_what_too_few_runs_never_varied_is_named():
+    hp = kt.HyperParameters()
+    hp.Float("rate", 0.1, 1.0)
+    hp.Choice("sigma", list(np.linspace(1, 3, 3)))  # Scalars of NumPy.
+    hp.Int("layers", 2, 2)
+    hp.Boolean("bias")
+    hp.Fixed("size", 3)
+    fixed = {"layers": 2, "bias": False, "size": 3}
+    tried = [{"rate": rate, "sigma": 2.0, **fixed} for rate in (0.1, 0.5)]
+    assert tune.never_varied(hp, tried) == ["sigma", "bias"]
+    tried.append({"rate": 0.5, "sigma": 1.0, **fixed, "bias": True})
+    assert tune.never_varied(hp, tried) == tune.never_varied(hp, []) == []
+
+
+def test_the_tuning_of_a_comparison_tells_what_it_never_varied(tmp_path):
+    def build(hp):
+        hp.Choice("width", list(np.linspace(1, 3, 3)))
+        return functional(hp)
+
+    sides = candidate("one"), candidate("two", build, tune="learning_rate")
+    results = compare(Stripes(), tmp_path, *sides, trials=3, seeds=(0, 1))
+    assert results.never_varied("two") == ["width"]
+    assert "Never varied by the tuning: two (width)" in results.verdict()
