@@ -29,6 +29,7 @@ import numpy as np
 from rich.progress import track
 
 from keras_wconv.experiments.report.page import markdown_table
+from keras_wconv.experiments.study.sides import permuted
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_suffix("")
@@ -53,12 +54,8 @@ def density(name):
         return np.outer(profile, profile)
     profile = np.exp(-0.5 * np.square(distance / float(value)))
     phi = np.outer(profile, profile)
-    if kind == "permuted":
-        # The center stays: a kernel that does not see its own pixel is another task.
-        taps = np.delete(np.arange(SIZE**2), SIZE**2 // 2)
-        values = np.random.default_rng(0).permutation(phi.flat[taps])
-        phi.flat[taps] = values
-    return phi
+    # The center stays: a kernel that does not see its own pixel is another task.
+    return permuted(phi) if kind == "permuted" else phi
 
 
 CANDIDATES = (

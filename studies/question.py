@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_wconv import densities, fold
 from keras_wconv.experiments import Candidate, compare
+from keras_wconv.experiments.study.sides import permuted
 from keras_wconv.inspection import weighted_layers
 
 HERE = Path(__file__).parent
@@ -57,6 +58,32 @@ def sides(network, sizes, large, tune=TUNE):
             ),
         ],
     }
+
+
+def further_controls(network, large, tune=TUNE):
+    """Returns more controls of `sides`, for data on which they take minutes.
+
+    A density whose values are in other places has the same norm and the same spread of
+    steps, but does not prefer the center.
+    """
+
+    def learned(hp):
+        return network(
+            large,
+            densities.Gaussian(),
+            density_trainable=True,
+            normalize_density=False,
+        )
+
+    def elsewhere(hp):
+        sigma = hp.Float("sigma", large / 32, large, sampling="log")
+        phi = permuted(densities.Gaussian(sigma)((large,)))
+        return network(large, densities.Map(phi), normalize_density=True)
+
+    return [
+        Candidate("learned, not normalized", learned, tune),
+        Candidate("permuted", elsewhere, tune),
+    ]
 
 
 class Trimmed:

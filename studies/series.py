@@ -27,6 +27,7 @@ SETS = {  # with the numbers of series that train the reported runs
     "JapaneseVowels": 216,
     "ACSF1": 80,
 }
+CONTROLLED = ("ArrowHead", "OSULeaf")
 SIZES = (3, 5, 9, 17, 33, 65)
 FOLDS = 3
 EPOCHS, STEPS = 40, 10  # Of a set of 20 series an epoch would be one step.
@@ -111,6 +112,8 @@ def main():
     for name in options.only or SETS:
         task, build, sizes = question_of(name)
         candidates = question.sides(build, sizes, max(sizes))
+        if name in CONTROLLED:
+            candidates["controls"] += question.further_controls(build, max(sizes))
         question.run(
             f"series/{name}",
             task.with_folds(FOLDS),

@@ -142,7 +142,7 @@ def _control(name, network, density, standard, weighted):
         "standard as it is": standard,
         "weighted as it is": weighted,
         "one factor": with_maps(_root_mean_square),
-        "permuted": with_maps(_permuted),
+        "permuted": with_maps(permuted),
         "start alone": lambda hp: _start_alone(network, density),
         "step alone": lambda hp: _step_alone(network, density),
         "not normalized": functools.partial(weighted, normalize_density=False),
@@ -238,7 +238,7 @@ def _root_mean_square(phi):
     return np.full(phi.shape, np.sqrt(np.mean(np.square(phi))))
 
 
-def _permuted(phi):
+def permuted(phi):
     """Returns Φ with all values but the center's in other places."""
     flat = np.asarray(phi).flatten()
     center = np.ravel_multi_index([size // 2 for size in phi.shape], phi.shape)
