@@ -38,6 +38,9 @@ def sides(network, sizes, large, tune=TUNE):
     def standard(hp):
         return network(hp.Choice("kernel_size", list(sizes)))
 
+    def fixed(hp, size):
+        return network(size)
+
     def tuned(hp, **options):
         sigma = hp.Float("sigma", large / 32, large, sampling="log")
         return network(large, densities.Gaussian(sigma), **options)
@@ -55,6 +58,12 @@ def sides(network, sizes, large, tune=TUNE):
                 "not normalized",
                 functools.partial(tuned, normalize_density=False),
                 tune,
+            ),
+            # The search for a size tries few sizes. So each has its own runs, too.
+            *(
+                Candidate(f"standard {size}", functools.partial(fixed, size=size), tune)
+                for size in sizes
+                if size != large
             ),
         ],
     }
