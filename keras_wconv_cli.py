@@ -404,7 +404,7 @@ def _add_task(parser):
         default={},
         help='arguments of the builder as JSON, such as {"depth": 9} (default: none)',
     )
-    _add_count(parser, "--kernel-size", "of a DnCNN", 3, shown_only=True)
+    _add_count(parser, "--kernel-size", "of a DnCNN", "3")
     parser.add_argument(
         "--sigma",
         type=_positive,
@@ -425,14 +425,14 @@ def _add_task(parser):
     )
 
 
-def _add_count(parser, name, help, default, least=1, shown_only=False):
+def _add_count(parser, name, help, default, least=1):
     """Adds an option that is a whole number. A default in words is only shown."""
     message = f"must be a whole number from {least}"
     parser.add_argument(
         name,
         type=_checked(int, lambda value: value >= least, message),
         metavar="N",
-        default=None if shown_only or isinstance(default, str) else default,
+        default=None if isinstance(default, str) else default,
         help=f"{help} (default: {default})",
     )
 

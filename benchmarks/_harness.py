@@ -127,20 +127,19 @@ def quartiles(values):
     }
 
 
-def save(name, rows, options, backend=None):
+def save(name, rows, options):
     """Writes the rows of one benchmark under one backend, and where they were measured.
 
     Args:
         name: str, of the benchmark.
         rows: list of dicts that JSON can hold.
         options: what `parse_options` returned.
-        backend: str, by default that of Keras.
 
     Returns:
         Path of the file: `name-backend.json`, on another device than a CPU
         `name-backend-device.json`.
     """
-    backend = backend or keras.backend.backend()
+    backend = keras.backend.backend()
     machine = describe_machine()
     result = {
         "benchmark": name,

@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import os
 import sys
 import time
 import zipfile
@@ -12,7 +11,7 @@ import keras
 from rich.console import Console
 from rich.table import Table
 
-from .. import applications, experiments, tuning, visualization
+from .. import applications, experiments, visualization
 from .._files import whole_file
 from ..conversion import fold
 from ..densities import PUBLISHED
@@ -189,14 +188,14 @@ def _compare(options):
     task.model(density)  # Raises what is wrong with it, also with `--plan`.
     for count in options.examples or ():
         task.with_examples(count)
-    both = experiments.sides(task.model, density, controls=controls)
-    _say_plan(options, task, both)
+    _say_plan(options, task, len(controls))
     if options.plan:
         return
     results = experiments.compare(
         task,
         options.output,
-        **both,
+        density=density,
+        controls=controls,
         seeds=range(options.seeds),
         budgets=options.budgets,
         examples=options.examples,
@@ -211,9 +210,7 @@ def _search(options):
     size = options.kernel_size or 3
     task = _task(options)
     kernel_size = (size, size) if options.per_axis else size
-    find = functools.partial(tuning.density, kernel_size=kernel_size)
-    both = experiments.sides(task.model, search=find, controls=["standard as it is"])
-    _say_plan(options, task, both)
+    _say_plan(options, task, 1)
     if options.plan:
         return
     results = experiments.search(
@@ -233,26 +230,27 @@ def _search(options):
     )
 
 
-def _say_plan(options, task, both):
+def _say_plan(options, task, controls):
     """Prints how many runs there will be, and with `--plan` how long they take."""
-    cells = len(options.budgets or [0]) * len(getattr(options, "examples", None) or [0])
-    networks = 2 + len(both["controls"])
-    runs = cells * (2 * options.trials + networks * options.seeds)
+    budgets = sorted(set(options.budgets or [task.total_steps]))
+    sizes = len(set(getattr(options, "examples", None) or [0]))
+    networks = 2 + controls
+    runs = sizes * len(budgets) * (2 * options.trials + networks * options.seeds)
     print(
-        f"{runs} runs of {task.total_steps} steps: {options.trials} to tune each side, "
-        f"then {options.seeds} of each of {networks} networks.",
+        f"{runs} runs of {' or '.join(map(str, budgets))} steps: {options.trials} to "
+        f"tune each side, then {options.seeds} of each of {networks} networks.",
         flush=True,
     )
     if options.plan:
-        seconds = _seconds_of_a_run(task)
+        seconds = _seconds_of_a_run(task, sum(budgets) / len(budgets))
         minutes = round(runs * seconds / 60)
         unit = "minute" if minutes == 1 else "minutes"
         print(f"About {minutes} {unit} ({seconds:.0f} s a run).")
 
 
-def _seconds_of_a_run(task):
+def _seconds_of_a_run(task, total):
     """Estimates the time of a run by a few steps, first with compilation."""
-    steps = min(4, task.total_steps)
+    steps = min(4, int(total))
     short = task.with_steps(steps)
     model = short.model()
     short.compile(model)
@@ -261,7 +259,7 @@ def _seconds_of_a_run(task):
     compiled = time.perf_counter()
     short.fit(model)
     a_step = (time.perf_counter() - compiled) / steps
-    return compiled - begin + (task.total_steps - steps) * a_step
+    return compiled - begin + (total - steps) * a_step
 
 
 def _print_results(results):
@@ -334,9 +332,3 @@ def _export(options):
             hint = ""
         raise RuntimeError(f"{error.reason}{hint}") from error
     print(f"Written: {' and '.join(map(str, written))}")
-
-
-if __name__ == "__main__":
-    # A new process: Keras is imported here, but the command may choose its backend.
-    command = [sys.executable, "-m", "keras_wconv_cli", *sys.argv[1:]]
-    os.execv(sys.executable, command)

@@ -22,7 +22,7 @@ from .study.candidate import Candidate, with_values
 from .study.log import RunLog, cell_name
 from .study.sides import sides
 from .study.train import Run, Runner
-from .study.tune import SEED, at_edges, never_varied, seeds_of, tune, tunes
+from .study.tune import SEED, at_edges, never_tried, seeds_of, tune, tunes
 from .tasks.task import Task
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def compare(
     return results
 
 
-# By `compare` and `search`, beside figures and `models`.
+# What `compare` and `search` write, besides figures and the folder `models`.
 WRITTEN = (
     *("runs.jsonl", "settings.json", "results.json", "report.md", "report.html"),
     *("best.keras", "folded.keras", "trials.csv"),
@@ -293,7 +293,7 @@ class _Plan:
             )
             runner.skip(count - spent)
             edges[name] = at_edges(space, values[name])
-            kept[name] = never_varied(space, runner.tried(name))
+            kept[name] = never_tried(space, runner.tried(name))
         picked = {
             side: min((one.name for one in self.sides[side]), key=scores.__getitem__)
             for side in ("baseline", "proposal")
@@ -307,7 +307,7 @@ class _Plan:
             "values": values,
             "validation": validation,
             "edges": edges,
-            "never_varied": kept,
+            "never_tried": kept,
         }
 
     def train(self, runner, task, size, chosen):

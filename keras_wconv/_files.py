@@ -20,7 +20,7 @@ def write_atomically(path, text):
     'done'
     """
     with whole_file(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 @contextlib.contextmanager

@@ -54,7 +54,6 @@ SCALED = {
     "gradient_scaling/resnet18": "ResNet18",
     "gradient_scaling/resnet18_narrow": "narrow ResNet18",
 }
-OTHERS = ("recipes", "few_pictures/sizes")
 README = ROOT / "README.md"
 README_MARKS = (
     "<!-- Written by python -m studies from its logs. -->",
@@ -123,6 +122,14 @@ def load_networks():
     return studies
 
 
+def best_standard(found, cell):
+    """Returns the standard network whose size is the best on the validation split."""
+    scores = found.validation(cell)
+    standard = [name for name in scores if name.startswith("standard")]
+    sign = 1 if found.settings["direction"] == "max" else -1
+    return max(standard, key=lambda name: sign * scores[name])
+
+
 def network_rows(title, found, examples):
     """Returns the rows of a study, of which `network_table` is made.
 
@@ -134,36 +141,39 @@ def network_rows(title, found, examples):
     scale = found.settings["scale"]
     rows = []
     for cell, count in zip(found.cells, examples, strict=True):
-        values = found.metrics(cell=cell)
-        baseline = found.choice("baseline", cell)
-        failed = found.failed(cell=cell)
+        values, failed = found.metrics(cell=cell), found.failed(cell=cell)
+        baseline = best_standard(found, cell)
         learned = found.choice("proposal", cell)
         trimmed = found.metrics(metric=f"{found.metric}_trimmed", cell=cell)[learned]
-        sizes = found.metrics(metric="kernel_size", cell=cell)[learned]
+        sizes = found.metrics(metric="kernel_size", cell=cell)
         costs = found.metrics(metric="multiplications", cell=cell)
-        effects = {name: one.effect for name, one in found.effects(cell).items()}
-        kept = ~failed[learned]
-        smaller = statistics.answer(
-            trimmed, values[baseline], failed[learned], failed[baseline]
-        ).effect
-        answers = {
-            "width tuned": effects["width tuned - baseline"],
-            "learned": effects[ANSWER],
-            "learned, trimmed": smaller,
-            "not normalized": effects["not normalized - baseline"],
-            "large": effects["standard, large - baseline"],
+        compared = {
+            "width tuned": (values["width tuned"], failed["width tuned"]),
+            "learned": (values[learned], failed[learned]),
+            "learned, trimmed": (trimmed, failed[learned]),
+            "not normalized": (values["not normalized"], failed["not normalized"]),
+            "large": (values["standard, large"], failed["standard, large"]),
         }
+        kept = ~failed[learned]
+        cost = costs[learned][kept].mean()
         rows.append(
             {
                 "study": title,
                 "examples": count,
-                "size": found.values(baseline, cell)["kernel_size"],
+                "size": round(sizes[baseline][0]),
+                "largest": round(sizes["standard, large"][0]),
                 "baseline": scale * values[baseline][~failed[baseline]].mean(),
                 "unit": found.settings["unit"],
                 "scale": scale,
-                "effects": answers,
-                "trimmed size": sizes[kept].mean(),
-                "cost": costs[learned][kept].mean() / costs["standard, large"].max(),
+                "effects": {
+                    name: statistics.answer(
+                        own, values[baseline], without, failed[baseline]
+                    ).effect
+                    for name, (own, without) in compared.items()
+                },
+                "trimmed size": sizes[learned][kept].mean(),
+                "of large": cost / costs["standard, large"].max(),
+                "of best": cost / costs[baseline].max(),
                 "sides": (baseline, learned),
                 "failed": found.failures(cell),
                 "trials": len(found.tried(learned, cell)),
@@ -181,15 +191,16 @@ def draw_examples(studies):
         ):
             scale = found.settings["scale"]
             for label, name in {
-                "standard, size tuned": "baseline",
+                "standard, best size": "baseline",
                 "largest kernel": "standard, large",
                 "largest kernel, learned density": "proposal",
             }.items():
                 means, halves = [], []
                 for cell in found.cells:
-                    chosen = name
-                    if name in SIDES:
-                        chosen = found.choice(name, cell)
+                    chosen = {
+                        "baseline": best_standard(found, cell),
+                        "proposal": found.choice("proposal", cell),
+                    }.get(name, name)
                     kept = ~found.failed(cell=cell)[chosen]
                     values = scale * found.metrics(cell=cell)[chosen][kept]
                     means.append(values.mean())
@@ -245,27 +256,44 @@ def network_table(rows):
                 *cells.values(),
                 _excluded(row, digits),
                 " / ".join(str(row["failed"][name]) for name in row["sides"]),
-                f"{row['trimmed size']:.0f}",
-                f"{100 * row['cost']:.0f} %",
+                f"{row['trimmed size']:.0f} of {row['largest']}",
+                f"{100 * row['of large']:.0f} %",
+                f"{100 * row['of best']:.0f} %",
             ]
         )
-    more = ("excluded", "failed runs", "trimmed size", "its cost")
+    more = ("excluded", "failed runs", "trimmed size", "cost of large", "cost of best")
     columns = ["data", "examples", "best standard (its size)", *names, *more]
     return markdown_table(columns, lines)
 
 
-def normalization_table(studies):
-    """Returns what a density of tuned width gains where it is not normalized."""
-    names = "not normalized", "width tuned"
+PAIRS = (
+    ("learned", "width tuned"),
+    ("not normalized", "width tuned"),
+    ("learned, not normalized", "learned"),
+    ("permuted", "width tuned"),
+)
+
+
+def pairs_table(studies):
+    """Returns the differences between networks with a density."""
     lines = []
     for title, (found, examples) in studies.items():
+        scale, unit = found.settings["scale"], found.settings["unit"]
         for cell, count in zip(found.cells, examples, strict=True):
             values, failed = found.metrics(cell=cell), found.failed(cell=cell)
-            runs = (of[name] for of in (values, failed) for name in names)
-            effect = statistics.answer(*runs).effect
-            scale, unit = found.settings["scale"], found.settings["unit"]
-            lines.append([title, f"{count:,}", effect.format(scale, unit)])
-    return markdown_table(["data", "examples", " - ".join(names)], lines)
+            line = [title, f"{count:,}"]
+            for pair in PAIRS:
+                if not set(pair) <= set(values):
+                    line.append("\N{EN DASH}")
+                    continue
+                runs = (of[name] for of in (values, failed) for name in pair)
+                effect = statistics.answer(*runs).effect
+                half = (effect.high - effect.low) / 2
+                digits = 2 if unit == "dB" else 1
+                line.append(_signed(effect.mean * scale, half * scale, digits))
+            lines.append(line)
+    columns = ["data", "examples", *(f"{a} less {b}" for a, b in PAIRS)]
+    return markdown_table(columns, lines)
 
 
 def series_summary(rows):
@@ -411,11 +439,11 @@ def answers_table(studies):
                     str(sum(len(found.tried(name, cell)) for name in found.sides[side]))
                     for side in SIDES
                 ),
-                ", ".join(found.never_varied(sides[1], cell)) or "\N{EN DASH}",
+                ", ".join(found.never_tried(sides[1], cell)) or "\N{EN DASH}",
             ]
         )
     columns = ["network", "training", *SIDES, "difference", "pairs", "failed runs"]
-    return markdown_table([*columns, "tuning runs", "never varied"], lines)
+    return markdown_table([*columns, "tuning runs", "never tried"], lines)
 
 
 def means_table(found):
@@ -435,25 +463,32 @@ def means_table(found):
     return markdown_table(columns, lines)
 
 
-SETTING = (
-    "Points of accuracy, or dB of PSNR, of difference from the standard network of "
-    "the best size: mean and half of the 95 % interval over ten seeds, without the "
-    "pairs in which a run failed. Kernel size, width, learning rate and weight decay "
-    "are tuned on the validation split, with the same number of runs for each "
-    "candidate (or fewer, where values failed or the search had no more to try). The "
-    "denoisers have no batch normalization, and also tune one factor of all initial "
-    'kernels. Networks with a density have the largest kernels. "Its cost" is that of'
-    " the trimmed network in multiplications, relative to the large kernels; layers "
-    "of one tap are not counted. Trimming takes up to 1 % of the norm of each kernel."
-    " Series are tuned by cross-validation with three folds; four fifths of the "
-    "published training series train the runs that are shown. Their largest kernels "
-    "have 65 taps, or 17 where the series are short. A learned density in bold is "
-    'better or worse by both tests; elsewhere, differences of the size in "excluded" '
-    'or more are excluded. "Failed runs" are those of the best standard size and of '
-    "the learned density. Each study's `report.md` has the verdict in full: what was "
-    "chosen, what lies at the edge of a tuned range, which candidates share initial "
-    "values."
-)
+SETTING = """\
+Differences in points of accuracy, or in dB of PSNR, from the best standard network:
+mean and half of the 95 % interval over ten seeds, without the pairs in which a run
+failed. Learning rate and weight decay are tuned on the validation split, for the
+denoisers, which have no batch normalization, also one factor of all initial kernels.
+Networks with a density have the largest kernels.
+
+- "Best standard": each kernel size has as many tuning runs as each density; the size is
+  chosen by its validation score.
+- "Width tuned", "not normalized": a fixed Gaussian density, whose width is tuned, too.
+- "Large": the standard network with the largest kernels. Since its rate, decay and
+  start are tuned, it also stands for one factor in place of the density.
+- "Learned" in bold: better or worse by both tests. Elsewhere, "excluded" is the
+  smallest difference, in either direction, that the runs rule out.
+- "Failed runs": of the best standard network and of the learned density.
+- "Trimmed size", "cost": of the learned density. Trimming takes up to 1 % of the norm
+  of each kernel. The cost is in multiplications, relative to the large kernels and to
+  the best standard ones; layers of one tap are not counted.
+
+Series are tuned by cross-validation with three folds; four fifths of the published
+training series train the runs that are shown. The rows of Set12 and BSD68 have
+different test pictures but the same training, so they are not independent. Each study's
+`report.md` compares with the size that one search for size, rate and decay chose, which
+tried three of the sizes. It also tells what lies at the edge of a tuned range, and
+which candidates share initial values.
+"""
 
 
 def text(rows, studies):
@@ -463,23 +498,17 @@ def text(rows, studies):
     parts = ["### One linear kernel", tables.strip()]
     if studies:
         found = {name: network_rows(name, *one) for name, one in studies.items()}
-        parts += ["### Networks", SETTING]
+        parts += ["### Networks", SETTING.strip()]
         parts.append(network_table([row for rows in found.values() for row in rows]))
         if any(len(examples) > 1 for _, examples in studies.values()):
             parts.append("![By examples](images/networks_by_examples.svg)")
         of_series = [row for n in series.SETS if n in found for row in found[n]]
         if len(of_series) > 1:
             parts.append(series_summary(of_series))
-        parts.append(normalization_table(studies))
-    apart = load("few_pictures/sizes")
-    if apart:
         parts += [
-            "### Each size tuned apart",
-            "The denoiser of 380 pictures, Set12: mean and standard deviation over "
-            f"{len(apart.seeds)} seeds, failed runs included. Each size has "
-            f"{apart.settings['trials']} tuning runs, as many as all of them together "
-            "in the table above.",
-            means_table(apart),
+            "Differences between networks with a density. A permuted density has the "
+            "values of one of tuned width in other places.",
+            pairs_table(studies),
         ]
     small, scaled = load_answers(SMALL), load_answers(SCALED)
     if small:
@@ -590,7 +619,7 @@ def main():
     figures.save(draw_linear(rows), FIGURE)
     studies = load_networks()
     starts, prices = load_sizes()
-    answers = [load(folder) for folder in (*SMALL, *SCALED, *OTHERS)]
+    answers = [load(folder) for folder in (*SMALL, *SCALED, "recipes")]
     for found in (
         *(found for found, _ in studies.values()),
         *(found for found in answers if found),

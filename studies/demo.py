@@ -144,8 +144,8 @@ def rows_of(results, times):
         rows.append(
             [
                 words,
-                f"{tests[name].mean():.2f} ± {tests[name].std(ddof=1):.2f} ",
-                f"{trimmed[name].mean():.2f} dB",
+                f"{tests[name].mean():.2f} ± {tests[name].std(ddof=1):.2f}",
+                f"{trimmed[name].mean():.2f}",
                 f"{sizes[name].mean():.1f}",
                 f"{counts[name].mean() / 64**2:.0f}",
                 f"{times[name]:.1f} ms" if name in times else "–",
@@ -316,7 +316,7 @@ def main():
     table = Table(*(COLUMNS[i] for i in shown), box=None, pad_edge=False)
     table.add_row("the noisy input", f"{results.settings['chance']['test']:.2f}")
     for row in rows_of(results, times):
-        table.add_row(*(row[i].removesuffix(" dB") for i in shown))
+        table.add_row(*(row[i] for i in shown))
     Console().print(table)
     for title, text in sentences(results, times).items():
         print(f"{title}: {text}")

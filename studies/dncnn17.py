@@ -11,7 +11,6 @@ data has Train400, BSD68 and Set12 in it. One line of JSON goes to `dncnn17.json
 """
 
 import argparse
-import functools
 import json
 import time
 from pathlib import Path
@@ -33,7 +32,7 @@ def task(root, test, steps, batch_size=128):
         train=root / "Train400", validation=root / other, test=root / test
     )
     per_epoch = max(1, steps // 50)
-    whole = Denoising(
+    return Denoising(
         pictures,
         batch_size=batch_size,
         steps_per_epoch=per_epoch,
@@ -41,7 +40,6 @@ def task(root, test, steps, batch_size=128):
         learning_rate=1e-3,
         schedule="cosine",
     )
-    return whole
 
 
 def main():
@@ -52,10 +50,9 @@ def main():
     parser.add_argument("--small", action="store_true", help="three layers, a check")
     options = parser.parse_args()
     depth, filters, batch = (3, 8, 16) if options.small else (17, 64, 128)
-    network = functools.partial(DnCNN, depth=depth, filters=filters)
     trained = task(options.data, "BSD68", options.steps, batch)
     keras.utils.set_random_seed(0)
-    model = network(channels=1)
+    model = DnCNN(depth=depth, filters=filters, channels=1)
     trained.compile(model)
     begin = time.perf_counter()
     options.output.mkdir(parents=True, exist_ok=True)

@@ -2,27 +2,24 @@
 
 A network of three convolutions learns from 1 to 380 pictures of Train400, noise of
 25/255. The other 20 pictures of Train400 choose; Set12 reports, and BSD68 in a folder
-of its own. "sizes" tunes each size of the standard network apart, each with as many
-runs as all of them share in the others. Tuning does not see the test pictures, so
-BSD68's log has the tuning runs of Set12's, with ids of its own. The pictures and the
-noise are those of Zhang et al., https://arxiv.org/abs/1608.03981.
+of its own. The pictures and the noise are those of Zhang et al.,
+https://arxiv.org/abs/1608.03981.
 
 python -m studies.few_pictures [--only NAME] [--data FOLDER] [--examples N] [--seeds N]
     [--trials N]
 """
 
-import functools
 from pathlib import Path
 
 import keras
 
 from keras_wconv import WeightedConv2D
-from keras_wconv.experiments import Candidate, Denoising, datasets
+from keras_wconv.experiments import Denoising, datasets
 
 from . import question
 
 PICTURES = (1, 4, 16, 64, 380)
-TESTS = {"Set12": "Set12", "BSD68": "BSD68", "sizes": "Set12"}  # the test pictures
+TESTS = ("Set12", "BSD68")
 SIZES = (3, 5, 7, 11)
 TUNE = (*question.TUNE, "start")
 STEPS, FILTERS = 400, 8
@@ -70,33 +67,17 @@ def task(folder, test):
     )
 
 
-def sizes_apart():
-    """Returns the standard network of each small size as a candidate of its own."""
-    small, middle, *others = (
-        Candidate(f"standard {size}", functools.partial(_standard, size=size), TUNE)
-        for size in (5, 7, 3)
-    )
-    return {"baseline": small, "proposal": middle, "controls": others}
-
-
-def _standard(hp, size):
-    return network(size)
-
-
 def main():
     data = question.ROOT.parent / "shared/data/denoising"
     options = question.arguments(__doc__.partition("\n")[0], TESTS, data, trials=18)
     for name in options.only or TESTS:
-        is_apart = name == "sizes"
         question.run(
             f"few_pictures/{name}",
-            task(options.data, TESTS[name]),
-            sizes_apart()
-            if is_apart
-            else question.sides(network, SIZES, max(SIZES), TUNE),
+            task(options.data, name),
+            question.sides(network, SIZES, max(SIZES), TUNE),
             options.seeds,
             options.trials,
-            examples=options.examples or (PICTURES[-1:] if is_apart else PICTURES),
+            examples=options.examples or PICTURES,
         )
 
 

@@ -28,21 +28,16 @@ PRICES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 def starts(network, size, fixed):
     """Returns the candidates of one learning rate of the density."""
 
-    def learned(hp, part):
-        return network(size, densities.Gaussian(size / part), density_trainable=True)
+    def build(hp, part, **options):
+        return network(size, densities.Gaussian(size / part), **options)
 
-    def held(hp, part):
-        return network(size, densities.Gaussian(size / part))
-
+    learned = functools.partial(build, density_trainable=True)
+    kinds = {"learned from": learned, **({"fixed": build} if fixed else {})}
     candidates = [
-        Candidate(f"learned from 1/{part}", functools.partial(learned, part=part))
+        Candidate(f"{kind} 1/{part}", functools.partial(one, part=part))
+        for kind, one in kinds.items()
         for part in PARTS
     ]
-    if fixed:
-        candidates += [
-            Candidate(f"fixed 1/{part}", functools.partial(held, part=part))
-            for part in PARTS
-        ]
     return {
         "baseline": Candidate("standard", lambda hp: network(size)),
         "proposal": candidates[1],

@@ -22,13 +22,13 @@ al., "Beyond a Gaussian Denoiser", https://arxiv.org/abs/1608.03981.
 
 import argparse
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 from rich.progress import track
 
 from keras_wconv.experiments.report.page import markdown_table
+from keras_wconv.experiments.report.statistics import Effect
 from keras_wconv.experiments.study.sides import permuted
 
 ROOT = Path(__file__).parents[1]
@@ -176,11 +176,8 @@ def interval(differences):
 
     It is Student's: the differences are taken to be normal and independent.
     """
-    from scipy import stats
-
-    count = len(differences)
-    spread = np.std(differences, ddof=1) / math.sqrt(count)
-    return float(np.mean(differences)), float(stats.t.ppf(0.975, count - 1) * spread)
+    effect = Effect.of(differences)
+    return effect.mean, (effect.high - effect.low) / 2
 
 
 def table(rows):

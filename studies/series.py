@@ -63,16 +63,15 @@ def network(kernel_size, density=None, *, shape, classes, **options):
     inputs = keras.Input(shape)
     x = inputs
     for i, filters in enumerate(FILTERS):
-        this = density(f"conv{i}", (kernel_size,)) if _is_function(density) else density
         x = WeightedConv1D(
             filters,
             kernel_size,
             padding="same",
             use_bias=False,
             kernel_initializer="he_normal",
-            density=this,
+            density=density,
             name=f"conv{i}",
-            **(options if this is not None else {}),
+            **(options if density is not None else {}),
         )(x)
         # With 0.99, moving statistics are not yet those of the data after 400 steps.
         x = keras.layers.BatchNormalization(momentum=0.9)(x)
@@ -80,10 +79,6 @@ def network(kernel_size, density=None, *, shape, classes, **options):
     x = keras.layers.GlobalAveragePooling1D()(x)
     outputs = keras.layers.Dense(classes, activation="softmax")(x)
     return keras.Model(inputs, outputs)
-
-
-def _is_function(density):
-    return callable(density) and not hasattr(density, "parameters")
 
 
 def question_of(name):

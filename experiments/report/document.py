@@ -124,7 +124,7 @@ def _add_candidates(page, results, cell):
     for side, names in results.sides.items():
         for name in names:
             one = summaries.get(name)  # None where another candidate was chosen.
-            edges = results.edges(cell).get(name, [])
+            edges = results.edges(name, cell)
             tuned = ", ".join(
                 f"{key} {f'{value:.4g}' if isinstance(value, float) else value}"
                 f"{' (edge)' if key in edges else ''}"

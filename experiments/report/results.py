@@ -214,13 +214,13 @@ class Results:
         """Returns the mean score by which each candidate was chosen, a dict."""
         return self._chosen(cell)["validation"]
 
-    def edges(self, cell: str | None = None) -> dict[str, Any]:
-        """Returns which tuned values lie at the edge of their range, by candidate."""
-        return self._chosen(cell)["edges"]
+    def edges(self, candidate: str, cell: str | None = None) -> list[str]:
+        """Returns the names of tuned values that lie at the edge of their range."""
+        return self._chosen(cell)["edges"].get(candidate, [])
 
-    def never_varied(self, candidate: str, cell: str | None = None) -> list[str]:
-        """Returns what tuning could have varied, but had too few runs for."""
-        return self._chosen(cell).get("never_varied", {}).get(candidate, [])
+    def never_tried(self, candidate: str, cell: str | None = None) -> list[str]:
+        """Returns what tuning never varied, and values of a choice it never tried."""
+        return self._chosen(cell).get("never_tried", {}).get(candidate, [])
 
     def effects(self, cell: str | None = None) -> dict[str, Answer]:
         """Returns a `statistics.Answer` by name, for the metric on the test split.
@@ -328,7 +328,7 @@ class Results:
                     "side": next(s for s, names in self.sides.items() if name in names),
                     "values": self.values(name, cell),
                     "tuned with": len(self.tried(name, cell)),
-                    "at the edge of": self.edges(cell).get(name, []),
+                    "at the edge of": self.edges(name, cell),
                     "validation": without_nan(validation[name].tolist()),
                     "test": without_nan(test[name].tolist()),
                     "failed": failed[name].tolist(),

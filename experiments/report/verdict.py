@@ -78,27 +78,25 @@ def sentences(results, cell):
         yield f"Tuning runs: {counts}."
     else:
         yield "Neither side was tuned."
-    edges = results.edges(cell)
-    at_edges = [
-        f"{name} ({', '.join(edges[name])})"
-        for name in chosen.values()
-        if edges.get(name)
-    ]
-    if at_edges:
-        yield (
-            f"At the edge of a tuned range: {'; '.join(at_edges)}. A wider range may "
-            "change the answer."
-        )
-    untried = [
-        f"{name} ({', '.join(names)})"
-        for name in chosen.values()
-        if (names := results.never_varied(name, cell))
-    ]
-    if untried:
-        yield (
-            f"Never varied by the tuning: {'; '.join(untried)}. Give more `trials`: "
-            "DIRECT-L varies one after the other, with two runs for each."
-        )
+    for what, names, advice in (
+        (
+            "At the edge of a tuned range",
+            results.edges,
+            "A wider range may change the answer.",
+        ),
+        (
+            "Never tried by the tuning",
+            results.never_tried,
+            "Give more `trials`, or each value of a choice as a candidate.",
+        ),
+    ):
+        found = [
+            f"{name} ({', '.join(names(name, cell))})"
+            for name in chosen.values()
+            if names(name, cell)
+        ]
+        if found:
+            yield f"{what}: {'; '.join(found)}. {advice}"
     compared = (chosen["proposal"], *results.sides["controls"])
     apart = [n for n in compared if not results.is_paired(chosen["baseline"], n, cell)]
     if apart:

@@ -214,6 +214,11 @@ def _scores(task, model, split):
     """Returns the metrics of a split for a record, and whether the run failed there."""
     rows = task.measure(model, split)
     means = task.average(rows)
+    if task.monitor not in means:
+        raise ValueError(
+            f"`monitor` of the task must be one of its metrics, {sorted(means)}. "
+            f"Received: {task.monitor!r}"
+        )
     scores = {split: means, f"failed_{split}": task.failed(means[task.monitor], split)}
     if split == "test" and len(rows) > 1:
         scores["rows"] = {}

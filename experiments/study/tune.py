@@ -86,7 +86,7 @@ def tune(run, task, candidate, space, trials, examples=None):
 
 def tunes(space):
     """Returns whether there is anything to choose in a space."""
-    return bool(space.space) and Space(space).dimensions > 0
+    return Space(space).dimensions > 0
 
 
 def seeds_of(task):
@@ -97,21 +97,42 @@ def seeds_of(task):
     return [*first], [seed + task.folds for seed in first]
 
 
-def never_varied(space, tried):
-    """Returns the names of ranges that kept one value in all tuning runs.
+def never_tried(space, tried):
+    """Returns what no tuning run has tried, a list of str.
+
+    These are the names of ranges that kept one value, and the values of a choice that
+    no run had. DIRECT-L divides in three: of a choice of six it tries three values
+    first, and their neighbors only if they are good.
 
     Args:
         space: `keras_tuner.HyperParameters`.
         tried: list of dicts, the values of each run.
+
+    Example:
+
+    >>> import keras_tuner as kt
+    >>> from keras_wconv.experiments.study.tune import never_tried
+    >>> space = kt.HyperParameters()
+    >>> _ = space.Choice("kernel_size", [3, 5, 7]), space.Float("sigma", 1.0, 4.0)
+    >>> never_tried(space, [{"kernel_size": 5, "sigma": 2.5}])
+    ['kernel_size 3', 'kernel_size 7', 'sigma']
     """
+    if not tried:
+        return []
     cube = Space(space)
     low, high = (cube.values((end,) * cube.dimensions) for end in (0.01, 0.99))
-    return [
-        name
-        for name in {**low, **high}
-        if low.get(name) != high.get(name)
-        and len({repr(values.get(name)) for values in tried}) == 1
-    ]
+    choices = {hp.name: hp.values for hp in space.space if not hasattr(hp, "min_value")}
+    untried = []
+    for name in {**low, **high}:
+        if low.get(name) == high.get(name):
+            continue
+        values = [run.get(name) for run in tried]
+        if name in choices:
+            missing = [value for value in choices[name] if value not in values]
+            untried += [f"{name} {value}" for value in missing]
+        elif len({repr(value) for value in values}) == 1:
+            untried.append(name)
+    return untried
 
 
 def at_edges(space, values):
@@ -124,7 +145,7 @@ def at_edges(space, values):
         hp.name
         for hp in space.space
         if hp.name in values
-        # Another one of the name may be meant.
+        # Several hyperparameters may have one name.
         and all(condition.is_active(values) for condition in hp.conditions)
         and _is_at_edge(hp, values[hp.name])
     ]

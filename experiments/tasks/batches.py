@@ -51,10 +51,10 @@ class Batches(keras.utils.PyDataset):
         threads: int = 2,
     ) -> None:
         super().__init__()
-        if steps is None and items < size:
+        if size < 1 or (steps is None and items < size):
             raise ValueError(
-                f"`batch_size` must be at most the {items} training examples. "
-                f"Received: {size}"
+                f"`batch_size` must be at least 1 and at most the {items} training "
+                f"examples. Received: {size}"
             )
         self.items = items
         self.size = size

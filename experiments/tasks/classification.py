@@ -16,7 +16,6 @@ from ...applications.r3d import R3D18
 from ...applications.time_series_resnet import TimeSeriesResNet
 from ...applications.vgg import VGG, VGG16
 from . import datasets
-from .batches import Batches
 from .task import Task, channel_hint
 
 if TYPE_CHECKING:
@@ -199,16 +198,10 @@ class Classification(Task):
             logits = _returns_logits(model, self.sample(32))
         return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
 
-    def batches(self, seed: int) -> Batches:
-        inputs, labels = self.data.train
-
-        def load(indices, rng):
-            x = inputs[indices]
-            if self.pad or self.flip or self.rotation:
-                x = augment(x, rng, self.pad, self.flip, self.rotation)
-            return self._standardized(x), labels[indices]
-
-        return Batches(len(inputs), self.batch_size, load, seed, self.steps_per_epoch)
+    def _augmented(self, inputs, rng):
+        if self.pad or self.flip or self.rotation:
+            return augment(inputs, rng, self.pad, self.flip, self.rotation)
+        return inputs
 
     def with_examples(self, n: int) -> Self:
         if n < self.data.classes:

@@ -742,7 +742,9 @@ def _read_series(path):
     text = check_file(path).read_text(encoding="utf-8-sig").lstrip("\n").rstrip()
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
-    rows = list(text_rows.reader(text.splitlines(), delimiter=delimiter))
+    rows = [
+        row for row in text_rows.reader(text.splitlines(), delimiter=delimiter) if row
+    ]
     if rows and _has_names(rows):
         rows = rows[1:]
     series = [_numbers(row[1:]) for row in rows]

@@ -162,7 +162,14 @@ class Denoising(Task):
         self.evaluation_size = evaluation_size
         self.channels = data.train.shapes[0][-1]
         self._chances = {}
-        self.batches(0)  # Raises if a batch takes more pictures than there are.
+        count = data.count("train")
+        if steps_per_epoch is None and batch_size > count * patches_per_picture:
+            raise ValueError(
+                "`batch_size` must be at most `patches_per_picture` for each of the "
+                f"{count} training pictures, {count * patches_per_picture}. Give "
+                f"`steps_per_epoch` to draw pictures again. Received: {batch_size}"
+            )
+        self.batches(0)  # Raises if `batch_size` is not positive.
 
     @classmethod
     def photographs(

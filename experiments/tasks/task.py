@@ -201,7 +201,8 @@ class Task:
         inputs, targets = self.data.train
 
         def load(indices, rng):
-            return self._standardized(inputs[indices]), targets[indices]
+            x = self._augmented(inputs[indices], rng)
+            return self._standardized(x), targets[indices]
 
         return Batches(len(inputs), self.batch_size, load, seed, self.steps_per_epoch)
 
@@ -209,6 +210,9 @@ class Task:
         """Returns `(inputs, targets)` of the `"validation"` or the `"test"` split."""
         inputs, targets = getattr(self.data, split)
         return self._standardized(inputs), targets
+
+    def _augmented(self, inputs, rng):
+        return inputs
 
     def _standardized(self, inputs):
         if not self.standardize:

@@ -171,6 +171,14 @@ def test_plan_says_how_long_it_takes_and_runs_nothing(tmp_path, capsys):
     assert not output.exists()
 
 
+def test_plan_counts_each_length_of_the_training(tmp_path, capsys):
+    """Found: it said "runs of 2 steps" whatever `--budgets` were, and counted twins."""
+    command = ["compare", "--task", "digits", *SHORT, *TINY, "--density", "0.7"]
+    command += ["--budgets", "10,3,10", "--plan", "--output", str(tmp_path / "planned")]
+    assert keras_wconv_cli.main(command) == 0
+    assert "28 runs of 3 or 10 steps: 3 to tune each" in capsys.readouterr().out
+
+
 def test_a_set_of_series_takes_a_folder_for_downloads(tmp_path):
     make, recipe = cli._own_task("GunPoint", {"data_dir": tmp_path, "epochs": 3})
     task = make(**recipe)

@@ -2,6 +2,8 @@
 
 import contextlib
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -41,3 +43,16 @@ def test_a_full_disk_tears_no_line_of_a_run_log(tmp_path):
             log.append({"id": "1", "text": "x" * 200})
         log.append({"id": "2"})
     assert read(tmp_path) == log.records == [{"id": "0"}, {"id": "2"}]
+
+
+def test_a_file_is_utf_8_whatever_the_locale(tmp_path):
+    """Found: on Windows, a page that says it is UTF-8 was not, after all runs."""
+    path = tmp_path / "page.html"
+    code = (
+        "import pathlib, runpy\n"
+        f"write = runpy.run_path({_files.__file__!r})['write_atomically']\n"
+        f"write(pathlib.Path({str(path)!r}), '3 \\u00d7 3\\n')"
+    )
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    subprocess.run([sys.executable, "-c", code], env=locale, check=True)
+    assert path.read_bytes() == "3 × 3\n".encode()

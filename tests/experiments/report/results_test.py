@@ -162,14 +162,14 @@ def test_lengths_and_sizes_are_not_one_line():
     assert names[0] == "baseline, 10 steps" and names[-1] == "proposal, 20 steps"
 
 
-def test_what_the_tuning_never_varied_is_told():
+def test_what_the_tuning_never_tried_is_told():
     """With 5 runs for three values, the density was 1 in all, "chosen" by nobody."""
     found = results({"a": np.arange(6) + 1.0, "b": np.arange(6) + 2.0})
-    assert "Never varied" not in found.verdict()
+    assert "Never tried" not in found.verdict()
     [chosen] = found.settings["chosen"].values()
-    chosen["never_varied"] = {"a": [], "b": ["density", "bias"]}
+    chosen["never_tried"] = {"a": [], "b": ["density", "bias"]}
     verdict = Results(found.settings, found.records).verdict()
-    assert "Never varied by the tuning: b (density, bias). Give more" in verdict
+    assert "Never tried by the tuning: b (density, bias). Give more" in verdict
 
 
 def test_too_few_pairs_say_so():

@@ -163,7 +163,7 @@ def test_what_failed_is_not_tried_again_nor_taken_in_place_of_what_trained():
     assert count == len(runs) == 4
 
 
-def test_what_too_few_runs_never_varied_is_named():
+def test_what_too_few_runs_never_try_is_named():
     hp = kt.HyperParameters()
     hp.Float("rate", 0.1, 1.0)
     hp.Choice("sigma", list(np.linspace(1, 3, 3)))  # Scalars of NumPy.
@@ -172,17 +172,38 @@ def test_what_too_few_runs_never_varied_is_named():
     hp.Fixed("size", 3)
     fixed = {"layers": 2, "bias": False, "size": 3}
     tried = [{"rate": rate, "sigma": 2.0, **fixed} for rate in (0.1, 0.5)]
-    assert tune.never_varied(hp, tried) == ["sigma", "bias"]
-    tried.append({"rate": 0.5, "sigma": 1.0, **fixed, "bias": True})
-    assert tune.never_varied(hp, tried) == tune.never_varied(hp, []) == []
+    expected = ["sigma 1.0", "sigma 3.0", "bias True"]
+    assert tune.never_tried(hp, tried) == expected
+    for sigma in (1.0, 3.0):
+        tried.append({"rate": 0.5, "sigma": sigma, **fixed, "bias": True})
+    assert tune.never_tried(hp, tried) == tune.never_tried(hp, []) == []
 
 
-def test_the_tuning_of_a_comparison_tells_what_it_never_varied(tmp_path):
+def test_the_tuning_of_a_comparison_tells_what_it_never_tried(tmp_path):
     def build(hp):
         hp.Choice("width", list(np.linspace(1, 3, 3)))
         return functional(hp)
 
     sides = candidate("one"), candidate("two", build, tune="learning_rate")
     results = compare(Stripes(), tmp_path, *sides, trials=3, seeds=(0, 1))
-    assert results.never_varied("two") == ["width"]
-    assert "Never varied by the tuning: two (width)" in results.verdict()
+    assert results.never_tried("two") == ["width 1.0", "width 3.0"]
+    assert "Never tried by the tuning: two (width 1.0, width 3.0)" in results.verdict()
+
+
+def test_sizes_that_a_search_of_a_choice_skips_are_named():
+    """Of six sizes, 30 runs tried three, and the report called one of them the best."""
+    hp = kt.HyperParameters()
+    hp.Choice("kernel_size", [3, 5, 9, 17, 33, 65])
+    hp.Float("rate", 0.1, 1.0)
+
+    def score(values, seed):
+        return abs(values["kernel_size"] - 17) + values["rate"]
+
+    *_, runs = tuned(score, 9, hp)
+    named = tune.never_tried(hp, [run.values for run in runs])
+    assert named == [
+        f"kernel_size {size}"
+        for size in (3, 5, 9, 17, 33, 65)
+        if size not in {run.values["kernel_size"] for run in runs}
+    ]
+    assert len(named) == 3

@@ -116,9 +116,11 @@ def test_augmentation_of_series_is_refused():
         Classification.time_series(pad=1)
 
 
-def test_batch_larger_than_the_training_split_is_refused():
-    with pytest.raises(ValueError, match="`batch_size` must be at most the 24"):
-        small_tasks.classification(batch_size=100)
+@pytest.mark.parametrize("size", [100, 0, -5])
+def test_batch_larger_than_the_training_split_is_refused(size):
+    message = f"`batch_size` must be at least 1 and at most the 24 .*: {size}$"
+    with pytest.raises(ValueError, match=message):
+        small_tasks.classification(batch_size=size)
 
 
 def test_network_of_images_for_series_is_refused():

@@ -869,6 +869,13 @@ def test_names_that_are_numbers_are_no_series(name, delimiter, tmp_path):
     assert sum(data.count(split) for split in datasets.SPLITS) == 10
 
 
+def test_an_empty_line_is_no_series(tmp_path):
+    """Found: "a row is []... with -1 values"."""
+    path = tmp_path / "mine.csv"
+    path.write_text("\n\n".join(["a,1,2,3", "b,4,5,6"] * 5))
+    assert datasets.csv(path, validation=0.2, test=path).count("test") == 10
+
+
 def test_a_class_may_be_called_like_a_column(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("\n".join(["y,1,2,3", "n,4,5,6"] * 5))

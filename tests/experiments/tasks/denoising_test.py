@@ -151,6 +151,8 @@ def test_pictures_smaller_than_the_window_of_ssim_are_refused():
 def test_batches_are_of_whole_pictures():
     with pytest.raises(ValueError, match="`batch_size` must be a multiple of"):
         small_tasks.denoising(batch_size=5)
+    with pytest.raises(ValueError, match=r"`batch_size` must be at most .*: 4096$"):
+        small_tasks.denoising(batch_size=4096, steps_per_epoch=None)
 
 
 def test_density_that_fits_no_kernel_is_refused():
