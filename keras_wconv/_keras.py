@@ -3,6 +3,7 @@
 These private attributes have no public counterpart. They were checked with Keras 3.10
 and 3.15.
 
+- `Conv._kernel`: the kernel without LoRA's update.
 - `Layer._flatten_layers`: the layers inside a layer that is not a model.
 - `Layer._tracker`: the children of a layer that is built.
 - `Layer._track_variables`, `Layer._torch_params`: variables that PyTorch sees.
@@ -21,6 +22,11 @@ import warnings
 
 import keras
 from keras import ops
+
+
+def kernel_variable(layer, name):
+    """Returns the variable of the kernel of this name, without LoRA."""
+    return layer._kernel if hasattr(layer, "_kernel") else getattr(layer, name)
 
 
 def sublayers(layer, recursive=False):
@@ -496,11 +502,6 @@ def built_for(optimizer):
     """Returns the variables that an optimizer was built for, in its order."""
     # Before 3.15 a `LossScaleOptimizer` does not know its variables.
     return getattr(optimizer, "inner_optimizer", optimizer)._trainable_variables
-
-
-def is_built_for(optimizer, variables):
-    """Whether an optimizer was built for exactly these variables."""
-    return [id(each) for each in built_for(optimizer)] == [id(v) for v in variables]
 
 
 def optimizer_rules(optimizer):

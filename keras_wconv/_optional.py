@@ -27,7 +27,7 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        missing = getattr(error, "name", None)
+        missing = error.name
         package = module.partition(".")[0]
         if not isinstance(error, ModuleNotFoundError) or not missing:
             cause, remedy = f"fails to import: {error}", "reinstall it with"

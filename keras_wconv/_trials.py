@@ -2,7 +2,6 @@
 
 import html
 import math
-import numbers
 from typing import Any, NamedTuple
 
 _MAX_ROWS = 20
@@ -53,13 +52,6 @@ class Trials(NamedTuple):
         objective = oracle.objective
         return cls(names, values, scores, objective.direction, objective.name)
 
-    @property
-    def best(self) -> int | None:
-        """The index of the best trial, the first of equal ones; None without scores."""
-        sign = -1 if self.direction == "max" else 1
-        scored = [(sign * s, i) for i, s in enumerate(self.scores) if s is not None]
-        return min(scored, default=(None, None))[1]
-
     def columns(self) -> dict[str, list[Any]]:
         """Returns the values of each hyperparameter, with None if a trial has none."""
         names = dict.fromkeys(name for values in self.values for name in values)
@@ -73,10 +65,10 @@ class Trials(NamedTuple):
         order = sorted(range(len(ranks)), key=ranks.__getitem__)
         scored = sum(score is not None for score in self.scores)
         caption = f"{title}: {len(self.names)} trials, {scored} with a score"
-        if self.best is not None:
+        if scored:
             caption += (
-                f". The best is trial {self.names[self.best]}, {self.metric} "
-                f"{_text(self.scores[self.best])}"
+                f". The best is trial {self.names[order[0]]}, {self.metric} "
+                f"{_text(self.scores[order[0]])}"
             )
         if len(order) > _MAX_ROWS:
             caption += f". The table shows the best {_MAX_ROWS}"
@@ -99,7 +91,4 @@ def _finite(score):
 def _text(value):
     if value is None:
         return "–"
-    is_float = isinstance(value, numbers.Real) and not isinstance(
-        value, numbers.Integral
-    )
-    return f"{value:.5g}" if is_float else str(value)
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

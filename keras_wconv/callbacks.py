@@ -15,14 +15,14 @@ import numpy as np
 
 from . import visualization
 from ._dependence import gradient_factors
-from ._keras import built_for
+from ._keras import built_for, kernel_variable
 from ._optional import require
 from ._types import PathLike
 from .conversion import hold_steps
 from .densities import Map
 from .inspection import effective_size, learned_layers, weighted_layers
 from .layers import StepDensity
-from .layers.base import check_where, kernel_variable
+from .layers.base import check_where
 from .optimizers import DensityOptimizer
 
 if TYPE_CHECKING:
@@ -314,7 +314,8 @@ class SpatialGradientScaling(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         is_new = all((one.density_map == 1).all() for one in self._layers.values())
-        if epoch % self.every == 0 or is_new:  # A resumed training is not new.
+        # A resumed training is not new, nor one whose first factors were all 1.
+        if epoch % self.every == 0 or (is_new and not any(self.factors.values())):
             self.renew()
 
     def renew(self) -> None:

@@ -18,7 +18,6 @@ from .layers.base import (
     DENSITY_ARGUMENTS,
     check_density_options,
     check_where,
-    kernel_variable,
     penalties,
 )
 from .layers.conv_transpose import WeightedConvolutionTranspose
@@ -248,7 +247,7 @@ def to_weighted(
                 name,
                 layer.kernel_size,
                 layer.padding == "causal",
-                kernel_variable(layer, _kernel_name(layer)).shape,
+                _keras.kernel_variable(layer, _kernel_name(layer)).shape,
             )
             chosen.append((layer.kernel_size, own))
             if own is None and not isinstance(layer, layers.WeightedConvolution):
@@ -455,16 +454,17 @@ def fold(
         _fold_in_place(model)
         return (model, report) if return_report else model
 
-    def new_size(layer):
-        return tuple(part.stop - part.start for part in windows[id(layer)])
-
     def clone_layer(layer):
         if id(layer) in windows and type(layer) in _PLAIN:
-            return _plain(layer, kernel_size=new_size(layer))
+            return _plain(layer, kernel_size=trimming.size_of(windows[id(layer)]))
         inner = []
         if isinstance(layer, keras.Layer):  # It may be an operation in a graph.
             inner = _keras.sublayers(layer, recursive=True)
-        sizes = {each.name: new_size(each) for each in inner if id(each) in windows}
+        sizes = {
+            each.name: trimming.size_of(windows[id(each)])
+            for each in inner
+            if id(each) in windows
+        }
         return _keras.copy_layer(layer, lambda config: _folded_config(config, sizes))
 
     folded = _keras.clone(model, clone_layer)
@@ -532,7 +532,7 @@ def hold_steps(
                 _assign(new, _keras.own_values(layer))
                 _adopt(layer, new)
                 is_changed = True
-        elif not kernel_variable(layer, layer.weighted_kernel).trainable:
+        elif not _keras.kernel_variable(layer, layer.weighted_kernel).trainable:
             reason = _NOT_TRAINED
         initial = None if reason else density.initial
         report.entries.append(ReportEntry(name, layer.kernel_size, initial, reason))
@@ -560,7 +560,7 @@ def _no_step(layer, holders):
     reason = _out_of_reach_in_place(layer, holders)
     if reason is not None:
         return reason
-    if not kernel_variable(layer, _kernel_name(layer)).trainable:
+    if not _keras.kernel_variable(layer, _kernel_name(layer)).trainable:
         return _NOT_TRAINED
     _, name = penalties(layer)
     constraint = getattr(layer, name)
@@ -700,13 +700,13 @@ def _adopt(layer, new):
         attributes |= {"lora_enabled": False, "lora_rank": None, "lora_alpha": None}
     for name in penalties(layer):
         attributes[name] = getattr(new, name)
-    kernel = kernel_variable(layer, _kernel_name(layer))
-    own = kernel_variable(new, _kernel_name(new))
+    kernel = _keras.kernel_variable(layer, _kernel_name(layer))
+    own = _keras.kernel_variable(new, _kernel_name(new))
     _keras.become(layer, type(new), remove, attributes)
     kernel.regularizer, kernel.constraint = own.regularizer, own.constraint
     if merged:
         kernel.trainable = layer.trainable
-    if _is_learned(new) and not layer.trainable:
+    if _has_density_weights(new) and not layer.trainable:
         new.density.trainable = False
     _assign(layer, _keras.own_values(new))
 
@@ -830,11 +830,11 @@ def _check_kept(converted):
         # Weights, densities and products are rounded, once each and on both sides.
         size = np.abs(before)
         if getattr(new, "lora_enabled", False):
-            raw = ops.convert_to_numpy(kernel_variable(new, "kernel"))
+            raw = ops.convert_to_numpy(_keras.kernel_variable(new, "kernel"))
             size, relative = size + np.abs(raw).max(), 8 * relative
-        if _is_learned(old) or _is_learned(new):
+        if _has_density_weights(old) or _has_density_weights(new):
             relative += 64 * _ROUNDING["float32"][0]  # A Gaussian has an exponential.
-        factor = max(1.0, np.abs(new.density_map).max() if _is_weighted(new) else 1.0)
+        factor = max(1.0, np.abs(_density_map(new)).max())
         bound = 4 * (relative * size + absolute * factor)
         error = np.abs(after - before)
         wrong = ~(error <= bound) & np.isfinite(before)
@@ -875,7 +875,7 @@ def _is_weighted(layer):
     return getattr(layer, "density", None) is not None
 
 
-def _is_learned(layer):
+def _has_density_weights(layer):
     return isinstance(getattr(layer, "density", None), keras.Layer)
 
 

@@ -120,7 +120,8 @@ def export(
     inputs = folded.inputs[0] if isinstance(folded, keras.Sequential) else folded.input
     folded(inputs)
     signature = options.get("input_signature") or [inputs]
-    runtime = _runtime(format)
+    package, extra = _RUNTIMES.get(format, ("tensorflow", "tensorflow"))
+    runtime = require(package, extra=extra)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
@@ -309,13 +310,8 @@ def _by_name(names, samples, signature):
     return dict(zip(own, keras.tree.flatten(samples), strict=True))
 
 
-def _runtime(format):
-    """Returns the package that runs a format."""
-    if format == "onnx":
-        return require("onnxruntime", extra="export")
-    if format == "openvino":
-        return require("openvino", extra="export")
-    return require("tensorflow", extra="tensorflow")
+# What runs a format, and the extra that brings it; TensorFlow runs the others.
+_RUNTIMES = {"onnx": ("onnxruntime", "export"), "openvino": ("openvino", "export")}
 
 
 def _onnx(onnxruntime, path, signature):

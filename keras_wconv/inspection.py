@@ -39,11 +39,12 @@ def weighted_layers(model: keras.Layer) -> dict[str, WeightedConvolution]:
     >>> list(weighted_layers(model))
     ['encoder/conv1']
     """
-
-    def is_wanted(layer):
-        return isinstance(layer, WeightedConvolution) and layer.density is not None
-
-    return find_layers(model, is_wanted)
+    return find_layers(
+        model,
+        lambda layer: (
+            isinstance(layer, WeightedConvolution) and layer.density is not None
+        ),
+    )
 
 
 def find_layers(

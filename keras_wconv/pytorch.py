@@ -127,7 +127,7 @@ def load_state_dict(
         values = dict(modules[module])
         loads, faults = _match_weights(layer, values)
         assignments += loads
-        if any(key in values for key in _DENSITY_KEYS):
+        if hasattr(layer, "kernel_size") and any(k in values for k in _DENSITY_KEYS):
             loads, density_faults = _match_density(layer, values)
             assignments += loads
             faults += density_faults
@@ -242,7 +242,7 @@ def _match_density(layer, values):
     """Takes the density out of `values`; returns assignments and faults."""
     given = {key: values.pop(key) for key in _DENSITY_KEYS if key in values}
     key, value = next(iter(given.items()))
-    size = getattr(layer, "kernel_size", ())
+    size = layer.kernel_size
     try:
         phi = _map(key, value, size)
     except ValueError as error:

@@ -208,7 +208,7 @@ def _window(layer, tolerance):
             f"with padding={layer.padding!r} and strides={layer.strides}, a smaller "
             "kernel would shift or resize the output"
         )
-    elif _size(window) == layer.kernel_size:
+    elif size_of(window) == layer.kernel_size:
         reason = "no outer ring is within the tolerance"
     return tuple(window), reason
 
@@ -258,7 +258,7 @@ def _channel_axes(layer):
 
 def _entry(name, layer, window, reason):
     shape = getattr(layer, layer.weighted_kernel).shape
-    new_size = _size(window)
+    new_size = size_of(window)
     is_separable = isinstance(layer, WeightedSeparableConvolution)
     pointwise = math.prod(layer.pointwise_kernel.shape) if is_separable else 0
     bias = math.prod(layer.bias.shape) if layer.use_bias else 0
@@ -301,7 +301,7 @@ def _positions(layer):
     return None if None in spatial else math.prod(spatial)
 
 
-def _size(window):
+def size_of(window):
     return tuple(part.stop - part.start for part in window)
 
 

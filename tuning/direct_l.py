@@ -34,7 +34,7 @@ class _Rectangle:
 
     @property
     def longest_side(self):
-        return max(3.0 ** -self.trisections[axis] for axis in self.axes)
+        return max((3.0 ** -self.trisections[axis] for axis in self.axes), default=0.0)
 
 
 class Cube:
@@ -300,8 +300,6 @@ class DirectLSearch:
     def _sample_around(self, rectangle):
         """Asks for the centers of the outer thirds along every longest axis."""
         pairs = []
-        if not rectangle.axes:
-            return pairs
         side = rectangle.longest_side
         for axis in rectangle.axes:
             if 3.0 ** -rectangle.trisections[axis] == side:

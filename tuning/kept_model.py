@@ -8,7 +8,7 @@ from collections.abc import Mapping, Set
 import keras
 
 from .. import densities
-from .._keras import compiled_with, is_built_for, sublayers
+from .._keras import built_for, compiled_with, sublayers
 from ..inspection import weighted_layers
 from ..layers import FixedDensity, HeldDensity
 from ..layers.layer_density import precision
@@ -118,7 +118,8 @@ def _in_compute_precision(layer):
 def _has_optimizer_for_its_weights(model):
     if not model.optimizer.built:  # A second time would add its variables once more.
         model.optimizer.build(model.trainable_variables)
-    return is_built_for(model.optimizer, model.trainable_variables)
+    built = [id(variable) for variable in built_for(model.optimizer)]
+    return built == [id(variable) for variable in model.trainable_variables]
 
 
 # On JAX, Keras refuses to train such a model.
@@ -244,9 +245,10 @@ def _attributes(part, outer=()):
                 continue
         if name.endswith("_initializer") or (is_model and name in _OF_MODELS):
             continue  # Initial values are assigned.
-        if name in ("density", "normalize_density") and (
-            isinstance(value, (FixedDensity, HeldDensity))
-            or isinstance(getattr(part, "density", None), (FixedDensity, HeldDensity))
+        if name.startswith("_auto_config"):
+            continue  # How Keras was given the arguments, by position or by name.
+        if name in ("_density", "_normalize_density") and isinstance(
+            getattr(part, "density", None), (FixedDensity, HeldDensity)
         ):
             continue
         if name in ("build", "quantize") and inspect.isroutine(value):

@@ -12,6 +12,7 @@ import numpy as np
 from keras import constraints, ops, regularizers
 
 from .. import densities
+from .._keras import kernel_variable
 from .._types import Identifier, Tensor
 from ..densities import DensityLike
 from .effective_kernel import EffectiveKernelConstraint, EffectiveKernelRegularizer
@@ -355,11 +356,6 @@ def penalties(layer: keras.Layer) -> tuple[str, str]:
     is_depthwise = hasattr(layer, "depthwise_regularizer")
     factor = "depthwise" if is_depthwise else "kernel"
     return f"{factor}_regularizer", f"{factor}_constraint"
-
-
-def kernel_variable(layer: keras.Layer, name: str) -> keras.Variable:
-    """Returns the variable of the kernel of this name, without LoRA."""
-    return layer._kernel if hasattr(layer, "_kernel") else getattr(layer, name)
 
 
 DENSITY_ARGUMENTS: set[str] = {

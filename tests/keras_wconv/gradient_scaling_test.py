@@ -287,6 +287,15 @@ def test_with_no_power_the_training_is_the_plain_one():
         np.testing.assert_allclose(scaled, plain, rtol=1e-4, atol=1e-5)
 
 
+def test_factors_of_one_are_renewed_as_rarely_as_any():
+    """Found: where all factors were 1, each epoch paid for a renewal."""
+    model = network(conv())
+    model.compile("sgd", "mse")
+    scaling = SpatialGradientScaling(IMAGES, every=3, power=0)
+    fit(model, scaling, epochs=4)
+    assert [len(factors) for factors in scaling.factors.values()] == [2]
+
+
 def test_a_regularizer_goes_on_to_act_on_the_effective_kernel():
     model = network(conv(kernel_regularizer="l2"))
     model.compile("sgd", "mse")

@@ -273,6 +273,24 @@ def test_all_that_does_not_match_is_listed():
     np.testing.assert_array_equal(before, keras.ops.convert_to_numpy(model.weights[0]))
 
 
+@pytest.mark.parametrize("key", ["den", "alfa"])
+def test_a_density_for_a_layer_without_a_kernel_is_listed(key):
+    """Found: IndexError, or TypeError, instead of the list of all that is wrong."""
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.BatchNormalization(),
+            keras_wconv.WeightedConv2D(2, 3, density=0.7),
+        ]
+    )
+    norm = ("weight", "bias", "running_mean", "running_var")
+    state = {"conv.weight": np.ones((2, 1, 3, 3)), "conv.bias": np.ones(2)}
+    state |= {f"conv.{key}": np.array([0.7])}
+    state |= {f"bn.{name}": np.ones(1) for name in norm}
+    with pytest.raises(ValueError, match=f"`{key}` is not expected"):
+        load_state_dict(model, state)
+
+
 def test_bad_input():
     module, model = networks()
     state = module.state_dict()

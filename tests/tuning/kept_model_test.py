@@ -47,6 +47,28 @@ def rebuild(**arguments):
     return build(**arguments)
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Own(WeightedConv2D):
+    """A layer of a user, whose config is that of its base class."""
+
+
+def test_a_layer_of_ones_own_is_kept():
+    """Found: each trial was compiled anew, with a warning."""
+
+    def build_own(density):
+        keras.utils.clear_session(free_memory=False)
+        layers = [keras.Input((6, 6, 1)), Own(2, 3, density=density, name="own")]
+        model = keras.Sequential(layers, name="network")
+        model.compile("sgd", "mse", run_eagerly=EAGERLY)
+        return model
+
+    kept = KeptModel(build_own([0.7]))
+    new = build_own([1.3])
+    assert kept.start_as(new) is None
+    held, fixed = (model.get_layer("own").density_map for model in (kept.model, new))
+    np.testing.assert_allclose(to_numpy(held), to_numpy(fixed), rtol=1e-6)
+
+
 def test_starts_as_the_new_model():
     kept = KeptModel(build())
     for variable in (*kept.model.variables, *kept.model.optimizer.variables):
