@@ -346,7 +346,7 @@ def table(results):
     return "\n".join(lines).rstrip() + "\n"
 
 
-HEADER = """# What holds where layers are used hard
+HEADER = """# What works beyond ordinary training
 
 Made by `python -m benchmarks.hard_use`; the tests run the same cases. A network with
 fixed densities, one that learns them and one that learns them for each channel go

@@ -72,9 +72,17 @@ def setup(app):
     for field in PyObject.doc_field_types:  # Keras's words for them.
         words = {"parameter": "Args", "variable": "Attributes"}
         field.label = words.get(field.name, field.label)
+    # In the repository a link to a guide leads to its source, here to its page.
+    app.connect("source-read", _link_pages_of_guides)
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
     # Before napoleon, which reads the sections.
     app.connect("autodoc-process-docstring", _prepare, priority=400)
+
+
+def _link_pages_of_guides(app, name, content):
+    content[0] = re.sub(
+        r"\]\(\.\./guides/(\w+)\.py\)", r"](guides/\1.ipynb)", content[0]
+    )
 
 
 def _inline_math(translator, node):

@@ -306,7 +306,7 @@ def _fold(options):
     if options.output.exists() and options.output.samefile(options.model):
         raise ValueError(
             "OUTPUT must be another file than MODEL: folding cannot be undone. "
-            f"Received twice: {options.output}"
+            f"Received for both: {options.output}"
         )
     try:
         model = _load(options.model, compile=True)

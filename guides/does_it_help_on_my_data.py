@@ -15,7 +15,7 @@ seed or another learning rate may reverse the order.
 `experiments.compare` trains both with several seeds, on the same batches and from the same
 initial values. It tunes both with the same number of runs, and uses the test split only
 once. Then it states in sentences what the runs show, and no more. It compares any two Keras
-models and knows nothing about densities.
+models, with or without densities.
 
 ## Two networks, fifteen lines
 

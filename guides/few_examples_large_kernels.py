@@ -3,7 +3,7 @@ Title: Few examples, large kernels
 Author: The keras_wconv authors
 Date created: 2026/11/28
 Last modified: 2026/11/28
-Description: Why a density saves a large kernel when examples are few, and how to use it.
+Description: Why a density makes a large kernel usable when examples are few, and how to use it.
 """
 
 """
@@ -107,8 +107,8 @@ plt.show()
 """
 With 50 patches, the large kernel is 3 dB worse than the small one; with a density it is not.
 With thousands of patches the kernels perform alike, since the data now decide. The best of
-the small kernels differs with the number of examples. The density gains a few tenths of a
-decibel over it, and, perhaps more important, you need not know which one it is.
+the small kernels differs with the number of examples. With few patches the density gains a
+few tenths of a decibel over it, and, perhaps more important, you need not choose a size.
 
 ## A network that learns how far to look
 

@@ -87,7 +87,7 @@ tuner.results_summary(num_trials=3)
 visualization.plot_search(tuner)
 
 """
-## Is it better, or was it lucky?
+## Was it luck?
 
 The best of many scores is too optimistic. So the best density is trained from scratch,
 beside the standard convolution, with seeds that the search has not used. Each pair starts

@@ -444,7 +444,7 @@ def fold(
         raise ValueError(
             "`trim` changes the shapes of kernels, which needs a copy: the code of a "
             "subclassed model makes kernels of the old shapes, and could not load its "
-            "files. Leave one of the two out; "
+            "files. Omit one of the two; "
             "keras_wconv.inspection.effective_size(layer) says which size to build. "
             f"Received: trim={trim} with in_place=True"
         )

@@ -117,7 +117,7 @@ def density_optimizer(
     if densities is kernels:
         raise ValueError(
             "`density_optimizer` must be another instance than `kernel_optimizer`, "
-            "because an optimizer has only one learning rate. Received twice: "
+            "because an optimizer has only one learning rate. Received for both: "
             f"{kernels}"
         )
     if densities.name == kernels.name:

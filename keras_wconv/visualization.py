@@ -330,7 +330,7 @@ def _sizes_of_file(path):
     if not by_epoch:
         raise ValueError(
             "`history` must be the file of a DensityLogger with rows of the parameter "
-            f"effective_size. Received: history={str(path)!r}, which has none"
+            f"effective_size. Received: history={str(path)!r}, which has no such rows"
         )
     return {
         layer: [tuple(size.values()) for _, size in sorted(epochs.items())]

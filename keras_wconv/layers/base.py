@@ -161,7 +161,7 @@ class WeightedConvolution(_Layer):
         if isinstance(density, LayerDensity):
             if density.kernel_size != self.kernel_size:
                 raise ValueError(
-                    f"`density` must be made for kernel_size={self.kernel_size}. "
+                    f"`density` must fit kernel_size={self.kernel_size}. "
                     f"Received: one for {density.kernel_size}"
                 )
             return density

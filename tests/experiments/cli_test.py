@@ -81,6 +81,8 @@ def test_fold_trims_and_prints_what_it_removed(tmp_path, capsys):
     )
     paths = [tmp_path / "model.keras", tmp_path / "folded.keras"]
     model.save(paths[0])
+    assert keras_wconv_cli.main(["show", str(paths[0])]) == 0
+    assert "a │ 5 × 5 │ 3 × 3" in " ".join(capsys.readouterr().out.split())
     assert keras_wconv_cli.main(["fold", *map(str, paths), "--trim", "0"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     folded = keras.saving.load_model(paths[1])

@@ -87,7 +87,7 @@ def test_effective_sizes_are_followed_and_drawn(tmp_path):
     assert image.get_array().tolist() == [[2, 2, 4]]
     with path.open("w") as file:
         file.write("epoch,layer,parameter,index,value\n")
-    with pytest.raises(ValueError, match="which has none"):
+    with pytest.raises(ValueError, match="which has no such rows"):
         visualization.plot_sizes(path)
 
 

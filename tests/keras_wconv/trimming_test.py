@@ -217,6 +217,30 @@ def test_outputs_stay_within_the_bound(name, filters, convolve, paddings, argume
         assert 0 < largest <= entry.bound + 1e-4  # Rounding, as above.
 
 
+@pytest.mark.parametrize("name", ["Conv1D", "DepthwiseConv2D", "Conv2DTranspose"])
+def test_channels_first_are_trimmed_as_channels_last(name):
+    """Its kernels have the same axes, its outputs others."""
+    filters, size = () if "Depthwise" in name else (3,), (11,) * rank_of(name)
+    entries = []
+    for order in ("channels_last", "channels_first"):
+        layer = getattr(keras_wconv, f"Weighted{name}")(
+            *filters,
+            size,
+            padding="same",
+            density=Gaussian(1.0),
+            data_format=order,
+            name="layer",
+        )
+        shape = [*(16,) * len(size), 2]
+        inputs = keras.Input(shape if order == "channels_last" else shape[::-1])
+        model = keras.Model(inputs, layer(inputs))
+        layer.set_weights([normal(w.shape, i) for i, w in enumerate(layer.weights)])
+        folded, report = keras_wconv.fold(model, trim=0.01, return_report=True)
+        entries.append((report.entries[0], folded.get_layer("layer").kernel_size))
+    assert entries[0] == entries[1]
+    assert entries[0][0].new_kernel_size < size
+
+
 def test_the_bound_is_reached():
     model, layer = one_layer(
         "Conv2D", (3,), (7, 7), padding="same", density=[0.01, 1, 1]
@@ -268,10 +292,9 @@ def test_axes_are_trimmed_each_by_itself():
     assert sizes[0][0] < sizes[0][1]
 
 
-def narrow(layer_class, *arguments, **options):
-    return layer_class(
-        *arguments, padding="same", density=Gaussian(0.5), activation="relu", **options
-    )
+def narrow(layer_class, *arguments, padding="same", **options):
+    options |= {"padding": padding, "density": Gaussian(0.5), "activation": "relu"}
+    return layer_class(*arguments, **options)
 
 
 def test_shared_nested_and_wrapped_layers():
@@ -444,6 +467,13 @@ def small_network():
     return keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
 
 
+def small_network_of_series():
+    inputs = keras.Input((16, 2), name="series")
+    x = narrow(keras_wconv.WeightedConv1D, 4, 9, padding="causal")(inputs)
+    x = narrow(keras_wconv.WeightedSeparableConv1D, 3, 7, strides=2)(x)
+    return keras.Model(inputs, layers.GlobalAveragePooling1D()(x))
+
+
 def test_a_trimmed_model_is_saved_and_loaded(tmp_path):
     folded = keras_wconv.fold(small_network(), trim=0.01)
     folded.save(tmp_path / "folded.keras")
@@ -455,17 +485,19 @@ def test_a_trimmed_model_is_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(to_numpy(loaded(inputs)), to_numpy(folded(inputs)))
 
 
+@pytest.mark.parametrize("build", [small_network, small_network_of_series])
 @pytest.mark.parametrize(
     "format", [f for f in WRITTEN[BACKEND] if f in ("onnx", "litert")]
 )
-def test_another_runtime_computes_what_the_trimmed_model_does(format, tmp_path):
+def test_another_runtime_computes_what_the_trimmed_model_does(format, build, tmp_path):
     suffix, run = FORMATS[format]
     if format == "onnx":
         pytest.importorskip(format)
-    folded = keras_wconv.fold(small_network(), trim=0.01)
+    folded, report = keras_wconv.fold(build(), trim=0.01, return_report=True)
+    assert report.trimmed
     path = str(tmp_path / f"model{suffix}")
     export(folded, path, format)
-    inputs = normal((2, 8, 8, 3))
+    inputs = normal((2, *folded.input_shape[1:]))
     np.testing.assert_allclose(
         run(path, inputs), to_numpy(folded(inputs)), rtol=1e-4, atol=1e-5
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from keras_wconv.experiments import Results
 from keras_wconv.experiments.study import identity
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +40,14 @@ def test_the_page_of_answers_is_made_of_the_logs(pages):
 def test_the_report_of_the_linear_study_is_made_of_its_log(pages):
     report = pages.linear_prior.FOLDER / "report.md"
     assert report.read_text() == pages.linear_prior.table(pages.read_linear())
+
+
+def test_the_results_of_each_comparison_are_those_of_its_log():
+    files = sorted((ROOT / "studies").rglob("results.json"))
+    assert len(files) > 20
+    for file in files:
+        found = Results.load(file.parent).to_dict()
+        assert json.loads(file.read_text()) == json.loads(json.dumps(found)), file
 
 
 @pytest.mark.parametrize(
