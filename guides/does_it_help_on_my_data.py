@@ -174,12 +174,15 @@ def network(density=None, **options):
     ...
 
 both = sides(network, density=[0.7])
-both["baseline"].append(Candidate("kernel size tuned", build, tune="learning_rate"))
+both["baseline"] += [
+    Candidate(f"kernels of {size}", functools.partial(build, size=size), tune="learning_rate")
+    for size in (3, 7, 11)]
 compare(task, "mine", **both)
 ```
 
-Do this if the kernels are large: the fair competitor of a density on a large kernel is a
-standard network whose kernel *size* is tuned.
+Do this if the kernels are large: the fair competitor of a density on a large kernel is the
+standard network of the best *size*. Give each size as a candidate: of an `hp.Choice`, the
+search tries three values first, and the others only if these are good.
 
 ## Why: controls
 

@@ -163,8 +163,8 @@ weighted = keras_wconv.to_weighted(
 
 ## Does it help?
 
-That depends on your data. The fair competitor of a density on a large kernel is a standard
-network whose kernel size is tuned with as many runs:
+That depends on your data. The fair competitor of a density on a large kernel is the standard
+network of the best size. The candidates of a side share its runs, and the best is compared:
 
 ```python
 def network(size, **density):
@@ -175,13 +175,16 @@ learned = {"density": Gaussian(3.0), "density_trainable": True}
 results = compare(
     task,
     "width",
-    baseline=Candidate(
-        "size tuned",
-        lambda hp: network(hp.Choice("size", [3, 5, 7, 11, 15])),
-        tune="learning_rate"),
+    baseline=[
+        Candidate(f"kernels of {size}", lambda hp, size=size: network(size),
+                  tune="learning_rate")
+        for size in (3, 5, 7, 11, 15)],
     proposal=Candidate(
         "15, width learned", lambda hp: network(15, **learned), tune="learning_rate"))
 ```
+
+With `hp.Choice("size", [3, 5, 7, 11, 15])` in one candidate, the search would try three of the
+sizes first, and the others only if these are good.
 
 "Does it help on my data?" explains the task and how to read the answer.
 """

@@ -29,7 +29,8 @@ class Candidate:
         name: str, in words, unique in a comparison.
         build: function of `keras_tuner.HyperParameters` that returns a Keras model,
             not compiled. Whatever it asks `hp` for is tuned: a density, a kernel size,
-            a width. For values that make no network it may raise
+            a width. Of an `hp.Choice`, three values are tried first; what must be tried
+            is a candidate of its own. For values that make no network it may raise
             `keras_tuner.errors.FailedTrialError`.
         tune: what is tuned of the task's recipe: `"learning_rate"` and `"weight_decay"`
             (from a tenth to ten times the recipe's value; 1e-5 to 1e-1 for a recipe
