@@ -19,6 +19,7 @@ from . import _harness
 
 STUDIES = ("ArrowHead", "OSULeaf", "ACSF1")
 BASELINE = "standard, size tuned"
+WAYS = (BASELINE, "learned", "width tuned", "standard, large", "not normalized")
 DENSITIES = {
     "standard": {},
     "fixed": {"density": Gaussian(4.0)},
@@ -27,10 +28,10 @@ DENSITIES = {
 
 
 def trainings(found):
-    """Returns the values of the runs that tuned each candidate, in their order."""
+    """Returns the values of the runs that tuned each of `WAYS`, in their order."""
     runs = collections.defaultdict(list)
     for record in found.records:
-        if record["stage"] == "tuning":
+        if record["stage"] == "tuning" and record["candidate"] in WAYS:
             runs[record["candidate"]].append(record["values"])
     return runs
 

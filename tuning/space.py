@@ -139,8 +139,7 @@ def is_range(hp):
 def check_searchable(hp):
     if isinstance(hp, Choice) and len(set(hp.values)) < len(hp.values):
         raise ValueError(
-            f"DIRECT-L needs distinct values. Received: {hp}. Give each value "
-            "once."
+            f"DIRECT-L needs distinct values. Received: {hp}. Give each value once."
         )
     if is_range(hp):
         advice = None
