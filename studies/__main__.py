@@ -546,13 +546,13 @@ def text(rows, studies):
             "### Small kernels, plenty of examples",
             "The question of the first paper, on photographs and on CIFAR-10, with the "
             "published coefficients. Learning rate and one factor of all initial "
-            "kernels are tuned on both sides with the same number of runs, the weight "
-            "decay is not: the denoisers have none, VGG that of the recipe. Mean of "
-            "the test metric, and the difference with its 95 % interval, over the pairs "
-            "in which both trained; failed runs of baseline and proposal; what of "
-            "the proposal no tuning run varied. Where all "
-            "differences are equal, the search chose a density of 1, the standard "
-            "convolution. `python -m studies.small_kernels` runs it.",
+            "kernels are tuned on both sides with the same number of runs. The weight "
+            "decay is not: the denoisers have none, VGG has that of its recipe. Mean "
+            "of the test metric, and the difference with its 95 % interval, over the "
+            "pairs in which both trained; failed runs of baseline and proposal; what "
+            "of the proposal no tuning run varied. Where all differences are equal, "
+            "the search chose a density of 1, the standard convolution. "
+            "`python -m studies.small_kernels` runs it.",
             answers_table(small),
         ]
     if scaled:
