@@ -17,7 +17,7 @@ from keras_wconv.experiments.report.page import markdown_table
 from keras_wconv.experiments.report.verdict import ANSWER, SIDES
 from keras_wconv.experiments.study.log import cell_name
 
-from . import large_kernels, learned_sizes, linear_prior, series
+from . import large_kernels, learned_sizes, linear_prior, question, series
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -474,6 +474,35 @@ def answers_table(studies):
     return markdown_table([*columns, "tuning runs", "never tried"], lines)
 
 
+def priced_table(studies):
+    """Returns what a price on size makes of a network that is tuned with it."""
+    name, lines = "learned, with a price", []
+    for title, (found, _) in studies.items():
+        [cell] = found.cells[-1:]
+        values, failed = found.metrics(cell=cell), found.failed(cell=cell)
+        if name not in values:
+            continue
+        trimmed = found.metrics(metric=f"{found.metric}_trimmed", cell=cell)[name]
+        sizes = found.metrics(metric="kernel_size", cell=cell)
+        costs = found.metrics(metric="multiplications", cell=cell)
+        scale = found.settings["scale"]
+        line = [title, f"{scale * trimmed.mean():.1f}", f"{sizes[name].mean():.0f}"]
+        for other in (best_standard(found, cell), best_in_hindsight(found, cell)):
+            effect = statistics.answer(
+                trimmed, values[other], failed[name], failed[other]
+            ).effect
+            half = scale * (effect.high - effect.low) / 2
+            cost = costs[name].mean() / costs[other].max()
+            line += [
+                f"{_signed(scale * effect.mean, half, 1)} "
+                f"({round(sizes[other][0])} taps)",
+                f"{100 * cost:.0f} %",
+            ]
+        lines.append(line)
+    columns = ["set", "accuracy, %", "mean size", "less best standard", "its cost"]
+    return markdown_table([*columns, "less best in hindsight", "its cost"], lines)
+
+
 def means_table(found):
     """Returns the test metric of each candidate: its mean, deviation and failures."""
     scale, unit = found.settings["scale"], found.settings["unit"]
@@ -586,6 +615,10 @@ def text(rows, studies):
             "regularizer, folded and trimmed by 1 % of the norm, beside standard "
             "networks of each size. Multiplications relative to the largest kernels.",
             prices_table(prices),
+            f"At a price of {question.PRICE:g}, with learning rate and weight decay "
+            "tuned, folded and trimmed, against standard networks whose sizes had as "
+            "many tuning runs; the cost in multiplications, relative to these:",
+            priced_table(studies),
             "![Accuracy against multiplications](images/price_of_size.svg)",
         ]
     large = large_kernels.report(large_kernels.read())

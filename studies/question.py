@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_wconv import densities, fold
+from keras_wconv import densities, fold, regularizers
 from keras_wconv.experiments import Candidate, compare
 from keras_wconv.experiments.study.sides import permuted
 from keras_wconv.inspection import weighted_layers
@@ -22,6 +22,7 @@ from keras_wconv.inspection import weighted_layers
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 TUNE = ("learning_rate", "weight_decay")
+PRICE = 1e-2  # for a tap
 
 
 def sides(network, sizes, large, tune=TUNE):
@@ -76,13 +77,13 @@ def further_controls(network, large, tune=TUNE):
     steps, but does not prefer the center.
     """
 
-    def learned(hp):
-        return network(
-            large,
-            densities.Gaussian(),
-            density_trainable=True,
-            normalize_density=False,
-        )
+    def learned(hp, **options):
+        return network(large, densities.Gaussian(), density_trainable=True, **options)
+
+    raw = functools.partial(learned, normalize_density=False)
+    priced = functools.partial(
+        learned, density_regularizer=regularizers.KernelSize(PRICE)
+    )
 
     def elsewhere(hp):
         sigma = hp.Float("sigma", large / 32, large, sampling="log")
@@ -90,7 +91,8 @@ def further_controls(network, large, tune=TUNE):
         return network(large, densities.Map(phi), normalize_density=True)
 
     return [
-        Candidate("learned, not normalized", learned, tune),
+        Candidate("learned, not normalized", raw, tune),
+        Candidate("learned, with a price", priced, tune),
         Candidate("permuted", elsewhere, tune),
     ]
 
