@@ -65,7 +65,8 @@ optimizer = keras_wconv.optimizers.published_optimizer(steps_per_epoch=500)
 """
 `density="gaussian"` has a single number to learn for a kernel of any size: see
 [Large kernels](large_kernels.ipynb). A penalty on its effective size trades accuracy for
-speed: `density_regularizer=keras_wconv.regularizers.KernelSize(1e-3)`.
+speed: `density_regularizer=keras_wconv.regularizers.KernelSize(1e-5)`. This is the price of one
+tap in units of the loss, and so must be small beside the loss of a denoiser.
 
 ## A network
 
