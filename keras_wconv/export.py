@@ -120,8 +120,7 @@ def export(
     inputs = folded.inputs[0] if isinstance(folded, keras.Sequential) else folded.input
     folded(inputs)
     signature = options.get("input_signature") or [inputs]
-    package, extra = _RUNTIMES.get(format, ("tensorflow", "tensorflow"))
-    runtime = require(package, extra=extra)
+    runtime = _runtime(format)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
@@ -310,8 +309,13 @@ def _by_name(names, samples, signature):
     return dict(zip(own, keras.tree.flatten(samples), strict=True))
 
 
-# What runs a format, and the extra that brings it; TensorFlow runs the others.
-_RUNTIMES = {"onnx": ("onnxruntime", "export"), "openvino": ("openvino", "export")}
+def _runtime(format):
+    """Returns the package that runs a format."""
+    if format == "onnx":
+        return require("onnxruntime", extra="export")
+    if format == "openvino":
+        return require("openvino", extra="export")
+    return require("tensorflow", extra="tensorflow")
 
 
 def _onnx(onnxruntime, path, signature):

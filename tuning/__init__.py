@@ -21,20 +21,23 @@ __all__ = [
     "density",
 ]
 
-# Imported when first used: module, the package that it needs, the extra that brings it.
-_LAZY = {
-    "DensityTuner": ("tuner", "keras_tuner", "tuning"),
-    "DirectL": ("tuner", "keras_tuner", "tuning"),
-    "DirectLOracle": ("oracle", "keras_tuner", "tuning"),
-    "DirectLSampler": ("optuna_sampler", "optuna", "optuna"),
+# Imported when first used: each needs one of two packages alone. By name the module.
+_OF_KERAS_TUNER = {
+    "DensityTuner": "tuner",
+    "DirectL": "tuner",
+    "DirectLOracle": "oracle",
 }
+_OF_OPTUNA = {"DirectLSampler": "optuna_sampler"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name in _OF_KERAS_TUNER:
+        require("keras_tuner", extra="tuning")
+    elif name in _OF_OPTUNA:
+        require("optuna", extra="optuna")
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, package, extra = _LAZY[name]
-    require(package, extra=extra)
+    module = (_OF_KERAS_TUNER | _OF_OPTUNA)[name]
     value = getattr(importlib.import_module(f".{module}", __name__), name)
     globals()[name] = value  # found at once from now on
     return value

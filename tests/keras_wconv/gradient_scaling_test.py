@@ -471,7 +471,7 @@ def test_a_step_density_of_another_size_is_an_error():
     config["density"] = keras.saving.serialize_keras_object(
         StepDensity(np.ones((5, 5)), (5, 5))
     )
-    with pytest.raises(ValueError, match=r"made for kernel_size=\(3, 3\)"):
+    with pytest.raises(ValueError, match=r"fit kernel_size=\(3, 3\)"):
         keras_wconv.WeightedConv2D.from_config(config)
 
 
