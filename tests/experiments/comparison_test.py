@@ -488,3 +488,11 @@ def test_what_cannot_be_compared_is_refused_before_any_run(
 def test_what_is_no_candidate_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         Candidate(**{"name": "mine", "build": sequential, **settings})
+
+
+def test_a_monitor_that_no_metric_measures_is_named(tmp_path):
+    """Found: a bare KeyError after the first training."""
+    task = Stripes()
+    task.monitor = "f1"
+    with pytest.raises(ValueError, match=r"`monitor` .*'accuracy'.*Received: 'f1'"):
+        compare(task, tmp_path, candidate("a"), candidate("b"), seeds=(0, 1))
