@@ -478,7 +478,7 @@ def priced_table(studies):
     """Returns what a price on size makes of a network that is tuned with it."""
     name, lines = "learned, with a price", []
     for title, (found, _) in studies.items():
-        [cell] = found.cells[-1:]
+        cell = found.cells[-1]
         values, failed = found.metrics(cell=cell), found.failed(cell=cell)
         if name not in values:
             continue
@@ -527,15 +527,16 @@ failed. Learning rate and weight decay are tuned on the validation split, for th
 denoisers, which have no batch normalization, also one factor of all initial kernels.
 Networks with a density have the largest kernels.
 
-- "Best standard": each kernel size has as many tuning runs as each density; the size is
-  chosen by its validation score.
+- "Best standard": each kernel size is given as many tuning runs as each density, so the
+  standard side has several times as many in all. (It used fewer where values failed or
+  the search had no new points.) The size is chosen by its validation score.
 - "Width tuned", "not normalized": a fixed Gaussian density, whose width is tuned, too.
 - "Large": the standard network with the largest kernels. Since its rate, decay and
   start are tuned, it also stands for one factor in place of the density.
 - "Learned" in bold: better or worse by both tests. Elsewhere, "excluded" is the
   smallest difference, in either direction, that the runs rule out.
 - "Best in hindsight": the standard network of the size that is best on the test split.
-  Nobody could have chosen it, so that the learned density does not gain less than this.
+  Nobody could have chosen it, so this difference is biased against the density.
 - "Failed runs": of the best standard network and of the learned density.
 - "Trimmed size", "cost": of the learned density. Trimming takes up to 1 % of the norm
   of each kernel. The cost is in multiplications, relative to the large kernels and to

@@ -2,7 +2,8 @@
 
 A network of three convolutions learns from 1 to 380 pictures of Train400, noise of
 25/255. The other 20 pictures of Train400 choose; Set12 reports, and BSD68 in a folder
-of its own. The pictures and the noise are those of Zhang et al.,
+of its own. Tuning does not see the test pictures, so BSD68's log has the tuning runs of
+Set12's, with ids of its own. The pictures and the noise are those of Zhang et al.,
 https://arxiv.org/abs/1608.03981.
 
 python -m studies.few_pictures [--only NAME] [--data FOLDER] [--examples N] [--seeds N]

@@ -129,7 +129,9 @@ def never_tried(space, tried):
         values = [run.get(name) for run in tried]
         if name in choices:
             missing = [value for value in choices[name] if value not in values]
-            untried += [f"{name} {value}" for value in missing]
+            untried += [f"{name} {value}" for value in missing[:5]]
+            if len(missing) > 5:
+                untried.append(f"{len(missing) - 5} more of {name}")
         elif len({repr(value) for value in values}) == 1:
             untried.append(name)
     return untried

@@ -207,3 +207,10 @@ def test_sizes_that_a_search_of_a_choice_skips_are_named():
         if size not in {run.values["kernel_size"] for run in runs}
     ]
     assert len(named) == 3
+
+
+def test_of_many_values_that_were_not_tried_some_are_named():
+    hp = kt.HyperParameters()
+    hp.Choice("rate", list(range(30)))
+    named = tune.never_tried(hp, [{"rate": 0}])
+    assert named == [*(f"rate {value}" for value in range(1, 6)), "24 more of rate"]
